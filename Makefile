@@ -1,0 +1,81 @@
+# Every target sets up what it needs by itself: a virtual environment in .venv, the native
+# build, the dependencies. Needed beforehand: Python 3.11 or newer with venv, a C++20 compiler.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+JOBS   ?= 2
+SANITIZED := build/native-asan
+THREADED  := build/native-tsan
+FUZZ_SECONDS ?= 3
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+NATIVE_SOURCES := CMakeLists.txt $(shell find native -name '*.[ch]pp' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-python test-native test-threads check bench format clean
+
+help:  ## Show this text
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.installed  ## Race a learned cache against the strongest heuristics; write out/caching.html
+	@mkdir -p out
+	$(BIN)/acumen race caching --quick --json out/caching.json --html out/caching.html
+
+test: test-native test-python  ## Run every test, Python and C++ (under ASan, UBSan and TSan)
+
+test-python: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+test-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt
+	$(BIN)/cmake --build $(SANITIZED) -j $(JOBS)
+	$(BIN)/cmake --build $(THREADED) -j $(JOBS) --target test_threads
+	ACUMEN_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure --no-tests=error
+	$(THREADED)/native/tests/test_threads
+
+check: $(VENV)/.installed  ## Format, lint, types, architecture, doctests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror $(filter %.hpp %.cpp,$(NATIVE_SOURCES))
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest acumen._native --concise --allowlist tests/stubtest-allowlist.txt
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_tidy.py src
+
+bench: $(VENV)/.benchmarks  ## Measure speed beside peers, in one run
+	$(BIN)/python benchmarks/choice_overhead.py
+	$(BIN)/python benchmarks/cache_overhead.py
+
+format: $(VENV)/.installed  ## Rewrite the sources in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(filter %.hpp %.cpp,$(NATIVE_SOURCES))
+
+clean:  ## Remove everything that was built, the virtual environment too
+	rm -rf $(VENV) build out
+
+# The virtual environment, the build tools, then the package itself (editable, so that Python
+# changes need no step; native changes re-run this rule, incrementally, in build/).
+$(VENV)/.tools: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Acumen needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install "scikit-build-core>=0.11" "nanobind>=2.4" "numpy>=2.0" "cmake>=3.21" "ninja>=1.10"
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.tools $(NATIVE_SOURCES)
+	$(PIP) install --no-build-isolation -e '.[dev,race,vw]'
+	@touch $@
+
+$(VENV)/.benchmarks: $(VENV)/.installed
+	$(PIP) install --no-build-isolation -e '.[dev,race,vw,bench]'
+	@touch $@
+
+$(SANITIZED)/CMakeCache.txt: $(VENV)/.tools
+	$(BIN)/cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+	  -DACUMEN_NATIVE_TESTS=ON -DACUMEN_SANITIZE=address,undefined
+	@touch $@
+
+$(THREADED)/CMakeCache.txt: $(VENV)/.tools
+	$(BIN)/cmake -S . -B $(THREADED) -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+	  -DACUMEN_NATIVE_TESTS=ON -DACUMEN_SANITIZE=thread
+	@touch $@

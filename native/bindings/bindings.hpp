@@ -1,0 +1,13 @@
+// One function a binding file; module.cpp calls them all.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace acumen::bindings {
+
+void bind_learners(nanobind::module_& m);
+void bind_choice(nanobind::module_& m);
+void bind_caching(nanobind::module_& m);
+void bind_cache(nanobind::module_& m);
+
+}  // namespace acumen::bindings

@@ -1,0 +1,1 @@
+"""Learned choices for systems software."""
