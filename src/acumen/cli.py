@@ -27,7 +27,7 @@ from acumen.evaluation import (
 )
 from acumen.evaluation.discovery import find_races, load_race
 from acumen.evaluation.live import Watch
-from acumen.evaluation.report import Page, write_report
+from acumen.evaluation.report import Page, check_plotly, write_report
 from acumen.evaluation.terminal import tables
 
 
@@ -100,7 +100,7 @@ def race(
     html_path: Path | None,
     jobs: int | None,
 ) -> None:
-    """Race a learned choice against today's heuristics and against the bound.
+    r"""Race a learned choice against today's heuristics and against the bound.
 
     DOMAIN is what is raced; without one, the domains are listed. Every contender runs on every
     workload at every setting. Each row is a mean with its 95 % interval where something is
@@ -125,6 +125,8 @@ def race(
         folder = None if workloads and data is None else find_data(domain, data)
         ask = Ask(folder, workloads, quick, seed, contenders)
         _check_outputs(json_path, html_path)
+        if html_path is not None:
+            check_plotly()
         code = _run_race(chosen, ask, jobs or _cores(), json_path, html_path)
     except RaceError as error:
         _complain(str(error))
@@ -181,7 +183,14 @@ def _run_race(
     for table in tables(result, default):
         output.print(table)
     if html_path is not None:
-        page = Page(result, everyone, default, (*notes, *watch.remarks))
+        page = Page(
+            result,
+            chosen.summary,
+            default,
+            watch.details,
+            {contender.name: contender.about for contender in everyone},
+            (*notes, *watch.remarks),
+        )
         write_report(page, html_path)
     if interrupted:
         where = f", saved in {json_path}" if json_path else ""

@@ -24,11 +24,13 @@ class Watch:
     Attributes:
         remarks: every line about something failed or left out, for the report.
         failures: how many workloads or cells failed.
+        details: a line for each workload that was read.
     """
 
     def __init__(self, result: Result, json_path: Path | None, console: Console) -> None:
         self.remarks: list[str] = []
         self.failures = 0
+        self.details: dict[str, str] = {}
         self._result = result
         self._json_path = json_path
         self._console = console
@@ -66,6 +68,7 @@ class Watch:
                 rows=len(self._result.rows),
             )
         elif isinstance(event, runner.Ready):
+            self.details[event.workload] = event.prepared.detail
             if not event.prepared.settings:
                 self._remark(f"{event.workload}: {event.prepared.detail}")
         elif isinstance(event, runner.LeftOut):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,7 +78,7 @@ class _Run:
         return self.workload, self.setting, self.contender.name
 
 
-def run(race: Race, ask: Ask, jobs: int) -> Iterator[Event]:
+def run(race: Race, ask: Ask, jobs: int) -> Generator[Event, None, None]:
     """Measures every contender in every cell, and tells what happens while it happens.
 
     Closing the iterator, or an exception in it (Ctrl-C), kills all work in progress at once.
@@ -123,7 +123,7 @@ def select_contenders(race: Race, ask: Ask) -> list[Contender]:
     for name in ask.only:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-            hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
+            hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(names)}."
             raise RaceError(f"there is no contender named {name!r} in this race. {hint}")
     # Without these two nobody can tell whether a value is good.
     return [c for c in everyone if c.name in ask.only or c.default or c.kind == "bound"]
@@ -161,7 +161,7 @@ class _Heat:
         ]
         # The learned rows and the bound first, then by price.
         late = {"learned": 0, "bound": 1, "heuristic": 2}
-        return sorted(runs, key=lambda run: (run.seconds > 1, late[run.contender.kind], run.seconds))
+        return sorted(runs, key=lambda r: (r.seconds > 1, late[r.contender.kind], r.seconds))
 
     def _phase(self, runs: Sequence[_Run], width: int | None) -> Iterator[Event]:
         tasks = [

@@ -12,6 +12,8 @@ from acumen.evaluation.race import Row
 from acumen.evaluation.results import Result
 from acumen.evaluation.statistics import Cell, Summary, Verdict, cells_of, summarize
 
+# Stands where there is no number: an en dash.
+NOTHING = "\u2013"
 _STYLES: dict[Verdict | None, str] = {"won": "green", "tied": "yellow", "lost": "red", None: "dim"}
 
 
@@ -44,7 +46,7 @@ def _cell_table(result: Result, cells: Sequence[Cell], default: str | None) -> T
     for cell in cells:
         if previous is not None and cell.workload != previous:
             table.add_section()
-        best = f"{cell.best.value:.4f} {cell.best.contender}" if cell.best else "–"
+        best = f"{cell.best.value:.4f} {cell.best.contender}" if cell.best else NOTHING
         table.add_row(
             cell.workload if cell.workload != previous else "",
             f"{cell.setting:g}",
@@ -105,16 +107,16 @@ def _summary_lines(summary: Summary) -> Iterator[Text]:
 
 def _verdict(cell: Cell) -> Text:
     if cell.verdict is None or cell.excess is None:
-        return Text("–", style="dim")
+        return Text(NOTHING, style="dim")
     return Text(f"{cell.verdict} {cell.excess:+.1%}", style=_STYLES[cell.verdict])
 
 
 def _value(row: Row | None) -> str:
     if row is None:
-        return "–"
+        return NOTHING
     width = (row.high - row.low) / 2
     return f"{row.value:.4f}" + (f" ±{width:.4f}" if width >= 0.00005 else "")
 
 
 def _residual(residual: float | None) -> str:
-    return "–" if residual is None else f"{residual:.3f}"
+    return NOTHING if residual is None else f"{residual:.3f}"

@@ -7,6 +7,7 @@ in the middle of a long run, and a library that crashes must cost one cell, not 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -83,7 +84,9 @@ class Workers:
         """Labels of the tasks that run now."""
         return [worker.task.label for worker in self._workers if worker.task is not None]
 
-    def run(self, tasks: Sequence[Task], width: int | None = None) -> Iterator[tuple[Task, Outcome]]:
+    def run(
+        self, tasks: Sequence[Task], width: int | None = None
+    ) -> Iterator[tuple[Task, Outcome]]:
         """Runs the tasks, started in order, at most `width` at once; yields them as they end."""
         queue = list(reversed(tasks))
         width = min(width or self._count, self._count)
@@ -108,7 +111,9 @@ class Workers:
         idle = [worker for worker in self._workers if worker.task is None]
         worker = idle[0] if idle else self._start()
         worker.task = task
-        worker.connection.send((task.call, task.arguments))
+        # A worker may have died since it was last heard of; `_collect` then tells.
+        with contextlib.suppress(BrokenPipeError):
+            worker.connection.send((task.call, task.arguments))
 
     def _start(self) -> _Worker:
         mine, theirs = self._context.Pipe()

@@ -12,6 +12,7 @@ There is no standard, so the common layouts are told apart by what they look lik
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ def _never_falls(cells: Sequence[str]) -> bool:
     if not all(_NUMBER.fullmatch(cell) for cell in cells):
         return False
     values = [float(cell) for cell in cells]
-    return all(a <= b for a, b in zip(values, values[1:], strict=False))
+    return all(a <= b for a, b in itertools.pairwise(values))
 
 
 def _key_type(cells: Sequence[str]) -> Any:

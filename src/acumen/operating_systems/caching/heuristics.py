@@ -16,7 +16,8 @@ from typing import Any
 
 from acumen import _native
 from acumen.evaluation import BrokenError, Contender, Measurement
-from acumen.operating_systems.caching.workloads import Keys, Trace
+from acumen.operating_systems.caching.trace_files import Keys
+from acumen.operating_systems.caching.workloads import Trace
 
 INSTALL = "pip install 'acumen[race]'"
 # Three rivals toss coins that nobody outside can seed; so many runs give their interval.
@@ -93,7 +94,7 @@ def bound_contender() -> Contender:
         kind="bound",
         measure=measure_belady,
         cost=0.2,
-        about="the optimum, which knows the future (Belady 1966)",
+        about="the optimum that knows the future and admits every miss (Belady 1966)",
     )
 
 

@@ -30,6 +30,7 @@ _NEVER = np.iinfo(np.int64).max
 
 
 def read_parquet(path: Path) -> Iterator[Keys]:
+    """The column `key` of a Parquet file, in batches."""
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
         if "key" not in names:
@@ -54,7 +55,8 @@ def keys_of_column(column: Any) -> Keys:
     if _is_text(kind):
         coded = column.dictionary_encode()
         hashes = np.array([_hash(value.as_py()) for value in coded.dictionary], np.uint64)
-        return hashes[coded.indices.to_numpy(zero_copy_only=False)]
+        texts: Keys = hashes[coded.indices.to_numpy(zero_copy_only=False)]
+        return texts
     raise WorkloadError(f"keys are {kind}; they must be integers or strings")
 
 
@@ -76,6 +78,7 @@ def _hash(value: str | bytes) -> int:
 
 
 def read_oracle_general(path: Path) -> Iterator[Keys]:
+    """The objects of libCacheSim's packed records, in batches; .zst is decompressed."""
     record = _ORACLE.itemsize
     seen = 0
     with open_bytes(path) as file:
@@ -104,6 +107,7 @@ def _check_next_accesses(following: npt.NDArray[np.int64], seen: int) -> None:
 
 
 def read_npy(path: Path) -> Iterator[Keys]:
+    """An array saved by numpy.save, mapped, in batches."""
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise WorkloadError("is an archive; save one array with numpy.save")

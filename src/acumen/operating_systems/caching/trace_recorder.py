@@ -76,7 +76,7 @@ def _recorder(notes: array[int]) -> Any:
     files: dict[str, int] = {}
     serial = next(_SERIAL)
 
-    class File(apsw.VFSFile):  # type: ignore[misc]
+    class File(apsw.VFSFile):
         def __init__(self, parent: str, name: Any, flags: list[int]) -> None:
             super().__init__(parent, name, flags)
             path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
@@ -94,7 +94,7 @@ def _recorder(notes: array[int]) -> Any:
                 notes.append(self.base + offset // PAGE_BYTES + 1)
             super().xWrite(data, offset)
 
-    class Recorder(apsw.VFS):  # type: ignore[misc]
+    class Recorder(apsw.VFS):
         def __init__(self) -> None:
             self.vfs_name = f"acumen-recorder-{serial}"
             super().__init__(self.vfs_name, base="")
