@@ -1,34 +1,50 @@
-// Arrays that start on a cache line, as the dense kernels want them.
+// A fixed-size array on a 64-byte boundary, zeroed: what every kernel works on.
+//
+// Idea       Learners take all their memory once, when they are built, and never again.
+// Guarantee  data() is aligned to kDenseAlignment; the size never changes; moves, never copies.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <new>
-#include <vector>
+#include <type_traits>
 
 #include "acumen/dense.hpp"
 
 namespace acumen {
 
-template <typename T>
-struct CacheLineAllocator {
-  using value_type = T;
+template <class T>
+class AlignedArray {
+  static_assert(std::is_trivially_copyable_v<T>);
 
-  CacheLineAllocator() = default;
-  template <typename U>
-  CacheLineAllocator(const CacheLineAllocator<U>&) {}
-
-  T* allocate(std::size_t n) {
-    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{kDenseAlignment}));
+ public:
+  explicit AlignedArray(std::size_t size = 0)
+      : data_(static_cast<T*>(
+            ::operator new(size * sizeof(T) + kDenseAlignment, std::align_val_t(kDenseAlignment)))),
+        size_(size) {
+    clear();
   }
-  void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t{kDenseAlignment}); }
 
-  template <typename U>
-  bool operator==(const CacheLineAllocator<U>&) const {
-    return true;
-  }
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+  std::size_t size() const { return size_; }
+  std::size_t bytes() const { return size_ * sizeof(T); }
+  T& operator[](std::size_t i) { return data_.get()[i]; }
+  const T& operator[](std::size_t i) const { return data_.get()[i]; }
+  T* begin() { return data(); }
+  T* end() { return data() + size_; }
+  const T* begin() const { return data(); }
+  const T* end() const { return data() + size_; }
+  void clear() { fill(T{}); }
+  void fill(T value) { std::fill(begin(), end(), value); }
+
+ private:
+  struct Free {
+    void operator()(T* p) const { ::operator delete(p, std::align_val_t(kDenseAlignment)); }
+  };
+  std::unique_ptr<T, Free> data_;
+  std::size_t size_;
 };
-
-template <typename T>
-using AlignedVector = std::vector<T, CacheLineAllocator<T>>;
 
 }  // namespace acumen

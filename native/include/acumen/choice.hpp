@@ -21,7 +21,6 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -96,20 +95,19 @@ class ChoiceEngine {
   static constexpr std::array<std::uint64_t, 4> kCalibrations = {8, 32, 128, kCalibrationRows};
   static constexpr std::uint32_t kNoArm = std::numeric_limits<std::uint32_t>::max();
 
-  /// `learner` may be null: then questions bring their own distribution, and lessons gather in
+  /// `learner` must outlive the engine. It may be null: then questions bring their own distribution, and lessons gather in
   /// the outbox.
-  ChoiceEngine(ChoiceOptions options, std::unique_ptr<Learner> learner)
+  ChoiceEngine(ChoiceOptions options, Learner* learner)
       : options_(std::move(options)), schema_(options_.fields), objective_(options_.metrics),
-        learner_(std::move(learner)), guard_(options_.mode, options_.canary_share,
+        learner_(learner), guard_(options_.mode, options_.canary_share,
                                              options_.holdback),
         ring_(options_.pending_max, schema_.fields(),
               objective_.metrics(), options_.shape.features, options_.replica),
-        random_(options_.seed) {
+        random_(options_.seed), x_(padded(schema_.dimension())),
+        probabilities_(padded(options_.shape.arms)),
+        scaled_(options_.shape.arms * std::size_t{padded(options_.shape.features)}) {
     outbox_.reserve(learner_ ? 0 : ring_.capacity());
     const std::size_t stride = padded(options_.shape.features);
-    x_.resize(padded(schema_.dimension()));
-    probabilities_.resize(padded(options_.shape.arms));
-    scaled_.resize(options_.shape.arms * stride);
     feature_scales_.resize(options_.arm_features.empty() ? options_.shape.features : 0);
     candidate_rows_.reserve(feature_scales_.size() * kCalibrationRows);
     if (!options_.arm_features.empty()) {
@@ -164,7 +162,9 @@ class ChoiceEngine {
                       !std::isnan(options_.timeout_reward);
     ring_.entry(slot).state = EntryState::kDone;
     if (late) return counted(FeedbackResult::kRecorded);
-    return counted(settle(slot, reward) ? FeedbackResult::kLearned : FeedbackResult::kRecorded);
+    const bool learned = settle(slot, reward);
+    lessons_ += learned;
+    return counted(learned ? FeedbackResult::kLearned : FeedbackResult::kRecorded);
   }
 
   /// Another objective over the same metrics; the model learns anew from the ring's raw metrics.
@@ -181,10 +181,15 @@ class ChoiceEngine {
     return schema_.encode(row, x) == Schema::kGood;
   }
 
-  /// Scales candidates as decide() would.
-  void scale(const float* candidates, std::uint32_t count, float* out) {
+  /// Writes the features of the arms as the learner sees them, padded rows; `candidates` null:
+  /// those of the fixed arms. For a learner outside the engine.
+  void arm_features(const float* candidates, std::uint32_t count, float* out) {
     const std::lock_guard<SpinLock> guard(lock_);
-    scale_rows(candidates, count, out);
+    if (candidates) {
+      scale_rows(candidates, count, out);
+    } else {
+      std::copy_n(scaled_.data(), count * padded(options_.shape.features), out);
+    }
   }
 
   /// Shows the model's whole state: what save() writes and load() overwrites.
@@ -210,7 +215,7 @@ class ChoiceEngine {
   Guard& guard() { return guard_; }
   const Schema& schema() const { return schema_; }
   DecisionRing& ring() { return ring_; }
-  Learner* learner() { return learner_.get(); }
+  Learner* learner() { return learner_; }
   const ChoiceOptions& options() const { return options_; }
   SpinLock& lock() { return lock_; }
   std::uint64_t lessons() const { return lessons_; }
@@ -340,11 +345,10 @@ class ChoiceEngine {
     if (!entry.usable || reason == Reason::kOff || reason == Reason::kKilled) return false;
     if (schema_.encode(ring_.row(slot), x()) != Schema::kGood) return false;
     const float* features = nullptr;
-    if (options_.shape.features) features = arm_features(slot, entry.arm);
+    if (options_.shape.features) features = features_taken(slot, entry.arm);
     const Lesson lesson{x(), entry.arm, features, entry.propensity, static_cast<float>(reward)};
     if (!std::isfinite(lesson.reward)) return false;
     teach(lesson);
-    lessons_ += 1;
     return true;
   }
 
@@ -361,7 +365,7 @@ class ChoiceEngine {
   }
 
   /// Scaled features of the arm that was taken. Fixed arms have theirs in `scaled_`.
-  const float* arm_features(std::size_t slot, std::uint32_t arm) {
+  const float* features_taken(std::size_t slot, std::uint32_t arm) {
     const std::size_t stride = padded(options_.shape.features);
     if (!options_.arm_features.empty()) return scaled_.data() + arm * stride;
     scale_rows(ring_.features(slot), 1, scaled_.data());
@@ -427,7 +431,7 @@ class ChoiceEngine {
       if (slot == ring_.capacity()) return;
       ring_.entry(slot).state = EntryState::kExpired;
       counters_.expired += 1;
-      if (!std::isnan(options_.timeout_reward)) settle(slot, options_.timeout_reward);
+      if (!std::isnan(options_.timeout_reward)) lessons_ += settle(slot, options_.timeout_reward);
     }
   }
 
@@ -447,7 +451,7 @@ class ChoiceEngine {
   ChoiceOptions options_;
   Schema schema_;
   Objective objective_;
-  std::unique_ptr<Learner> learner_;
+  Learner* learner_;
   Guard guard_;
   DecisionRing ring_;
   HoldbackComparison comparison_;
@@ -459,7 +463,7 @@ class ChoiceEngine {
   std::uint64_t calibrated_rows_ = 0;
   bool outbox_reset_ = false;
   std::vector<OwnedLesson> outbox_;
-  AlignedVector<float> x_, probabilities_, scaled_;
+  AlignedArray<float> x_, probabilities_, scaled_;
   std::vector<Scale> feature_scales_;      ///< of candidates; empty for fixed arms
   std::vector<double> candidate_rows_;     ///< the first candidates, for their scales
 };

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -22,6 +23,7 @@
 
 #include "acumen/dense.hpp"
 #include "acumen/learner.hpp"
+#include "acumen/random.hpp"
 
 namespace acumen {
 
@@ -32,6 +34,17 @@ struct Field {
   bool optional = false;      ///< missing values (NaN) are allowed, and have an indicator of their own
   std::uint32_t buckets = 0;  ///< of a category
 };
+
+/// The bucket of a category's name. Stable: it stands in saved models and records.
+inline std::uint32_t category_code(const char* text, std::size_t length, const Field& field) {
+  std::uint64_t hash = length;
+  for (std::size_t i = 0; i < length; i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text + i, std::min<std::size_t>(8, length - i));
+    hash = mix64(hash ^ word);
+  }
+  return static_cast<std::uint32_t>(hash % std::max(field.buckets, 1u));
+}
 
 /// How one number is brought to a common scale: (t(value) - center) * inverse.
 struct Scale {
