@@ -13,6 +13,7 @@
 True
 """
 
+from acumen import learners
 from acumen.core import (
     Candidates,
     Category,
@@ -42,9 +43,13 @@ __all__ = [
     "Range",
     "at_least",
     "at_most",
+    "learners",
     "maximize",
     "minimize",
     "observe",
 ]
 
 __version__ = "0.1.0"
+
+# The core knows no algorithm; this is where a choice without a learner of its own gets one.
+Choice.default_learner = learners.SquareCB()
