@@ -149,7 +149,8 @@ nb::tuple choose_many(ChoiceCore& core, RowMatrix rows) {
   const std::size_t n = rows.shape(0), width = rows.shape(1);
   if (width != core.fields())
     throw nb::value_error(("rows have " + std::to_string(width) + " columns, the schema has " +
-                           std::to_string(core.fields())).c_str());
+                           std::to_string(core.fields()))
+                              .c_str());
   std::vector<std::int32_t> index(n);
   std::vector<std::uint64_t> id(n), version(n);
   std::vector<float> propensity(n);
@@ -274,7 +275,8 @@ void restore(ChoiceCore& core, nb::dict arrays) {
   StateWriter write(arrays, false);
   core.engine->visit(write);
   if (!core.engine->validate())
-    throw nb::value_error("the values break an invariant of the model; it has forgotten everything");
+    throw nb::value_error(
+        "the values break an invariant of the model; it has forgotten everything");
 }
 
 }  // namespace
@@ -301,15 +303,17 @@ void bind_choice(nb::module_& m) {
   for (std::uint8_t i = 0; i < static_cast<std::uint8_t>(Reason::kCount); ++i)
     reasons.append(reason_name(static_cast<Reason>(i)));
   m.attr("REASONS") = nb::tuple(reasons);
-  m.def("schema_dimension",
-        [](nb::tuple fields) { return Schema(read_fields(fields)).dimension(); }, nb::arg("fields"));
-  m.def("reward",
-        [](nb::tuple objective, const std::vector<double>& values) {
-          const Objective native(read_objective(objective));
-          if (values.size() != native.metrics()) throw nb::value_error("one value a metric");
-          return native.reward(values.data());
-        },
-        nb::arg("objective"), nb::arg("values"));
+  m.def(
+      "schema_dimension", [](nb::tuple fields) { return Schema(read_fields(fields)).dimension(); },
+      nb::arg("fields"));
+  m.def(
+      "reward",
+      [](nb::tuple objective, const std::vector<double>& values) {
+        const Objective native(read_objective(objective));
+        if (values.size() != native.metrics()) throw nb::value_error("one value a metric");
+        return native.reward(values.data());
+      },
+      nb::arg("objective"), nb::arg("values"));
 
   nb::class_<ChoiceCore>(m, "ChoiceCore", nb::type_slots(type_slots),
                          "The engine behind acumen.Choice; made by it alone.")
@@ -321,40 +325,51 @@ void bind_choice(nb::module_& m) {
       .def("_records", records)
       .def("_state", state)
       .def("_restore", restore, nb::arg("arrays"))
-      .def("_set_objective",
-           [](ChoiceCore& core, nb::tuple metrics) {
-             core.engine->set_objective(read_objective(metrics));
-             core.teach_python_learner();
-           }, nb::arg("metrics"))
-      .def("_set_mode",
-           [](ChoiceCore& core, int mode, float share) {
-             core.engine->guard().set(static_cast<Mode>(mode), share);
-           }, nb::arg("mode"), nb::arg("canary_share"))
+      .def(
+          "_set_objective",
+          [](ChoiceCore& core, nb::tuple metrics) {
+            core.engine->set_objective(read_objective(metrics));
+            core.teach_python_learner();
+          },
+          nb::arg("metrics"))
+      .def(
+          "_set_mode",
+          [](ChoiceCore& core, int mode, float share) {
+            core.engine->guard().set(static_cast<Mode>(mode), share);
+          },
+          nb::arg("mode"), nb::arg("canary_share"))
       .def("_mode",
            [](ChoiceCore& core) {
              const Guard::View view = core.engine->guard().look();
              return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
            })
-      .def("kill", [](ChoiceCore& core) { core.engine->guard().kill(); },
-           "Serves the default from now on, whatever the mode.")
-      .def("revive", [](ChoiceCore& core) { core.engine->guard().revive(); },
-           "Takes a kill() back.")
-      .def("_become_replica",
-           [](ChoiceCore& core, std::uint64_t seed, std::uint64_t replica) {
-             core.engine->become_replica(seed, replica);
-           }, nb::arg("seed"), nb::arg("replica"))
-      .def("_category_code",
-           [](ChoiceCore& core, std::uint32_t field, const std::string& text) {
-             return category_code(text.data(), text.size(), core.engine->schema().field(field));
-           }, nb::arg("field"), nb::arg("text"))
+      .def(
+          "kill", [](ChoiceCore& core) { core.engine->guard().kill(); },
+          "Serves the default from now on, whatever the mode.")
+      .def(
+          "revive", [](ChoiceCore& core) { core.engine->guard().revive(); }, "Takes a kill() back.")
+      .def(
+          "_become_replica",
+          [](ChoiceCore& core, std::uint64_t seed, std::uint64_t replica) {
+            core.engine->become_replica(seed, replica);
+          },
+          nb::arg("seed"), nb::arg("replica"))
+      .def(
+          "_category_code",
+          [](ChoiceCore& core, std::uint32_t field, const std::string& text) {
+            return category_code(text.data(), text.size(), core.engine->schema().field(field));
+          },
+          nb::arg("field"), nb::arg("text"))
       .def_rw("_no_model", &ChoiceCore::no_model)
-      .def_prop_ro("dimension",
-                   [](ChoiceCore& core) { return core.engine->schema().dimension(); },
-                   "Values of the vector that learners see, the bias included.")
-      .def_prop_ro("model_version", [](ChoiceCore& core) { return core.engine->lessons(); },
-                   "Lessons that the model has taken.")
-      .def_prop_ro("memory_bytes", [](ChoiceCore& core) { return core.engine->memory_bytes(); },
-                   "Bytes held by this choice; constant for its life.")
+      .def_prop_ro(
+          "dimension", [](ChoiceCore& core) { return core.engine->schema().dimension(); },
+          "Values of the vector that learners see, the bias included.")
+      .def_prop_ro(
+          "model_version", [](ChoiceCore& core) { return core.engine->lessons(); },
+          "Lessons that the model has taken.")
+      .def_prop_ro(
+          "memory_bytes", [](ChoiceCore& core) { return core.engine->memory_bytes(); },
+          "Bytes held by this choice; constant for its life.")
       .def_ro("last_problem", &ChoiceCore::problem,
               "What last went wrong on the hot path, in words; empty if nothing did.");
 }

@@ -54,7 +54,8 @@ bool read_numpy(PyObject* object, std::uint32_t n, double* row) {
     if (stride == sizeof(double)) {
       std::memcpy(row, data, n * sizeof(double));
     } else {
-      for (std::uint32_t i = 0; i < n; ++i) row[i] = *reinterpret_cast<const double*>(data + i * stride);
+      for (std::uint32_t i = 0; i < n; ++i)
+        row[i] = *reinterpret_cast<const double*>(data + i * stride);
     }
     return true;
   }
@@ -189,7 +190,8 @@ double ChoiceCore::field_value(std::uint32_t i, PyObject* value, bool& good) {
   if (field.kind == FieldKind::kCategory && PyUnicode_Check(value)) {
     Py_ssize_t length;
     const char* text = PyUnicode_AsUTF8AndSize(value, &length);
-    if (text) return static_cast<double>(category_code(text, static_cast<std::size_t>(length), field));
+    if (text)
+      return static_cast<double>(category_code(text, static_cast<std::size_t>(length), field));
   } else {
     const double number = PyFloat_AsDouble(value);
     if (!(number == -1.0 && PyErr_Occurred())) return number;
@@ -298,10 +300,11 @@ std::uint32_t ChoiceCore::ask_heuristic(PyObject* context_values, PyObject* cand
                                         std::uint32_t count) {
   if (!heuristic_.is_valid()) return default_index < count ? default_index : 0;
   PyObject* args[] = {context_values, candidates};
-  const nb::object arm = nb::steal(PyObject_Vectorcall(
-      heuristic_.ptr(), args, takes_candidates_ ? 2 : 1, nullptr));
+  const nb::object arm =
+      nb::steal(PyObject_Vectorcall(heuristic_.ptr(), args, takes_candidates_ ? 2 : 1, nullptr));
   if (arm.is_valid()) {
-    PyObject* index = takes_candidates_ ? arm.ptr() : PyDict_GetItemWithError(index_of_.ptr(), arm.ptr());
+    PyObject* index =
+        takes_candidates_ ? arm.ptr() : PyDict_GetItemWithError(index_of_.ptr(), arm.ptr());
     const long place = index ? PyLong_AsLong(index) : -1;
     if (place >= 0 && place < static_cast<long>(count)) return static_cast<std::uint32_t>(place);
     if (!PyErr_Occurred())
@@ -331,8 +334,8 @@ bool ChoiceCore::ask_learner(const double* row, const float* candidates, std::ui
                                  {static_cast<std::int64_t>(padded(n)), 1}),
                           nb::rv_policy::copy);
     }
-    const nb::object vector = nb::cast(Vector(x.data(), {engine->schema().dimension()}),
-                                       nb::rv_policy::copy);
+    const nb::object vector =
+        nb::cast(Vector(x.data(), {engine->schema().dimension()}), nb::rv_policy::copy);
     const LearnerTurn turn(python_learner_lock_);
     const nb::object answer = python_learner_.attr("distribution")(vector, features);
     given = nb::cast<std::vector<float>>(answer);
@@ -389,8 +392,8 @@ void ChoiceCore::teach_python_learner() {
     for (const OwnedLesson& lesson : lessons) {
       nb::object features = nb::none();
       if (!lesson.features.empty())
-        features = nb::cast(Vector(lesson.features.data(), {lesson.features.size()}),
-                            nb::rv_policy::copy);
+        features =
+            nb::cast(Vector(lesson.features.data(), {lesson.features.size()}), nb::rv_policy::copy);
       python_learner_.attr("learn")(
           nb::cast(Vector(lesson.x.data(), {lesson.x.size()}), nb::rv_policy::copy), lesson.arm,
           lesson.propensity, lesson.reward, features);

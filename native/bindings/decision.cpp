@@ -8,8 +8,7 @@ namespace acumen::bindings {
 namespace {
 
 struct Decision {
-  PyObject_HEAD
-  PyObject* choice;
+  PyObject_HEAD PyObject* choice;
   PyObject* arm;
   unsigned long long id;
   unsigned long long model_version;
@@ -101,7 +100,8 @@ PyGetSetDef getset[] = {
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyType_Slot slots[] = {
-    {Py_tp_doc, const_cast<char*>("What was decided: the arm, and what is needed to learn from it.")},
+    {Py_tp_doc,
+     const_cast<char*>("What was decided: the arm, and what is needed to learn from it.")},
     {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(clear)},
     {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},

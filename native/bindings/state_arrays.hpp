@@ -44,7 +44,9 @@ class StateWriter final : public StateVisitor {
  public:
   StateWriter(nanobind::dict arrays, bool check_only) : arrays_(arrays), check_only_(check_only) {}
 
-  void array(std::string_view name, float* values, std::size_t n) override { take(name, values, n); }
+  void array(std::string_view name, float* values, std::size_t n) override {
+    take(name, values, n);
+  }
   void array(std::string_view name, double* values, std::size_t n) override {
     take(name, values, n);
   }
@@ -58,14 +60,15 @@ class StateWriter final : public StateVisitor {
  private:
   template <typename T>
   void take(std::string_view name, T* values, std::size_t n) {
-    using Array = nanobind::ndarray<const T, nanobind::numpy, nanobind::ndim<1>, nanobind::c_contig>;
+    using Array =
+        nanobind::ndarray<const T, nanobind::numpy, nanobind::ndim<1>, nanobind::c_contig>;
     const nanobind::str key(name.data(), name.size());
     Array array;
     if (!arrays_.contains(key)) return complain(name, "is missing");
     if (!nanobind::try_cast<Array>(arrays_[key], array)) return complain(name, "has another type");
     if (array.shape(0) != n)
-      return complain(name, "has " + std::to_string(array.shape(0)) + " values, not " +
-                                std::to_string(n));
+      return complain(
+          name, "has " + std::to_string(array.shape(0)) + " values, not " + std::to_string(n));
     if (!check_only_) std::copy_n(array.data(), n, values);
   }
 

@@ -12,7 +12,8 @@ class FixedLearner final : public Learner {
  public:
   explicit FixedLearner(std::vector<float> probabilities, std::uint32_t dimension = 1)
       : Learner({dimension, static_cast<std::uint32_t>(probabilities.size()), 0}),
-        probabilities_(std::move(probabilities)), rewards_(probabilities_.size()) {}
+        probabilities_(std::move(probabilities)),
+        rewards_(probabilities_.size()) {}
 
   void distribution(const float*, const ArmSet& arms, float* p) override {
     std::copy_n(probabilities_.data(), arms.count, p);

@@ -95,15 +95,18 @@ class ChoiceEngine {
   static constexpr std::array<std::uint64_t, 4> kCalibrations = {8, 32, 128, kCalibrationRows};
   static constexpr std::uint32_t kNoArm = std::numeric_limits<std::uint32_t>::max();
 
-  /// `learner` must outlive the engine. It may be null: then questions bring their own distribution, and lessons gather in
-  /// the outbox.
+  /// `learner` must outlive the engine. It may be null: then questions bring their own
+  /// distribution, and lessons gather in the outbox.
   ChoiceEngine(ChoiceOptions options, Learner* learner)
-      : options_(std::move(options)), schema_(options_.fields), objective_(options_.metrics),
-        learner_(learner), guard_(options_.mode, options_.canary_share,
-                                             options_.holdback),
-        ring_(options_.pending_max, schema_.fields(),
-              objective_.metrics(), options_.shape.features, options_.replica),
-        random_(options_.seed), x_(padded(schema_.dimension())),
+      : options_(std::move(options)),
+        schema_(options_.fields),
+        objective_(options_.metrics),
+        learner_(learner),
+        guard_(options_.mode, options_.canary_share, options_.holdback),
+        ring_(options_.pending_max, schema_.fields(), objective_.metrics(), options_.shape.features,
+              options_.replica),
+        random_(options_.seed),
+        x_(padded(schema_.dimension())),
         probabilities_(padded(options_.shape.arms)),
         scaled_(options_.shape.arms * std::size_t{padded(options_.shape.features)}) {
     outbox_.reserve(learner_ ? 0 : ring_.capacity());
@@ -126,12 +129,13 @@ class ChoiceEngine {
     const std::lock_guard<SpinLock> unlock(lock_, std::adopt_lock);
     if (options_.timeout_s > 0) expire(question.now_s);
 
-    const std::uint32_t count = question.candidates ? question.candidate_count : options_.shape.arms;
+    const std::uint32_t count =
+        question.candidates ? question.candidate_count : options_.shape.arms;
     Answer answer{0, lessons_, question.default_arm, kNoArm, 1.0f, Reason::kLearned};
-    const bool usable = question.problem != Reason::kBadContext && count > 0 && count <= options_.shape.arms &&
-                        prepare(question, count);
-    const bool asked = usable && view.mode != Mode::kOff && !view.killed &&
-                       question.problem == Reason::kLearned;
+    const bool usable = question.problem != Reason::kBadContext && count > 0 &&
+                        count <= options_.shape.arms && prepare(question, count);
+    const bool asked =
+        usable && view.mode != Mode::kOff && !view.killed && question.problem == Reason::kLearned;
     float share = 0.0f;
     if (!asked) {
       answer.reason = view.killed               ? Reason::kKilled
@@ -158,8 +162,8 @@ class ChoiceEngine {
     if (std::isnan(reward)) return counted(FeedbackResult::kBad);
     std::copy_n(values, objective_.metrics(), ring_.values(slot));
     // Feedback after its time-out corrects the record, but the default reward was learned already.
-    const bool late = ring_.entry(slot).state == EntryState::kExpired &&
-                      !std::isnan(options_.timeout_reward);
+    const bool late =
+        ring_.entry(slot).state == EntryState::kExpired && !std::isnan(options_.timeout_reward);
     ring_.entry(slot).state = EntryState::kDone;
     if (late) return counted(FeedbackResult::kRecorded);
     const bool learned = settle(slot, reward);
@@ -358,8 +362,11 @@ class ChoiceEngine {
       return;
     }
     const std::uint32_t features = options_.shape.features;
-    OwnedLesson owned{{lesson.x, lesson.x + schema_.dimension()}, {}, lesson.arm,
-                      lesson.propensity, lesson.reward};
+    OwnedLesson owned{{lesson.x, lesson.x + schema_.dimension()},
+                      {},
+                      lesson.arm,
+                      lesson.propensity,
+                      lesson.reward};
     if (lesson.features) owned.features.assign(lesson.features, lesson.features + features);
     outbox_.push_back(std::move(owned));
   }
@@ -437,11 +444,21 @@ class ChoiceEngine {
 
   FeedbackResult counted(FeedbackResult result) {
     switch (result) {
-      case FeedbackResult::kLearned: counters_.feedback_learned += 1; break;
-      case FeedbackResult::kRecorded: counters_.feedback_recorded += 1; break;
-      case FeedbackResult::kDuplicate: counters_.feedback_duplicate += 1; break;
-      case FeedbackResult::kUnknown: counters_.feedback_unknown += 1; break;
-      case FeedbackResult::kBad: counters_.feedback_bad += 1; break;
+      case FeedbackResult::kLearned:
+        counters_.feedback_learned += 1;
+        break;
+      case FeedbackResult::kRecorded:
+        counters_.feedback_recorded += 1;
+        break;
+      case FeedbackResult::kDuplicate:
+        counters_.feedback_duplicate += 1;
+        break;
+      case FeedbackResult::kUnknown:
+        counters_.feedback_unknown += 1;
+        break;
+      case FeedbackResult::kBad:
+        counters_.feedback_bad += 1;
+        break;
     }
     return result;
   }
@@ -464,8 +481,8 @@ class ChoiceEngine {
   bool outbox_reset_ = false;
   std::vector<OwnedLesson> outbox_;
   AlignedArray<float> x_, probabilities_, scaled_;
-  std::vector<Scale> feature_scales_;      ///< of candidates; empty for fixed arms
-  std::vector<double> candidate_rows_;     ///< the first candidates, for their scales
+  std::vector<Scale> feature_scales_;   ///< of candidates; empty for fixed arms
+  std::vector<double> candidate_rows_;  ///< the first candidates, for their scales
 };
 
 }  // namespace acumen

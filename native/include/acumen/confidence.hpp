@@ -54,8 +54,8 @@ class HoldbackComparison {
     const double log_alpha = -2 * std::log(alpha);
     const double rho2 = (log_alpha + std::log(log_alpha + 1)) / kTightest;
     const double scaled = n * rho2 + 1;
-    const double width = std::sqrt(squares_ / n) *
-                         std::sqrt(2 * scaled / (n * n * rho2) * std::log(std::sqrt(scaled) / alpha));
+    const double width = std::sqrt(squares_ / n) * std::sqrt(2 * scaled / (n * n * rho2) *
+                                                             std::log(std::sqrt(scaled) / alpha));
     result.low = estimate_mean_ - width;
     result.high = estimate_mean_ + width;
     return result;

@@ -21,15 +21,15 @@ enum class EntryState : std::uint8_t { kEmpty = 0, kWaiting = 1, kDone = 2, kExp
 
 struct Entry {
   std::uint64_t id = 0;
-  std::uint64_t version = 0;   ///< of the model that chose
-  double time_s = 0.0;         ///< when, on the caller's clock; 0 where no time-out is set
+  std::uint64_t version = 0;  ///< of the model that chose
+  double time_s = 0.0;        ///< when, on the caller's clock; 0 where no time-out is set
   std::uint32_t arm = 0;
   float propensity = 1.0f;
   float learned_share = 0.0f;  ///< probability with which the learned policy was put in charge
   std::uint8_t reason = 0;
   EntryState state = EntryState::kEmpty;
-  bool learned = false;        ///< the learned policy was in charge
-  bool usable = false;         ///< the context was good: there is something to learn
+  bool learned = false;  ///< the learned policy was in charge
+  bool usable = false;   ///< the context was good: there is something to learn
 };
 
 class DecisionRing {
@@ -38,8 +38,12 @@ class DecisionRing {
 
   DecisionRing(std::uint32_t capacity, std::uint32_t fields, std::uint32_t metrics,
                std::uint32_t features, std::uint64_t replica)
-      : mask_(std::bit_ceil(capacity) - 1), fields_(fields), metrics_(metrics),
-        features_(features), entries_(mask_ + 1), rows_((mask_ + 1) * fields),
+      : mask_(std::bit_ceil(capacity) - 1),
+        fields_(fields),
+        metrics_(metrics),
+        features_(features),
+        entries_(mask_ + 1),
+        rows_((mask_ + 1) * fields),
         values_((mask_ + 1) * metrics, std::numeric_limits<double>::quiet_NaN()),
         arm_features_((mask_ + 1) * features) {
     restart(replica);

@@ -30,8 +30,8 @@ enum class Reason : std::uint8_t {
 };
 
 constexpr const char* reason_name(Reason reason) {
-  constexpr const char* names[] = {"learned", "holdback", "control",     "shadow",
-                                   "off",     "killed",   "bad_context", "busy",
+  constexpr const char* names[] = {"learned",  "holdback",      "control",     "shadow",
+                                   "off",      "killed",        "bad_context", "busy",
                                    "no_model", "learner_failed"};
   return names[static_cast<std::uint8_t>(reason)];
 }

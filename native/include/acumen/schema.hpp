@@ -31,7 +31,7 @@ enum class FieldKind : std::uint8_t { kNumber = 0, kFlag = 1, kCategory = 2 };
 
 struct Field {
   FieldKind kind = FieldKind::kNumber;
-  bool optional = false;      ///< missing values (NaN) are allowed, and have an indicator of their own
+  bool optional = false;  ///< missing values (NaN) are allowed, and have an indicator of their own
   std::uint32_t buckets = 0;  ///< of a category
 };
 
@@ -74,8 +74,10 @@ class Schema {
     for (std::uint32_t i = 0; i < fields_.size(); ++i) {
       indicators_.push_back(fields_[i].optional ? next++ : 0);
       if (fields_[i].kind == FieldKind::kNumber) {
-        if (!fields_[i].optional) numbers_.push_back(i);
-        else others_.push_back(i);
+        if (!fields_[i].optional)
+          numbers_.push_back(i);
+        else
+          others_.push_back(i);
       } else {
         others_.push_back(i);
       }

@@ -19,7 +19,8 @@ class SpinLock {
   /// Tries for about `spins` pauses (tens of nanoseconds each); false: another thread holds it.
   bool try_lock(std::uint32_t spins) {
     for (std::uint32_t i = 0;; ++i) {
-      if (!held_.load(std::memory_order_relaxed) && !held_.exchange(true, std::memory_order_acquire))
+      if (!held_.load(std::memory_order_relaxed) &&
+          !held_.exchange(true, std::memory_order_acquire))
         return true;
       if (i >= spins) return false;
       pause();

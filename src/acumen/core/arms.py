@@ -165,7 +165,7 @@ def _fixed(
         features=features,
         arm_features=arm_features,
         index_of=index_of,
-        default_index=index_of[default] if known else 0,  # type: ignore[index]
+        default_index=index_of[default] if known else 0,
         heuristic=None if known or not callable(default) else default,
         signature=[repr(arm) for arm in arms],
     )

@@ -186,9 +186,7 @@ class Choice(_native.ChoiceCore):
         learner = learner or self.default_learner
         if learner is None:
             raise TypeError("no learner was given, and acumen.learners has set no default")
-        self.learner: Learner = learner.build(
-            dimension, len(self._arms.arms), self._arms.features
-        )
+        self.learner: Learner = learner.build(dimension, len(self._arms.arms), self._arms.features)
         super().__init__(spec, self.learner)
         _living.add(self)
         if model is not None:
@@ -278,9 +276,7 @@ class Choice(_native.ChoiceCore):
         if not 0 < confidence < 1:
             raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
         mean, low, high, n_default, n_learned, default, learned = self._comparison(1 - confidence)
-        return Comparison(
-            mean, low, high, confidence, n_learned, n_default, learned, default
-        )
+        return Comparison(mean, low, high, confidence, n_learned, n_default, learned, default)
 
     def counters(self) -> dict[str, int]:
         """Decisions by reason, feedback by fate, time-outs and losses, since construction."""

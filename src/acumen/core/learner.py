@@ -6,8 +6,8 @@ the recorded propensity is the probability with which the arm was sampled, whoev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ class Policy(Protocol):
         ...
 
     def distribution(
-        self, x: Features, features: Features | None = None
+        self, x: Features, features: Features | None = None, /
     ) -> Sequence[float] | Features:
         """Probabilities of the arms in one context.
 
@@ -50,7 +50,8 @@ class Learner(Policy, Protocol):
         propensity: float,
         reward: float,
         features: Features | None = None,
-    ) -> None:
+        /,
+    ) -> object:
         """Takes one lesson.
 
         Args:
@@ -59,6 +60,8 @@ class Learner(Policy, Protocol):
             propensity: probability with which it was taken, in (0, 1].
             reward: what came of it; more is better.
             features: float32[features] of that arm, or None.
+
+        What it returns is not looked at.
         """
         ...
 
@@ -66,11 +69,11 @@ class Learner(Policy, Protocol):
         """Forgets every lesson: the engine teaches anew, on other scales or another objective."""
         ...
 
-    def state(self) -> Mapping[str, NDArray[np.generic]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """An immutable snapshot: named one-dimensional arrays."""
         ...
 
-    def restore(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    def restore(self, arrays: dict[str, NDArray[Any]], /) -> None:
         """Becomes the snapshot; ValueError if it does not fit."""
         ...
 

@@ -1,8 +1,8 @@
-"""The file a model lives in: versioned, checksummed, replaced atomically.
+r"""The file a model lives in: versioned, checksummed, replaced atomically.
 
 Layout::
 
-    magic "ACUMEN\\x00M" | u32 format | u32 length of the header | header (JSON, UTF-8)
+    magic "ACUMEN\x00M" | u32 format | u32 length of the header | header (JSON, UTF-8)
     arrays, each at a multiple of 64 bytes, little-endian       | 32 bytes BLAKE2b of all before
 
 The header names each array with its dtype, count and offset. Everything is checked before a byte

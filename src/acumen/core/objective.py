@@ -63,8 +63,9 @@ class Objective:
         if not (math.isfinite(factor) and factor > 0):
             raise ValueError(f"a weight must be positive and finite, not {factor}")
         return Objective(
-            tuple(replace(t, weight=t.weight * factor, penalty=t.penalty * factor)
-                  for t in self.terms)
+            tuple(
+                replace(t, weight=t.weight * factor, penalty=t.penalty * factor) for t in self.terms
+            )
         )
 
     __rmul__ = __mul__
