@@ -351,16 +351,11 @@ class ChoiceEngine {
     const float* features = nullptr;
     if (options_.shape.features) features = features_taken(slot, entry.arm);
     const Lesson lesson{x(), entry.arm, features, entry.propensity, static_cast<float>(reward)};
-    if (!std::isfinite(lesson.reward)) return false;
-    teach(lesson);
-    return true;
+    return teach(lesson);
   }
 
-  void teach(const Lesson& lesson) {
-    if (learner_) {
-      learner_->learn(lesson);
-      return;
-    }
+  bool teach(const Lesson& lesson) {
+    if (learner_) return learner_->learn(lesson);
     const std::uint32_t features = options_.shape.features;
     OwnedLesson owned{{lesson.x, lesson.x + schema_.dimension()},
                       {},
@@ -369,6 +364,7 @@ class ChoiceEngine {
                       lesson.reward};
     if (lesson.features) owned.features.assign(lesson.features, lesson.features + features);
     outbox_.push_back(std::move(owned));
+    return true;
   }
 
   /// Scaled features of the arm that was taken. Fixed arms have theirs in `scaled_`.
