@@ -13,13 +13,6 @@
 namespace acumen::bindings {
 namespace {
 
-/// Values of a row that fit on the stack; Python's Choice refuses schemas beyond.
-constexpr std::size_t kFieldsMax = 256;
-constexpr std::size_t kMetricsMax = 64;
-
-template <typename T>
-using Column = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
-
 ChoiceCore* core_of(PyObject* self) {
   if (nb::inst_ready(self)) return nb::inst_ptr<ChoiceCore>(self);
   PyErr_SetString(PyExc_RuntimeError, "the choice is not initialised: call super().__init__()");
@@ -53,7 +46,7 @@ nb::object context_of(PyObject* const* values, PyObject* keywords) {
 
 nb::object context_of(const ChoiceCore& core, PyObject* row, const double* values) {
   nb::dict context;
-  const bool objects = PyTuple_CheckExact(row) || PyList_CheckExact(row);
+  const bool objects = PyTuple_Check(row) || PyList_Check(row);
   for (std::uint32_t i = 0; i < core.fields(); ++i) {
     if (objects && static_cast<Py_ssize_t>(i) < PySequence_Fast_GET_SIZE(row)) {
       context[core.context.name(i)] = nb::handle(PySequence_Fast_GET_ITEM(row, i));
@@ -135,13 +128,6 @@ PyType_Slot type_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse)},
                             {Py_tp_methods, hot_methods},
                             {0, nullptr}};
 
-template <typename T>
-Column<T> column(std::vector<T> values) {
-  auto* owned = new std::vector<T>(std::move(values));
-  const nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-  return Column<T>(owned->data(), {owned->size()}, owner);
-}
-
 using RowMatrix = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 /// Columns index, id, propensity, reason, model_version of one decision a row.
@@ -179,9 +165,9 @@ nb::tuple choose_many(ChoiceCore& core, RowMatrix rows) {
     const nb::gil_scoped_release others_may_run;
     decide_all();
   }
-  return nb::make_tuple(column(std::move(index)), column(std::move(id)),
-                        column(std::move(propensity)), column(std::move(reason)),
-                        column(std::move(version)));
+  return nb::make_tuple(to_numpy(std::move(index)), to_numpy(std::move(id)),
+                        to_numpy(std::move(propensity)), to_numpy(std::move(reason)),
+                        to_numpy(std::move(version)));
 }
 
 using IdVector = nb::ndarray<const std::uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -251,24 +237,25 @@ nb::dict records(ChoiceCore& core) {
     });
   }
   nb::dict result;
-  result["id"] = column(std::move(id));
-  result["model_version"] = column(std::move(version));
-  result["arm"] = column(std::move(arm));
-  result["propensity"] = column(std::move(propensity));
-  result["reason"] = column(std::move(reason));
-  result["state"] = column(std::move(state));
-  result["context"] = column(std::move(rows));
-  result["metrics"] = column(std::move(values));
+  result["id"] = to_numpy(std::move(id));
+  result["model_version"] = to_numpy(std::move(version));
+  result["arm"] = to_numpy(std::move(arm));
+  result["propensity"] = to_numpy(std::move(propensity));
+  result["reason"] = to_numpy(std::move(reason));
+  result["state"] = to_numpy(std::move(state));
+  result["context"] = to_numpy(std::move(rows));
+  result["metrics"] = to_numpy(std::move(values));
   return result;
 }
 
 nb::dict state(ChoiceCore& core) {
   StateReader reader;
   core.engine->visit(reader);
-  return reader.arrays;
+  return to_dict(std::move(reader.arrays));
 }
 
-void restore(ChoiceCore& core, nb::dict arrays) {
+void restore(ChoiceCore& core, nb::dict dict) {
+  const StateArrays arrays = from_dict(dict);
   StateWriter check(arrays, true);
   core.engine->visit(check);
   if (!check.problem().empty()) throw nb::value_error(check.problem().c_str());

@@ -205,7 +205,12 @@ bool ChoiceCore::read_keywords(PyObject* const* values, PyObject* keywords, doub
                                PyObject** candidates) {
   bool good = true;
   const Py_ssize_t count = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-  const std::int32_t* places = context.match(keywords);
+  std::int32_t places[kFieldsMax + 1];
+  if (!context.match(keywords, places, kFieldsMax + 1)) {
+    problem = "more context names than a schema can have";
+    std::fill_n(row, fields(), kMissing);
+    return false;
+  }
   if (static_cast<std::size_t>(count) < context.size()) std::fill_n(row, fields(), kMissing);
   for (Py_ssize_t i = 0; i < count; ++i) {
     const std::int32_t place = places[i];
@@ -225,11 +230,14 @@ bool ChoiceCore::read_keywords(PyObject* const* values, PyObject* keywords, doub
 
 bool ChoiceCore::read_row(PyObject* object, double* row) {
   const std::uint32_t n = fields();
-  if (PyTuple_CheckExact(object) || PyList_CheckExact(object)) {
-    bool good = PySequence_Fast_GET_SIZE(object) == static_cast<Py_ssize_t>(n);
+  if (PyTuple_Check(object) || PyList_Check(object)) {
+    // A list is copied first: reading a value may run Python code, which may change the list.
+    const nb::object tuple =
+        PyTuple_Check(object) ? nb::borrow(object) : nb::steal(PyList_AsTuple(object));
+    bool good = tuple.is_valid() && PyTuple_GET_SIZE(tuple.ptr()) == static_cast<Py_ssize_t>(n);
     if (good) {
       for (std::uint32_t i = 0; i < n; ++i)
-        row[i] = field_value(i, PySequence_Fast_GET_ITEM(object, i), good);
+        row[i] = field_value(i, PyTuple_GET_ITEM(tuple.ptr(), i), good);
       return good;
     }
   } else if (PyObject_TypeCheck(object, numpy_array_type())) {
@@ -250,23 +258,25 @@ bool ChoiceCore::read_candidates(PyObject* object, std::vector<float>& out) {
     return false;
   }
   using Matrix = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+  const std::uint32_t most = engine->options().shape.arms;
   nb::object array = nb::borrow(object);
-  try {
-    if (!PyObject_TypeCheck(object, numpy_array_type()))
+  if (!PyObject_TypeCheck(object, numpy_array_type())) {
+    try {
       array = nb::module_::import_("numpy").attr("asarray")(array);
-    const Matrix matrix = nb::cast<Matrix>(array);
-    if (matrix.shape(1) != n || matrix.shape(0) == 0 ||
-        matrix.shape(0) > engine->options().shape.arms) {
-      problem = "candidates are a matrix of 1 to " + std::to_string(engine->options().shape.arms) +
-                " rows and " + std::to_string(n) + " features";
+    } catch (nb::python_error& error) {
+      problem = std::string("candidates: ") + error.what();
       return false;
     }
-    out.assign(matrix.data(), matrix.data() + matrix.size());
-    return true;
-  } catch (const std::exception& error) {
-    problem = std::string("candidates: ") + error.what();
+  }
+  Matrix matrix;
+  if (!nb::try_cast<Matrix>(array, matrix) || matrix.shape(1) != n || matrix.shape(0) == 0 ||
+      matrix.shape(0) > most) {
+    problem = "candidates are a matrix of 1 to " + std::to_string(most) + " rows and " +
+              std::to_string(n) + " numbers a row";
     return false;
   }
+  out.assign(matrix.data(), matrix.data() + matrix.size());
+  return true;
 }
 
 bool ChoiceCore::read_metrics(PyObject* const* args, Py_ssize_t positional, PyObject* keywords,
@@ -283,9 +293,10 @@ bool ChoiceCore::read_metrics(PyObject* const* args, Py_ssize_t positional, PyOb
   for (Py_ssize_t i = 0; i < positional && static_cast<std::size_t>(i) < n; ++i)
     read(static_cast<std::size_t>(i), args[i]);
   const Py_ssize_t count = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-  const std::int32_t* places = metrics.match(keywords);
-  bool good = static_cast<std::size_t>(positional) <= n;
-  for (Py_ssize_t i = 0; i < count; ++i) {
+  std::int32_t places[kMetricsMax];
+  bool good =
+      metrics.match(keywords, places, kMetricsMax) && static_cast<std::size_t>(positional) <= n;
+  for (Py_ssize_t i = 0; good && i < count; ++i) {
     if (places[i] >= 0) {
       read(static_cast<std::size_t>(places[i]), args[positional + i]);
     } else {
@@ -315,7 +326,7 @@ std::uint32_t ChoiceCore::ask_heuristic(PyObject* context_values, PyObject* cand
   return 0;
 }
 
-bool ChoiceCore::ask_learner(const double* row, const float* candidates, std::uint32_t count,
+bool ChoiceCore::ask_learner(double* row, const float* candidates, std::uint32_t count,
                              std::vector<float>& given) {
   using Vector = nb::ndarray<nb::numpy, const float, nb::ndim<1>>;
   using Matrix = nb::ndarray<nb::numpy, const float, nb::ndim<2>>;

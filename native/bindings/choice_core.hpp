@@ -3,7 +3,7 @@
 
 #include <nanobind/nanobind.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -17,6 +17,9 @@ namespace acumen::bindings {
 
 namespace nb = nanobind;
 
+/// Values of a row and of a feedback that fit on the stack; Python's Choice refuses more.
+inline constexpr std::size_t kFieldsMax = 256, kMetricsMax = 64;
+
 /// Keyword names in declared order, matched against a caller's.
 class KeywordOrder {
  public:
@@ -26,12 +29,15 @@ class KeywordOrder {
   std::size_t size() const { return names_.size(); }
   nb::handle name(std::size_t i) const { return names_[i]; }
 
-  /// For each keyword of the caller its place in declared order, kCandidates or kUnknown. A call
-  /// site's tuple of names is one constant object: where it is the one of the last call, this is
-  /// a comparison of two addresses.
-  const std::int32_t* match(PyObject* keywords) {
+  /// Writes for each keyword of the caller its place in declared order, kCandidates or kUnknown;
+  /// false: there are more than `most`. A call site's tuple of names is one constant object: where
+  /// it is the one of the last call, this is a comparison of two addresses and a short copy. (A
+  /// copy, because reading a value may run Python code, and with it another thread's call.)
+  bool match(PyObject* keywords, std::int32_t* places, std::size_t most) {
     if (keywords != last_.ptr()) rematch(keywords);
-    return places_.data();
+    if (places_.size() > most) return false;
+    std::copy(places_.begin(), places_.end(), places);
+    return true;
   }
 
  private:
@@ -96,7 +102,7 @@ class ChoiceCore {
 
   void note_exception(const std::string& where);
   std::uint32_t ask_heuristic(PyObject* context, PyObject* candidates, std::uint32_t count);
-  bool ask_learner(const double* row, const float* candidates, std::uint32_t count,
+  bool ask_learner(double* row, const float* candidates, std::uint32_t count,
                    std::vector<float>& given);
 
   nb::object arms_;                  ///< tuple; for candidates: 0, 1, 2 …

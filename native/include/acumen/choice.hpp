@@ -179,9 +179,10 @@ class ChoiceEngine {
     relearn(true);
   }
 
-  /// Encodes a row as decide() would; false if it is bad. For a learner outside the engine.
-  bool encode(const double* row, float* x) {
+  /// Meets and encodes a row as decide() will; false if it is bad. For a learner outside.
+  bool encode(double* row, float* x) {
     const std::lock_guard<SpinLock> guard(lock_);
+    schema_.meet(row);
     return schema_.encode(row, x) == Schema::kGood;
   }
 
