@@ -12,14 +12,14 @@
 namespace acumen::caching {
 
 struct EvictionTuning {
-  float window = 64;          // ghosts older than this times C are dropped
+  float window = 64;  // ghosts older than this times C are dropped
   float ghosts_per_object = 10;
   float prior_hazard = 0.10f;
-  float shrink = 32;          // pseudo objects of the parent
-  float refit_interval = 0.5; // times C
+  float shrink = 32;           // pseudo objects of the parent
+  float refit_interval = 0.5;  // times C
   float refit_min = 512;
-  float forget = 1.0;         // factor at each refit
-  float x0 = 0, x1 = 5, x2 = 1, x3 = 0, x4=0, x5=0;
+  float forget = 1.0;  // factor at each refit
+  float x0 = 0, x1 = 5, x2 = 1, x3 = 0, x4 = 0, x5 = 0;
 };
 
 class EvictionModel {
@@ -27,8 +27,8 @@ class EvictionModel {
   static constexpr std::uint32_t kBins = 26;
   static constexpr std::uint32_t kGaps = 12;
   static constexpr std::uint32_t kRuns = 8;
-  static constexpr std::uint32_t kSecond = 6;    // levels of the smoothed earlier gaps
-  static constexpr std::uint32_t kLevels = 6;    // frequency 2 | 3-4 | 5-8 | 9-16 | 17-32 | 33+
+  static constexpr std::uint32_t kSecond = 6;  // levels of the smoothed earlier gaps
+  static constexpr std::uint32_t kLevels = 6;  // frequency 2 | 3-4 | 5-8 | 9-16 | 17-32 | 33+
   static constexpr std::uint32_t kTwice = kRuns;
   static constexpr std::uint32_t kFew = kTwice + kGaps;
   static constexpr std::uint32_t kClasses = kFew + (kLevels - 1) * kGaps * kSecond;
@@ -55,7 +55,9 @@ class EvictionModel {
     if (bin == 0) return 0;
     return std::bit_cast<float>((bin - 1 + (127u << 1)) << 22);
   }
-  std::uint32_t age_bin(std::uint32_t age) const { return bin_of(static_cast<float>(age) * scale_); }
+  std::uint32_t age_bin(std::uint32_t age) const {
+    return bin_of(static_cast<float>(age) * scale_);
+  }
   std::uint32_t gap_bin(std::uint32_t gap) const {
     const float scaled = static_cast<float>(gap) * gap_scale_;
     if (scaled < 1.0f) return 0;
@@ -72,7 +74,8 @@ class EvictionModel {
     const std::uint32_t k = kind - kFew;
     std::uint32_t level = k / (kGaps * kSecond) + 1;
     const std::uint32_t before = k / kSecond % kGaps, second = k % kSecond;
-    if (level < static_cast<std::uint32_t>(tuning_.x1) && (coin & ((1u << level) - 1)) == 0) ++level;
+    if (level < static_cast<std::uint32_t>(tuning_.x1) && (coin & ((1u << level) - 1)) == 0)
+      ++level;
     const float old = (static_cast<float>(second) + 0.5f) * (float(kGaps) / kSecond) - 0.5f;
     return many(level, g, old + tuning_.x2 * (static_cast<float>(before) - old), coin);
   }
@@ -85,12 +88,20 @@ class EvictionModel {
     return static_cast<std::uint32_t>(std::clamp(noisy, 0.0f, float(kSecond - 1)));
   }
 
-  void learn_return(std::uint32_t kind, std::uint32_t age) { returned_[kind * kBins + age_bin(age)] += 1; }
-  void learn_drop(std::uint32_t kind, std::uint32_t age) { ended_[kind * kBins + age_bin(age)] += 1; }
+  void learn_return(std::uint32_t kind, std::uint32_t age) {
+    returned_[kind * kBins + age_bin(age)] += 1;
+  }
+  void learn_drop(std::uint32_t kind, std::uint32_t age) {
+    ended_[kind * kBins + age_bin(age)] += 1;
+  }
   void clear_running() { std::fill(running_.begin(), running_.end(), 0.0f); }
-  void add_running(std::uint32_t kind, std::uint32_t age) { running_[kind * kBins + age_bin(age)] += 1; }
+  void add_running(std::uint32_t kind, std::uint32_t age) {
+    running_[kind * kBins + age_bin(age)] += 1;
+  }
 
-  float index(std::uint32_t kind, std::uint32_t age) const { return index_[kind * kBins + age_bin(age)]; }
+  float index(std::uint32_t kind, std::uint32_t age) const {
+    return index_[kind * kBins + age_bin(age)];
+  }
 
   void fit() {
     if (tuning_.forget < 1) {
@@ -115,15 +126,19 @@ class EvictionModel {
     const std::uint32_t root = kClasses;
     for (std::uint32_t c = 0; c < kClasses; ++c) {
       const std::uint32_t p = parent(c);
-      add(risk[p], risk[c]); add(events[p], events[c]);
+      add(risk[p], risk[c]);
+      add(events[p], events[c]);
     }
     for (std::uint32_t n = root + 2 + kLevels; n < kClasses + kNodes; ++n) {
-      add(risk[parent(n)], risk[n]); add(events[parent(n)], events[n]);
+      add(risk[parent(n)], risk[n]);
+      add(events[parent(n)], events[n]);
     }
     for (std::uint32_t n = root + 1; n < root + 2 + kLevels; ++n) {
-      add(risk[root], risk[n]); add(events[root], events[n]);
+      add(risk[root], risk[n]);
+      add(events[root], events[n]);
     }
-    Row prior; prior.fill(tuning_.prior_hazard);
+    Row prior;
+    prior.fill(tuning_.prior_hazard);
     blend(hazard[root], events[root], risk[root], prior);
     for (std::uint32_t n = root + 1; n < kClasses + kNodes; ++n)
       blend(hazard[n], events[n], risk[n], hazard[parent(n)]);
@@ -133,11 +148,15 @@ class EvictionModel {
     }
   }
   std::size_t bytes() const {
-    return (returned_.capacity() + ended_.capacity() + running_.capacity() + index_.capacity()) * sizeof(float);
+    return (returned_.capacity() + ended_.capacity() + running_.capacity() + index_.capacity()) *
+           sizeof(float);
   }
 
  private:
-  template <class R> static void add(R& to, const R& from) { for (std::uint32_t b = 0; b < kBins; ++b) to[b] += from[b]; }
+  template <class R>
+  static void add(R& to, const R& from) {
+    for (std::uint32_t b = 0; b < kBins; ++b) to[b] += from[b];
+  }
   // root, new, level 0.., (level, gap)
   static std::uint32_t parent(std::uint32_t node) {
     const std::uint32_t root = kClasses;
@@ -149,11 +168,13 @@ class EvictionModel {
     if (node < kFew) return root + 2 + kLevels + (node - kTwice);
     return root + 2 + kLevels + kGaps + (node - kFew) / kSecond;
   }
-  template <class R> void blend(R& out, const R& events, const R& risk, const R& prior) const {
+  template <class R>
+  void blend(R& out, const R& events, const R& risk, const R& prior) const {
     for (std::uint32_t b = 0; b < kBins; ++b)
       out[b] = (events[b] + tuning_.shrink * prior[b]) / (risk[b] + tuning_.shrink);
   }
-  template <class R> void gittins(const R& hazard, float* out) const {
+  template <class R>
+  void gittins(const R& hazard, float* out) const {
     for (std::uint32_t b = 0; b < kBins; ++b) {
       float alive = 1, gain = 0, held = 0, best = 0;
       for (std::uint32_t j = b; j < kBins; ++j) {

@@ -11,8 +11,8 @@
 namespace acumen::caching {
 
 struct EvictionOptions {
-  bool bypass = true;   // victim() may answer kBypass: do not keep the newcomer at all
-  bool sized = false;   // weigh objects by the sizes given to miss() and insert()
+  bool bypass = true;  // victim() may answer kBypass: do not keep the newcomer at all
+  bool sized = false;  // weigh objects by the sizes given to miss() and insert()
   EvictionTuning tuning = {};
 };
 
@@ -71,16 +71,25 @@ class LearnedEviction {
           if (b == bin) continue;
           bin = b;
           const float a = model_.index(c, now_ - last_[s]);
-          if (a < lowest) { lowest = a; choice = s; }
+          if (a < lowest) {
+            lowest = a;
+            choice = s;
+          }
         }
         continue;
       }
       const float a = model_.index(c, now_ - last_[old]);
-      if (a < lowest) { lowest = a; choice = old; }
+      if (a < lowest) {
+        lowest = a;
+        choice = old;
+      }
       const std::uint32_t young = newest_[c];
       if (young == old) continue;
       const float b = model_.index(c, now_ - last_[young]);
-      if (b < lowest) { lowest = b; choice = young; }
+      if (b < lowest) {
+        lowest = b;
+        choice = young;
+      }
     }
     if (options_.bypass && pending_ && model_.index(pending_kind_, 0) < lowest) {
       forget_pending();
@@ -94,8 +103,11 @@ class LearnedEviction {
     if (!pending_ || pending_hash_ != hash) miss(key_hash);
     pending_ = false;
     if (slot >= last_.size()) {
-      last_.resize(slot + 1); hash_.resize(slot + 1); kind_.resize(slot + 1);
-      older_.resize(slot + 1); newer_.resize(slot + 1);
+      last_.resize(slot + 1);
+      hash_.resize(slot + 1);
+      kind_.resize(slot + 1);
+      older_.resize(slot + 1);
+      newer_.resize(slot + 1);
     }
     last_[slot] = now_;
     hash_[slot] = hash;
@@ -124,7 +136,11 @@ class LearnedEviction {
 
  private:
   static std::uint32_t fold(std::uint64_t h) {
-    h ^= h >> 32; h *= 0xd6e8feb86659fd93ull; h ^= h >> 32; h *= 0xd6e8feb86659fd93ull; h ^= h >> 32;
+    h ^= h >> 32;
+    h *= 0xd6e8feb86659fd93ull;
+    h ^= h >> 32;
+    h *= 0xd6e8feb86659fd93ull;
+    h ^= h >> 32;
     return static_cast<std::uint32_t>(h);
   }
   std::uint32_t coin() {
@@ -136,13 +152,17 @@ class LearnedEviction {
     unit_ = std::max(1u, capacity_ / 16);
     for (auto& x : oldest_) x = kNone;
     for (auto& x : newest_) x = kNone;
-    last_.reserve(capacity_); hash_.reserve(capacity_); kind_.reserve(capacity_);
-    older_.reserve(capacity_); newer_.reserve(capacity_);
+    last_.reserve(capacity_);
+    hash_.reserve(capacity_);
+    kind_.reserve(capacity_);
+    older_.reserve(capacity_);
+    newer_.reserve(capacity_);
     refit_wait_ = 128;
     refit_at_ = 128;
   }
   void start_ghosts() {
-    ghosts_.resize(static_cast<std::size_t>(options_.tuning.ghosts_per_object * static_cast<float>(capacity_)));
+    ghosts_.resize(static_cast<std::size_t>(options_.tuning.ghosts_per_object *
+                                            static_cast<float>(capacity_)));
   }
   void tick() {
     ++now_;
@@ -163,16 +183,21 @@ class LearnedEviction {
     pending_ = false;
   }
   void refit() {
-    const auto steady = static_cast<std::uint32_t>(std::max(options_.tuning.refit_min, options_.tuning.refit_interval * static_cast<float>(capacity_)));
+    const auto steady = static_cast<std::uint32_t>(std::max(
+        options_.tuning.refit_min, options_.tuning.refit_interval * static_cast<float>(capacity_)));
     refit_wait_ = std::min(refit_wait_ + refit_wait_ / 2, steady);
     refit_at_ = now_ + refit_wait_;
     model_.clear_running();
     for (std::uint32_t c = 0; c < EvictionModel::kClasses; ++c)
-      for (std::uint32_t s = oldest_[c]; s != kNone; s = newer_[s]) model_.add_running(c, now_ - last_[s]);
+      for (std::uint32_t s = oldest_[c]; s != kNone; s = newer_[s])
+        model_.add_running(c, now_ - last_[s]);
     const float oldest = std::min(options_.tuning.window, 120.0f) * 16;
     ghosts_.sweep(tick_now(), [&](std::uint32_t tick_age, std::uint16_t kind) {
       const std::uint32_t age = age_of({tick_age, kind});
-      if (static_cast<float>(tick_age) > oldest) { model_.learn_drop(kind, age); return false; }
+      if (static_cast<float>(tick_age) > oldest) {
+        model_.learn_drop(kind, age);
+        return false;
+      }
       model_.add_running(kind, age);
       return true;
     });
@@ -182,13 +207,22 @@ class LearnedEviction {
     kind_[slot] = static_cast<std::uint16_t>(kind);
     older_[slot] = newest_[kind];
     newer_[slot] = kNone;
-    if (newest_[kind] != kNone) newer_[newest_[kind]] = slot; else oldest_[kind] = slot;
+    if (newest_[kind] != kNone)
+      newer_[newest_[kind]] = slot;
+    else
+      oldest_[kind] = slot;
     newest_[kind] = slot;
   }
   void unlink(std::uint32_t slot) {
     const std::uint32_t kind = kind_[slot], o = older_[slot], n = newer_[slot];
-    if (o != kNone) newer_[o] = n; else oldest_[kind] = n;
-    if (n != kNone) older_[n] = o; else newest_[kind] = o;
+    if (o != kNone)
+      newer_[o] = n;
+    else
+      oldest_[kind] = n;
+    if (n != kNone)
+      older_[n] = o;
+    else
+      newest_[kind] = o;
   }
 
   Options options_;

@@ -1,0 +1,86 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+@disjoint_base
+class Learner:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    @property
+    def dimension(self) -> int: ...
+    @property
+    def arms(self) -> int: ...
+    @property
+    def features(self) -> int: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    def distribution(
+        self, x: NDArray[np.float32], features: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]: ...
+    def learn(
+        self,
+        x: NDArray[np.float32],
+        arm: int,
+        propensity: float,
+        reward: float,
+        features: NDArray[np.float32] | None = None,
+    ) -> bool: ...
+    def state(self) -> dict[str, NDArray[Any]]: ...
+    def restore(self, state: dict[str, NDArray[Any]]) -> None: ...
+    def merge(self, other: Learner) -> bool: ...
+    def reset(self) -> None: ...
+
+def epsilon_greedy(
+    dimension: int,
+    arms: int,
+    features: int,
+    *,
+    ridge: float,
+    half_life: float,
+    epsilon: float,
+    decay: float,
+) -> Learner: ...
+def lin_ucb(
+    dimension: int,
+    arms: int,
+    features: int,
+    *,
+    ridge: float,
+    half_life: float,
+    alpha: float,
+    exploration: float,
+) -> Learner: ...
+def thompson(
+    dimension: int,
+    arms: int,
+    features: int,
+    *,
+    ridge: float,
+    half_life: float,
+    spread: float,
+    exploration: float,
+) -> Learner: ...
+def square_cb(
+    dimension: int,
+    arms: int,
+    features: int,
+    *,
+    ridge: float,
+    half_life: float,
+    gamma: float,
+    exponent: float,
+) -> Learner: ...
+
+# Cache simulators. Keys: uint64, one dimension, contiguous. All raise ValueError for a capacity
+# of 0, and TypeError for keys of another type.
+def simulate_learned(
+    keys: NDArray[np.uint64], capacity: int, *, seed: int = 0
+) -> tuple[int, int]: ...
+def simulate_lru(keys: NDArray[np.uint64], capacity: int) -> int: ...
+def simulate_fifo(keys: NDArray[np.uint64], capacity: int) -> int: ...
+def simulate_belady(
+    keys: NDArray[np.uint64], capacity: int, *, bypass: bool = False
+) -> int: ...
