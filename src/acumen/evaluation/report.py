@@ -153,8 +153,7 @@ def _tiles(summary: Summary) -> Iterator[str]:
         yield tile(
             "Worst cell",
             f'<span class="{verdict}-text">{worst.excess:+.1%}</span>',
-            f"{_text(worst.workload)} at {worst.setting:g}, against"
-            f" {_text(worst.best.contender)}",
+            f"{_text(worst.workload)} at {worst.setting:g}, against {_text(worst.best.contender)}",
         )
 
 
@@ -174,9 +173,7 @@ def _line(cell: Cell) -> str:
     mine, best = cell.learned, cell.best
     verdict = ""
     if cell.verdict is not None and cell.excess is not None:
-        verdict = (
-            f'<b class="{cell.verdict}-text">{_SIGNS[cell.verdict]} {cell.excess:+.1%}</b>'
-        )
+        verdict = f'<b class="{cell.verdict}-text">{_SIGNS[cell.verdict]} {cell.excess:+.1%}</b>'
     columns = (
         _text(cell.workload),
         f"{cell.setting:g}",

@@ -165,9 +165,7 @@ def _build(connection: Any, random: np.random.Generator) -> None:
     connection.execute("PRAGMA cache_size=0").fetchall()
 
 
-def _popular(
-    random: np.random.Generator, distinct: int, count: int
-) -> npt.NDArray[np.int64]:
+def _popular(random: np.random.Generator, distinct: int, count: int) -> npt.NDArray[np.int64]:
     """Ids 1 to `distinct` with Zipf popularity; which ones are popular is random too."""
     weights = np.arange(1, distinct + 1, dtype=np.float64) ** -_ZIPF
     ranks = np.searchsorted(np.cumsum(weights) / weights.sum(), random.random(count))
