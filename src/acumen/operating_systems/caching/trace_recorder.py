@@ -1,12 +1,14 @@
 """Records a real page trace from a real database engine, within seconds.
 
-SQLite builds a database of a shop (customers, items, orders with two indexes) and works on it:
-point queries and updates of popular rows, look-ups through an index, short range scans, and
-reports that scan part of a table. SQLite's own page cache is kept at its least, so that nearly
-every page which the B-trees touch passes through a virtual file system (apsw), which notes it.
+SQLite builds the database of a shop (customers, items, orders with two indexes) and then serves
+visits: a customer is looked up, looks at popular items, asks for earlier orders, orders, asks
+where the newest order is; now and then a report scans the last day's orders or the whole stock.
+SQLite's own page cache is kept at its least, so that nearly every page which its B-trees touch
+passes through a virtual file system (apsw), which notes it.
 
-What is real: the engine, its B-trees, its indexes, its file. What is made up: the questions, with
-Zipf popularity as in YCSB (Cooper et al., SoCC 2010), from a seed.
+What is real: the engine, its B-trees, its indexes, its file. What is made up: the visits, with
+Zipf popularity and a preference for what is new, as in YCSB's workloads (Cooper et al., SoCC
+2010), from a seed.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ from acumen.evaluation import WorkloadError
 from acumen.operating_systems.caching.trace_files import Keys
 
 PAGE_BYTES = 4096
-CUSTOMERS = 50_000
-ITEMS = 25_000
+CUSTOMERS = 60_000
+ITEMS = 30_000
 ORDERS = 300_000
-STATEMENTS = 80_000
-REQUESTS_MAX = 400_000
+VISITS = 40_000
+REQUESTS_MAX = 500_000
 # A trace of several files: the file's number stands above the page's.
 _FILE_SHIFT = 40
 _ZIPF = 0.99
@@ -173,28 +175,49 @@ def _popular(random: np.random.Generator, distinct: int, count: int) -> npt.NDAr
 
 
 def _work(connection: Any, random: np.random.Generator, enough: Callable[[], bool]) -> None:
-    """A mix of statements, until there are none left or the trace is long enough."""
-    kinds = random.choice(len(_STATEMENTS), STATEMENTS, p=[share for share, _, _ in _STATEMENTS])
-    customers = _popular(random, CUSTOMERS, STATEMENTS).tolist()
-    items = _popular(random, ITEMS, STATEMENTS).tolist()
-    starts = random.integers(1, ORDERS, STATEMENTS).tolist()
-    for kind, *arguments in zip(kinds.tolist(), customers, items, starts, strict=True):
-        _, sql, which = _STATEMENTS[kind]
-        for _ in connection.execute(sql, (arguments[which],)):
-            pass
+    """Visits, one after the other, until there are none left or the trace is long enough."""
+    newest = ORDERS
+    customers = _popular(random, CUSTOMERS, VISITS).tolist()
+    items = _popular(random, ITEMS, 4 * VISITS).reshape(VISITS, 4)
+    # What is popular changes: a quarter of the catalogue is passed through in the whole trace.
+    items = ((items + np.arange(VISITS)[:, None] * (ITEMS // 4) // VISITS) % ITEMS + 1).tolist()
+    viewed = random.integers(1, 5, VISITS).tolist()
+    chances = random.random((VISITS, 4)).tolist()
+    ages = random.geometric(1 / 200, VISITS).tolist()
+    for visit, customer in enumerate(customers):
+        history, order, status, report = chances[visit]
+        basket = items[visit][: viewed[visit]]
+        statements = [(_CUSTOMER, (customer,))]
+        statements += [(_ITEM, (item,)) for item in basket]
+        if history < 0.5:
+            statements.append((_HISTORY, (customer,)))
+        if order < 0.3:
+            newest += 1
+            statements.append((_ORDER, (newest, customer, basket[0], visit // 800)))
+            statements += [(_STOCK, (item,)) for item in basket]
+            statements.append((_BALANCE, (customer,)))
+        if status < 0.3:
+            statements.append((_STATUS, (newest - ages[visit],)))
+        if report < 0.02:
+            statements.append((_REVIEWS, (basket[0],)))
+        if report < 0.003:
+            statements.append((_DAY, (newest - 8000,)))
+        if report < 0.0005:
+            statements.append((_STOCK_TAKING, ()))
+        for sql, arguments in statements:
+            for _ in connection.execute(sql, arguments):
+                pass
         if enough():
             return
 
 
-# Share of the statements, the statement, and what it is asked about: 0 a customer, 1 an item,
-# 2 an order.
-_STATEMENTS = (
-    (0.30, "SELECT name, balance FROM customer WHERE id = ?", 0),
-    (0.20, "SELECT title, price FROM item WHERE id = ?", 1),
-    (0.15, "UPDATE customer SET balance = balance + 1 WHERE id = ?", 0),
-    (0.10, "UPDATE item SET stock = stock - 1 WHERE id = ?", 1),
-    (0.12, "SELECT day, note FROM purchase WHERE customer = ? LIMIT 20", 0),
-    (0.06, "SELECT count(note) FROM (SELECT note FROM purchase WHERE item = ? LIMIT 20)", 1),
-    (0.06, "SELECT sum(length(note)) FROM (SELECT note FROM purchase WHERE id >= ? LIMIT 200)", 2),
-    (0.01, "SELECT sum(length(note)) FROM (SELECT note FROM purchase WHERE id >= ? LIMIT 9000)", 2),
-)
+_CUSTOMER = "SELECT name, balance FROM customer WHERE id = ?"
+_ITEM = "SELECT title, price FROM item WHERE id = ?"
+_HISTORY = "SELECT day, note FROM purchase WHERE customer = ? ORDER BY rowid DESC LIMIT 20"
+_ORDER = "INSERT INTO purchase VALUES (?, ?, ?, ?, 'by return of post, please')"
+_STOCK = "UPDATE item SET stock = stock - 1 WHERE id = ?"
+_BALANCE = "UPDATE customer SET balance = balance + 1 WHERE id = ?"
+_STATUS = "SELECT day, note FROM purchase WHERE id = ?"
+_REVIEWS = "SELECT count(note) FROM (SELECT note FROM purchase WHERE item = ? LIMIT 50)"
+_DAY = "SELECT sum(length(note)) FROM purchase WHERE id > ?"
+_STOCK_TAKING = "SELECT sum(stock) FROM item"
