@@ -34,11 +34,7 @@ def oracle(keys: npt.NDArray[np.uint64]) -> bytes:
 
 
 def zstd(data: bytes) -> bytes:
-    sink = io.BytesIO()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-        stream.flush()
-        return sink.getvalue()
+    return bytes(pa.compress(data, codec="zstd", asbytes=True))
 
 
 def parquet(keys: npt.NDArray[Any] | list[Any], name: str = "key", **columns: Any) -> bytes:
@@ -165,7 +161,7 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "fields": ("t.npy", npy(np.zeros(3, [("a", "u8")])), "no field `key`"),
     "objects": ("t.npy", npy(np.array([1, "x"], object)), "cannot be read"),
     "cut npy": ("t.npy", npy(KEYS)[:-9], "cannot be read"),
-    "huge npy": ("t.npy", npy(KEYS).replace(b"(6,)", b"(2**60,)"[:4]), "cannot be read"),
+    "huge npy": ("t.npy", npy(KEYS).replace(b"(6,)", b"(9,)"), "cannot be read"),
     "bad cell": ("t.csv", b"key\n" + b"1\n" * 20000 + b"x7\n", "cannot be read.*x7"),
     "missing cell": ("t.csv", b"0,1,1\n0,,1\n", "without a key|cannot be read"),
     "ragged": ("t.csv", b"0,1,1\n0,2\n", "cannot be read.*Expected 3"),
