@@ -143,11 +143,11 @@ class ChoiceEngine {
                       : view.mode == Mode::kOff ? Reason::kOff
                       : !usable                 ? Reason::kBadContext
                                                 : question.problem;
-    } else if (const float* p = distribution(question, count); p == nullptr) {
-      answer.reason = Reason::kLearnerFailed;
-    } else {
+    } else if (const float total = ask(question, count); total > 0.0f) {
       share = view.learned_share;
-      draw(p, count, share, view.mode, answer);
+      draw(total, count, share, view.mode, answer);
+    } else {
+      answer.reason = Reason::kLearnerFailed;
     }
     counters_.reasons[static_cast<std::size_t>(answer.reason)] += 1;
     record(question, usable, share, answer);
@@ -293,30 +293,30 @@ class ChoiceEngine {
     return true;
   }
 
-  /// The learner's distribution, normalised; null if it is unusable.
-  const float* distribution(const Question& question, std::uint32_t count) {
+  /// Asks for the distribution. Returns what it sums to (about 1; draw() divides by it), 0 if it is
+  /// unusable.
+  float ask(const Question& question, std::uint32_t count) {
     float* p = probabilities_.data();
     if (question.given) {
       std::copy_n(question.given, count, p);
     } else {
-      if (!learner_) return nullptr;
+      if (!learner_) return 0.0f;
       const ArmSet arms{count, options_.shape.features ? scaled_.data() : nullptr};
       learner_->distribution(x(), arms, p);
     }
     float total = 0.0f;
     for (std::uint32_t i = 0; i < count; ++i) {
-      if (!(p[i] >= 0.0f)) return nullptr;
+      if (!(p[i] >= 0.0f)) return 0.0f;
       total += p[i];
     }
-    if (!(total > 0.0f) || !std::isfinite(total)) return nullptr;
-    for (std::uint32_t i = 0; i < count; ++i) p[i] /= total;
-    return p;
+    return std::isfinite(total) ? total : 0.0f;
   }
 
   /// Tosses the guard's coin and draws an arm; fills the answer.
-  void draw(const float* p, std::uint32_t count, float share, Mode mode, Answer& answer) {
+  void draw(float total, std::uint32_t count, float share, Mode mode, Answer& answer) {
+    const float* p = probabilities_.data();
     const std::uint32_t default_arm = answer.arm;
-    double u = random_.uniform();
+    double u = random_.uniform() * static_cast<double>(total);
     // The last arm with p > 0 takes what rounding leaves.
     for (std::uint32_t i = 0; i < count && u >= 0.0; ++i) {
       if (!(p[i] > 0.0f)) continue;
@@ -329,7 +329,7 @@ class ChoiceEngine {
                     : mode == Mode::kCanary ? Reason::kControl
                                             : Reason::kShadow;
     if (learned) answer.arm = answer.suggested;
-    answer.propensity = (answer.arm < count ? share * p[answer.arm] : 0.0f) +
+    answer.propensity = (answer.arm < count ? share * (p[answer.arm] / total) : 0.0f) +
                         (answer.arm == default_arm ? 1.0f - share : 0.0f);
   }
 
