@@ -13,6 +13,10 @@
 namespace acumen::bindings {
 namespace {
 
+/// Values of a row that fit on the stack; Python's Choice refuses schemas beyond.
+constexpr std::size_t kFieldsMax = 256;
+constexpr std::size_t kMetricsMax = 64;
+
 ChoiceCore* core_of(PyObject* self) {
   if (nb::inst_ready(self)) return nb::inst_ptr<ChoiceCore>(self);
   PyErr_SetString(PyExc_RuntimeError, "the choice is not initialised: call super().__init__()");
@@ -232,8 +236,13 @@ nb::dict records(ChoiceCore& core) {
       state.push_back(static_cast<std::uint8_t>(entry.state));
       const double* row = engine.ring().row(slot);
       rows.insert(rows.end(), row, row + core.fields());
-      const double* value = engine.ring().values(slot);
-      values.insert(values.end(), value, value + core.metrics.size());
+      // Until its feedback comes, a slot holds the metrics of the decision that it had before.
+      if (entry.state == EntryState::kDone) {
+        const double* value = engine.ring().values(slot);
+        values.insert(values.end(), value, value + core.metrics.size());
+      } else {
+        values.insert(values.end(), core.metrics.size(), std::numeric_limits<double>::quiet_NaN());
+      }
     });
   }
   nb::dict result;
@@ -251,17 +260,16 @@ nb::dict records(ChoiceCore& core) {
 nb::dict state(ChoiceCore& core) {
   StateReader reader;
   core.engine->visit(reader);
-  return to_dict(std::move(reader.arrays));
+  return to_python(std::move(reader.arrays));
 }
 
-void restore(ChoiceCore& core, nb::dict dict) {
-  const StateArrays arrays = from_dict(dict);
-  StateWriter check(arrays, true);
+void restore(ChoiceCore& core, nb::dict arrays) {
+  const StateArrays native = from_python(arrays);
+  StateWriter check(native, true);
   core.engine->visit(check);
   if (!check.problem().empty()) throw nb::value_error(check.problem().c_str());
-  StateWriter write(arrays, false);
-  core.engine->visit(write);
-  if (!core.engine->validate())
+  StateWriter write(native, false);
+  if (!core.engine->overwrite(write))
     throw nb::value_error(
         "the values break an invariant of the model; it has forgotten everything");
 }
@@ -338,7 +346,7 @@ void bind_choice(nb::module_& m) {
       .def(
           "_become_replica",
           [](ChoiceCore& core, std::uint64_t seed, std::uint64_t replica) {
-            core.engine->become_replica(seed, replica);
+            core.become_replica(seed, replica);
           },
           nb::arg("seed"), nb::arg("replica"))
       .def(
