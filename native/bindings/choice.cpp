@@ -50,7 +50,7 @@ nb::object context_of(PyObject* const* values, PyObject* keywords) {
 
 nb::object context_of(const ChoiceCore& core, PyObject* row, const double* values) {
   nb::dict context;
-  const bool objects = PyTuple_Check(row) || PyList_Check(row);
+  const bool objects = PyTuple_CheckExact(row) || PyList_CheckExact(row);
   for (std::uint32_t i = 0; i < core.fields(); ++i) {
     if (objects && static_cast<Py_ssize_t>(i) < PySequence_Fast_GET_SIZE(row)) {
       context[core.context.name(i)] = nb::handle(PySequence_Fast_GET_ITEM(row, i));
@@ -169,9 +169,9 @@ nb::tuple choose_many(ChoiceCore& core, RowMatrix rows) {
     const nb::gil_scoped_release others_may_run;
     decide_all();
   }
-  return nb::make_tuple(to_numpy(std::move(index)), to_numpy(std::move(id)),
-                        to_numpy(std::move(propensity)), to_numpy(std::move(reason)),
-                        to_numpy(std::move(version)));
+  return nb::make_tuple(column(std::move(index)), column(std::move(id)),
+                        column(std::move(propensity)), column(std::move(reason)),
+                        column(std::move(version)));
 }
 
 using IdVector = nb::ndarray<const std::uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -246,14 +246,14 @@ nb::dict records(ChoiceCore& core) {
     });
   }
   nb::dict result;
-  result["id"] = to_numpy(std::move(id));
-  result["model_version"] = to_numpy(std::move(version));
-  result["arm"] = to_numpy(std::move(arm));
-  result["propensity"] = to_numpy(std::move(propensity));
-  result["reason"] = to_numpy(std::move(reason));
-  result["state"] = to_numpy(std::move(state));
-  result["context"] = to_numpy(std::move(rows));
-  result["metrics"] = to_numpy(std::move(values));
+  result["id"] = column(std::move(id));
+  result["model_version"] = column(std::move(version));
+  result["arm"] = column(std::move(arm));
+  result["propensity"] = column(std::move(propensity));
+  result["reason"] = column(std::move(reason));
+  result["state"] = column(std::move(state));
+  result["context"] = column(std::move(rows));
+  result["metrics"] = column(std::move(values));
   return result;
 }
 

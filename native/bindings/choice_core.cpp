@@ -31,10 +31,6 @@ class ChoiceCore::LearnerTurn {
   std::recursive_mutex& mutex_;
 };
 
-namespace {
-
-constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
-
 PyTypeObject* numpy_array_type() {
   static PyTypeObject* type = [] {
     const nb::object numpy = nb::module_::import_("numpy");
@@ -42,6 +38,10 @@ PyTypeObject* numpy_array_type() {
   }();
   return type;
 }
+
+namespace {
+
+constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
 /// Copies n values of a one-dimensional NumPy array; false: it is not one of n floats.
 bool read_numpy(PyObject* object, std::uint32_t n, double* row) {
@@ -282,25 +282,23 @@ bool ChoiceCore::read_candidates(PyObject* object, std::vector<float>& out) {
     return false;
   }
   using Matrix = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-  const std::uint32_t most = engine->options().shape.arms;
   nb::object array = nb::borrow(object);
-  if (!PyObject_TypeCheck(object, numpy_array_type())) {
-    try {
+  try {
+    if (!PyObject_TypeCheck(object, numpy_array_type()))
       array = nb::module_::import_("numpy").attr("asarray")(array);
-    } catch (nb::python_error& error) {
-      problem = std::string("candidates: ") + error.what();
+    const Matrix matrix = nb::cast<Matrix>(array);
+    if (matrix.shape(1) != n || matrix.shape(0) == 0 ||
+        matrix.shape(0) > engine->options().shape.arms) {
+      problem = "candidates are a matrix of 1 to " + std::to_string(engine->options().shape.arms) +
+                " rows and " + std::to_string(n) + " features";
       return false;
     }
-  }
-  Matrix matrix;
-  if (!nb::try_cast<Matrix>(array, matrix) || matrix.shape(1) != n || matrix.shape(0) == 0 ||
-      matrix.shape(0) > most) {
-    problem = "candidates are a matrix of 1 to " + std::to_string(most) + " rows and " +
-              std::to_string(n) + " numbers a row";
+    out.assign(matrix.data(), matrix.data() + matrix.size());
+    return true;
+  } catch (const std::exception& error) {
+    problem = std::string("candidates: ") + error.what();
     return false;
   }
-  out.assign(matrix.data(), matrix.data() + matrix.size());
-  return true;
 }
 
 bool ChoiceCore::read_metrics(PyObject* const* args, Py_ssize_t positional, PyObject* keywords,

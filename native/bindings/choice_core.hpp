@@ -3,7 +3,7 @@
 
 #include <nanobind/nanobind.h>
 
-#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -17,8 +17,8 @@ namespace acumen::bindings {
 
 namespace nb = nanobind;
 
-/// Values of a row and of a feedback that fit on the stack; Python's Choice refuses more.
-inline constexpr std::size_t kFieldsMax = 256, kMetricsMax = 64;
+/// numpy.ndarray; borrowed.
+PyTypeObject* numpy_array_type();
 
 /// Keyword names in declared order, matched against a caller's.
 class KeywordOrder {

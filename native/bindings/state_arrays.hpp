@@ -53,14 +53,10 @@ class StateWriter final : public StateVisitor {
   void array(std::string_view name, double* v, std::size_t n) override { take(name, v, n); }
   void array(std::string_view name, std::uint64_t* v, std::size_t n) override { take(name, v, n); }
 
-/// Overwrites every array that it is shown. With `check_only` it changes nothing and finds out
-/// whether names, types and sizes fit: the first pass, so that a restore happens whole or not at
-/// all.
-class StateWriter final : public TypedVisitor<StateWriter> {
- public:
-  StateWriter(const StateArrays& arrays, bool check_only)
-      : arrays_(arrays), check_only_(check_only) {}
+  /// Empty if everything fitted.
+  const std::string& problem() const { return problem_; }
 
+ private:
   template <typename T>
   void take(std::string_view name, T* values, std::size_t n) {
     const auto found = arrays_.find(name);
@@ -73,20 +69,12 @@ class StateWriter final : public TypedVisitor<StateWriter> {
     if (!check_only_) std::copy_n(array->data(), n, values);
   }
 
-  /// Empty if everything fitted and nothing was left over.
-  std::string problem() const {
-    if (problem_.empty() && used_ < arrays_.size()) return "there are arrays of something else";
-    return problem_;
-  }
-
- private:
   void complain(std::string_view name, const std::string& what) {
     if (problem_.empty()) problem_ = "array '" + std::string(name) + "' " + what;
   }
 
   const StateArrays& arrays_;
   bool check_only_;
-  std::size_t used_ = 0;
   std::string problem_;
 };
 
