@@ -47,7 +47,7 @@ class Random {
 
   /// Uniform on {0, …, n-1}; n > 0. The bias is below n / 2^64.
   std::uint32_t below(std::uint32_t n) {
-    return static_cast<std::uint32_t>((static_cast<unsigned __int128>(next()) * n) >> 64);
+    return static_cast<std::uint32_t>((static_cast<Wide>(next()) * n) >> 64);
   }
 
   const State& state() const { return state_; }
@@ -59,6 +59,8 @@ class Random {
   }
 
  private:
+  __extension__ using Wide = unsigned __int128;
+
   State state_{};
 };
 
