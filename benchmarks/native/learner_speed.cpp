@@ -99,7 +99,8 @@ int main() {
     measure("lin_ucb", *std::make_unique<LinUCB>(shape, LinUCBOptions{}));
     measure("thompson", *std::make_unique<Thompson>(shape, ThompsonOptions{}));
     measure("square_cb", *std::make_unique<SquareCB>(shape, SquareCBOptions{}));
-    measure("softmax_gradient", *std::make_unique<SoftmaxGradient>(shape, SoftmaxGradientOptions{}));
+    measure("softmax_gradient",
+            *std::make_unique<SoftmaxGradient>(shape, SoftmaxGradientOptions{}));
     measure("binned_additive", *std::make_unique<BinnedAdditive>(shape, BinnedAdditiveOptions{}));
   }
 }

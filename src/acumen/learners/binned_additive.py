@@ -8,7 +8,7 @@ from acumen.learners._parameters import check_between, check_half_life
 
 @dataclass(frozen=True)
 class BinnedAdditive:
-    """One piecewise linear curve for each input and arm, over bins that follow the data.
+    """One curve for each input and arm, a line plus bins that follow the data.
 
     When to use it: where the reward bends: thresholds, sweet spots, saturation. It costs about
     as much as `SquareCB`. What it cannot see are effects of two inputs together, unless the arms
@@ -44,7 +44,7 @@ class BinnedAdditive:
         ICML 2020.
     """
 
-    gamma: float = 10.0
+    gamma: float = 5.0
     exponent: float = 0.5
     epsilon: float = 0.0
     prior: float = 1.0

@@ -1,7 +1,8 @@
 // Binned additive features: a learner for rewards that are not linear, at a linear learner's cost.
 //
-// Idea       The expected reward is a sum of one curve an input, each piecewise linear over bins
-//            that follow the input's quantiles (see hat_basis.hpp). An arm known by its index has
+// Idea       The expected reward is a sum of one curve an input: a line, which is learned quickly,
+//            plus a piecewise linear correction over bins that follow the input's quantiles (see
+//            hat_basis.hpp). An arm known by its index has
 //            curves of its own; arms with features c share them: curves of c, and curves of the
 //            context times each c_k. Each weight carries its own uncertainty p, and a lesson moves
 //            weights in proportion to it, p·φ / (1 + Σ p φ²): large steps for bins seldom seen,
@@ -9,9 +10,9 @@
 // Guarantee  Finite: a step moves the prediction towards the reward, never beyond it; p falls from
 //            its prior to a floor and no further, so that the learner never freezes.
 //            Exploration by inverse gaps (square_cb.hpp), or epsilon-greedy where epsilon > 0.
-// Layout     Tables of rows × columns floats: row 0 the constant, then 16 rows an input; one column
-//            an arm, or 1 + features columns. One choice adds up two rows an input, for all arms
-//            at once.
+// Layout     Tables of rows × columns floats: row 0 the constant, a slope an input, then 16 hats an
+//            input; one column an arm, or 1 + features columns, behind which come 16 hats a
+//            feature. One choice adds up three rows an input, for all arms at once.
 // Paper      Graepel, Quiñonero Candela, Borchert & Herbrich, "Web-scale Bayesian click-through
 //            rate prediction", ICML 2010 (factorised posterior); Hastie & Tibshirani,
 //            "Generalized additive models", 1986; Foster & Rakhlin, ICML 2020.
@@ -25,7 +26,7 @@
 namespace acumen {
 
 struct BinnedAdditiveOptions {
-  double gamma = 10.0;
+  double gamma = 5.0;
   double exponent = 0.5;
   double epsilon = 0.0;    ///< above 0: epsilon-greedy instead of inverse gaps
   double prior = 1.0;      ///< a weight's variance before any lesson, in units of the noise's
@@ -42,11 +43,11 @@ class BinnedAdditive final : public Learner {
         arm_(shape.features),
         scale_(options.half_life),
         columns_(padded(shape.features ? 1 + shape.features : shape.arms)),
-        rows_(1 + HatBasis::kPoints * (shape.dimension - 1)),
+        rows_(shape.dimension + HatBasis::kPoints * (shape.dimension - 1)),
         weights_(static_cast<std::size_t>(rows_) * columns_ + HatBasis::kPoints * shape.features),
         variances_(weights_.size()),
         counts_(shape.features ? 1 : shape.arms),
-        index_(1 + 2 * (shape.dimension - 1) + 2 * shape.features),
+        index_(shape.dimension + 2 * (shape.dimension - 1) + 2 * shape.features),
         hat_(index_.size()),
         values_(std::max(context_.stride(), arm_.stride()) + 8),
         row_(columns_),
@@ -86,9 +87,9 @@ class BinnedAdditive final : public Learner {
   }
 
   std::size_t memory_bytes() const override {
-    return sizeof(*this) + context_.bytes() + arm_.bytes() + weights_.bytes() +
-           variances_.bytes() + counts_.bytes() + index_.bytes() + hat_.bytes() +
-           values_.bytes() + row_.bytes() + scores_.bytes() + cells_.bytes() + slopes_.bytes();
+    return sizeof(*this) + context_.bytes() + arm_.bytes() + weights_.bytes() + variances_.bytes() +
+           counts_.bytes() + index_.bytes() + hat_.bytes() + values_.bytes() + row_.bytes() +
+           scores_.bytes() + cells_.bytes() + slopes_.bytes();
   }
 
  protected:
@@ -132,7 +133,7 @@ class BinnedAdditive final : public Learner {
 
  private:
   static std::size_t cells_at_most(const LearnerShape& shape) {
-    const std::size_t hats = 1 + 2 * (shape.dimension - 1);
+    const std::size_t hats = shape.dimension + 2 * (shape.dimension - 1);
     return shape.features ? hats * (1 + shape.features) + 2 * shape.features : hats;
   }
 
@@ -147,13 +148,17 @@ class BinnedAdditive final : public Learner {
 
   float prior() const { return static_cast<float>(options_.prior); }
 
-  /// The rows of the context's hats, row 0 included, and their weights; returns how many.
+  /// The rows that the context touches and their weights: the constant, the slopes, the hats.
+  /// Returns how many.
   std::uint32_t context_rows(const float* x) {
-    index_[0] = 0;
-    hat_[0] = 1.0f;
-    if (context_.inputs() == 0) return 1;
-    std::copy_n(x + 1, context_.inputs(), values_.data());
-    return 1 + context_.hats(values_.data(), 1, index_.data() + 1, hat_.data() + 1);
+    const std::uint32_t d = shape().dimension;
+    for (std::uint32_t j = 0; j < d; ++j) {
+      index_[j] = j;
+      hat_[j] = x[j];
+    }
+    if (d == 1) return 1;
+    std::copy_n(x + 1, d - 1, values_.data());
+    return d + context_.hats(values_.data(), d, index_.data() + d, hat_.data() + d);
   }
 
   /// After context_rows() has filled index_ and row_: the arm's hats go behind them.
@@ -209,7 +214,8 @@ class BinnedAdditive final : public Learner {
     if (context_.inputs() > 0) {
       std::copy_n(lesson.x + 1, context_.inputs(), values_.data());
       std::fill(values_.begin() + context_.inputs(), values_.end(), 0.0f);
-      if (context_.observe(values_.data())) move_knots(context_, columns_, columns_);
+      if (context_.observe(values_.data()))
+        move_knots(context_, shape().dimension * columns_, columns_);
     }
     if (arm_.inputs() > 0 && arm_.observe(lesson.features)) move_knots(arm_, rows_ * columns_, 1);
   }
