@@ -17,7 +17,7 @@ class SoftmaxGradient:
     Args:
         rate: Step size; advantages are measured in standard deviations of the noise.
         exploration: Share of uniformly drawn arms, so that every propensity is positive.
-        half_life: Lessons after which a lesson counts half in the baseline; 0 never forgets.
+        half_life: Lessons after which a lesson counts half; 0 never forgets.
 
     Raises:
         ValueError: A parameter is out of range.
@@ -37,7 +37,7 @@ class SoftmaxGradient:
         reinforcement learning", Machine Learning 1992.
     """
 
-    rate: float = 0.5
+    rate: float = 1.0
     exploration: float = 0.02
     half_life: float = 0.0
 

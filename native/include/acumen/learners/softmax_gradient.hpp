@@ -22,7 +22,7 @@
 namespace acumen {
 
 struct SoftmaxGradientOptions {
-  double rate = 0.5;
+  double rate = 1.0;
   double exploration = 0.02;
   double half_life = 0.0;
 };
@@ -34,6 +34,7 @@ class SoftmaxGradient final : public Learner {
         options_(options),
         stride_(padded(shape.dimension)),
         arm_stride_(padded(shape.features)),
+        keep_(options.half_life > 0.0 ? std::exp2(-1.0 / options.half_life) : 1.0),
         rows_(shape.features ? shape.features : shape.arms),
         baseline_(1, shape.dimension, 1.0, options.half_life),
         scale_(options.half_life),
@@ -73,11 +74,13 @@ class SoftmaxGradient final : public Learner {
     float step = static_cast<float>(options_.rate * std::clamp(advantage, -4.0, 4.0));
     step *= shape().features ? arm_slopes(lesson) : index_slopes(lesson);
     step /= 1.0f + square;
+    // What is forgotten goes back to equal probabilities: certainty must be earned again.
+    const float keep = static_cast<float>(keep_);
     for (std::uint32_t k = 0; k < rows_; ++k) {
       const float factor = step * slopes_[k];
       float* row = weights_.data() + k * stride_;
       for (std::uint32_t i = 0; i < stride_; ++i) {
-        row[i] = std::clamp(row[i] + factor * lesson.x[i], -kWeightLimit, kWeightLimit);
+        row[i] = std::clamp(keep * row[i] + factor * lesson.x[i], -kWeightLimit, kWeightLimit);
       }
     }
   }
@@ -141,7 +144,9 @@ class SoftmaxGradient final : public Learner {
 
   const DenseKernels* kernels_ = &dense_kernels();
   SoftmaxGradientOptions options_;
-  std::uint32_t stride_, arm_stride_, rows_;
+  std::uint32_t stride_, arm_stride_;
+  double keep_;
+  std::uint32_t rows_;
   RidgeModels baseline_;
   RewardScale scale_;
   AlignedArray<float> weights_, centre_, slopes_, scores_, policy_;
