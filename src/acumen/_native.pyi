@@ -73,3 +73,23 @@ def square_cb(
     gamma: float,
     exponent: float,
 ) -> Learner: ...
+def softmax_gradient(
+    dimension: int,
+    arms: int,
+    features: int,
+    *,
+    rate: float,
+    exploration: float,
+    half_life: float,
+) -> Learner: ...
+def binned_additive(
+    dimension: int,
+    arms: int,
+    features: int,
+    *,
+    gamma: float,
+    exponent: float,
+    epsilon: float,
+    prior: float,
+    half_life: float,
+) -> Learner: ...
