@@ -17,8 +17,7 @@ constexpr std::size_t kExpirePerSet = 4;  // more than one, so that expired entr
 constexpr std::size_t kHookCallsSpare = 1000;
 
 struct Cache {
-  PyObject_HEAD
-  ObjectTable table;
+  PyObject_HEAD ObjectTable table;
   Clock clock;
   PyObject* maxsize;  // as the user gave it
   PyObject* ttl;      // likewise; None: entries do not expire
@@ -32,8 +31,12 @@ PyObject* name_missing = nullptr;
 PyObject* name_popitem = nullptr;
 PyObject* name_getsizeof = nullptr;
 
-Cache* cast(PyObject* self) { return reinterpret_cast<Cache*>(self); }
-ObjectTable& table_of(PyObject* self) { return cast(self)->table; }
+Cache* cast(PyObject* self) {
+  return reinterpret_cast<Cache*>(self);
+}
+ObjectTable& table_of(PyObject* self) {
+  return cast(self)->table;
+}
 
 bool now(PyObject* self, double& seconds) {
   seconds = 0;
@@ -426,16 +429,26 @@ PyObject* get_currsize(PyObject* self, void*) {
   return whole ? PyLong_FromDouble(total) : PyFloat_FromDouble(total);
 }
 
-PyObject* or_none(PyObject* object) { return Py_NewRef(object == nullptr ? Py_None : object); }
-PyObject* get_maxsize(PyObject* self, void*) { return or_none(cast(self)->maxsize); }
-PyObject* get_ttl(PyObject* self, void*) { return or_none(cast(self)->ttl); }
-PyObject* get_timer(PyObject* self, void*) { return or_none(cast(self)->clock.timer()); }
+PyObject* or_none(PyObject* object) {
+  return Py_NewRef(object == nullptr ? Py_None : object);
+}
+PyObject* get_maxsize(PyObject* self, void*) {
+  return or_none(cast(self)->maxsize);
+}
+PyObject* get_ttl(PyObject* self, void*) {
+  return or_none(cast(self)->ttl);
+}
+PyObject* get_timer(PyObject* self, void*) {
+  return or_none(cast(self)->clock.timer());
+}
 
 PyObject* get_sized(PyObject* self, void*) {
   return PyBool_FromLong(table_of(self).settings().sized);
 }
 
-PyObject* cache_missing(PyObject*, PyObject* key) { return missing_key(key); }
+PyObject* cache_missing(PyObject*, PyObject* key) {
+  return missing_key(key);
+}
 
 // Life of an object.
 
@@ -469,8 +482,7 @@ int cache_clear_references(PyObject* self) {
 void cache_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   PyObject_GC_UnTrack(self);
-  Py_TRASHCAN_BEGIN(self, cache_dealloc)
-  cache_clear_references(self);
+  Py_TRASHCAN_BEGIN(self, cache_dealloc) cache_clear_references(self);
   table_of(self).~ObjectTable();
   type->tp_free(self);
   Py_DECREF(type);

@@ -184,10 +184,18 @@ class Cache(CacheBase[K, V], MutableMapping[K, V]):
         name = type(self).__name__
         return f"{name}({{{content}}}, maxsize={self.maxsize!r}, currsize={self.currsize!r})"
 
+    @property
+    def _settings(self) -> tuple[Any, ...]:
+        return self.maxsize, self._sized, self.ttl, self._timer, self._seed
+
+    def _forget(self) -> None:
+        """Empties the cache, its counts and its policy: as if it were new."""
+        self._configure(*self._settings)
+
     def __getstate__(self) -> dict[str, Any]:
         """Everything but what the policy has learned: a copy starts cold."""
         return {
-            "settings": (self.maxsize, self._sized, self.ttl, self._timer, self._seed),
+            "settings": self._settings,
             "rows": self._snapshot(_ROWS),
             "attributes": self.__dict__.copy(),
         }
