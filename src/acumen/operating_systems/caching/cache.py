@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import math
 import time
 from collections.abc import Callable, Iterator, MutableMapping
@@ -55,8 +56,8 @@ class _Items(_ItemsView[K, V]):
     def __iter__(self) -> Iterator[tuple[K, V]]:
         return iter(self._mapping._snapshot(_ITEMS))
 
-    def __contains__(self, item: object) -> bool:
-        key, value = item  # type: ignore[misc]
+    def __contains__(self, item: Any) -> bool:
+        key, value = item
         found = self._mapping.peek(key, _MISSING)
         return found is not _MISSING and (found is value or found == value)
 
@@ -131,7 +132,7 @@ class Cache(CacheBase[K, V], MutableMapping[K, V]):
         if ttl is not None and math.isnan(ttl):
             raise ValueError("ttl must be a number of seconds or None, not NaN")
         if getsizeof is not None:
-            self.getsizeof = getsizeof  # type: ignore[method-assign]
+            self.getsizeof = getsizeof  # type: ignore[assignment,method-assign]
         sized = getsizeof is not None or type(self).getsizeof is not Cache.getsizeof
         self._seed = seed
         self._configure(maxsize, sized, ttl, None if timer is time.monotonic else timer, seed)
@@ -192,6 +193,10 @@ class Cache(CacheBase[K, V], MutableMapping[K, V]):
         """Empties the cache, its counts and its policy: as if it were new."""
         self._configure(*self._settings)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For every protocol of pickle and for `copy`."""
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
+
     def __getstate__(self) -> dict[str, Any]:
         """Everything but what the policy has learned: a copy starts cold."""
         return {
@@ -208,7 +213,8 @@ class Cache(CacheBase[K, V], MutableMapping[K, V]):
 
 
 def _get(self: Cache[Any, Any], key: Any, default: Any = None) -> Any:
-    return self[key] if key in self else default
+    # Not self.get(…), which this stands in for.
+    return self[key] if key in self else default  # noqa: SIM401
 
 
 def _setdefault(self: Cache[Any, Any], key: Any, default: Any = None) -> Any:
@@ -220,7 +226,9 @@ def _setdefault(self: Cache[Any, Any], key: Any, default: Any = None) -> Any:
 
 def _pop(self: Cache[Any, Any], key: Any, default: Any = _MISSING) -> Any:
     if key in self:
-        value = self[key]
+        # To be removed is no use of an item, unless a subclass wants to see the lookup.
+        seen = type(self).__getitem__ is not Cache.__getitem__
+        value = self[key] if seen else self.peek(key)
         del self[key]
         return value
     if default is _MISSING:
