@@ -22,7 +22,10 @@ SANITIZED = "ACUMEN_SANITIZED"
 def build() -> None:
     tools = Path(sys.executable).parent
     configure = [tools / "cmake", "-S", ROOT, "-B", BUILD, "-G", "Ninja"]
-    configure += [f"-DCMAKE_MAKE_PROGRAM={tools / 'ninja'}", f"-DPython_EXECUTABLE={sys.executable}"]
+    configure += [
+        f"-DCMAKE_MAKE_PROGRAM={tools / 'ninja'}",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    ]
     configure += ["-DACUMEN_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Release"]
     subprocess.run(configure, check=True)
     subprocess.run([tools / "cmake", "--build", BUILD, "-j", "2"], check=True)

@@ -1,7 +1,364 @@
+// `_native.ChoiceCore`: the hot methods as plain C functions, the rest through nanobind.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
 #include "bindings.hpp"
+#include "choice_core.hpp"
+#include "decision.hpp"
+#include "state_arrays.hpp"
 
 namespace acumen::bindings {
+namespace {
 
-void bind_choice(nanobind::module_&) {}
+ChoiceCore* core_of(PyObject* self) {
+  if (nb::inst_ready(self)) return nb::inst_ptr<ChoiceCore>(self);
+  PyErr_SetString(PyExc_RuntimeError, "the choice is not initialised: call super().__init__()");
+  return nullptr;
+}
+
+/// Runs a hot method; C++ exceptions (memory is short, a context cannot be built) become Python's.
+template <typename Body>
+PyObject* guarded(PyObject* self, Body body) {
+  try {
+    ChoiceCore* core = core_of(self);
+    return core ? body(*core) : nullptr;
+  } catch (nb::python_error& error) {
+    error.restore();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
+}
+
+/// dict of what the caller gave, for a heuristic; null if none is asked.
+nb::object context_of(PyObject* const* values, PyObject* keywords) {
+  nb::dict context;
+  for (Py_ssize_t i = 0; keywords && i < PyTuple_GET_SIZE(keywords); ++i) {
+    nb::handle name = PyTuple_GET_ITEM(keywords, i);
+    if (PyUnicode_CompareWithASCIIString(name.ptr(), "candidates") != 0)
+      context[name] = nb::handle(values[i]);
+  }
+  return context;
+}
+
+nb::object context_of(const ChoiceCore& core, PyObject* row, const double* values) {
+  nb::dict context;
+  const bool objects = PyTuple_Check(row) || PyList_Check(row);
+  for (std::uint32_t i = 0; i < core.fields(); ++i) {
+    if (objects && static_cast<Py_ssize_t>(i) < PySequence_Fast_GET_SIZE(row)) {
+      context[core.context.name(i)] = nb::handle(PySequence_Fast_GET_ITEM(row, i));
+    } else {
+      context[core.context.name(i)] = values[i];
+    }
+  }
+  return context;
+}
+
+PyObject* choose(PyObject* self, PyObject* const* args, Py_ssize_t positional, PyObject* keywords) {
+  return guarded(self, [&](ChoiceCore& core) -> PyObject* {
+    if (positional > 0) {
+      PyErr_SetString(PyExc_TypeError, "choose() takes the context by keyword; see choose_row()");
+      return nullptr;
+    }
+    double row[kFieldsMax];
+    PyObject* candidates = nullptr;
+    const bool good = core.read_keywords(args, keywords, row, &candidates);
+    nb::object context;
+    if (core.wants_context()) context = context_of(args, keywords);
+    const Answer answer = core.decide(row, good, candidates, context.ptr());
+    return make_decision(self, core.arm(answer.arm), answer);
+  });
+}
+
+PyObject* choose_row(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+  return guarded(self, [&](ChoiceCore& core) -> PyObject* {
+    if (count < 1 || count > 2) {
+      PyErr_SetString(PyExc_TypeError, "choose_row() takes a row and, for candidates, a matrix");
+      return nullptr;
+    }
+    double row[kFieldsMax];
+    const bool good = core.read_row(args[0], row);
+    nb::object context;
+    if (core.wants_context()) context = context_of(core, args[0], row);
+    const Answer answer = core.decide(row, good, count > 1 ? args[1] : nullptr, context.ptr());
+    return make_decision(self, core.arm(answer.arm), answer);
+  });
+}
+
+PyObject* feedback(PyObject* self, PyObject* const* args, Py_ssize_t positional,
+                   PyObject* keywords) {
+  if (positional < 1) {
+    PyErr_SetString(PyExc_TypeError, "feedback() needs the decision's id");
+    return nullptr;
+  }
+  const unsigned long long id = PyLong_AsUnsignedLongLong(args[0]);
+  if (id == static_cast<unsigned long long>(-1) && PyErr_Occurred()) PyErr_Clear();
+  return give_feedback(self, id, args + 1, positional - 1, keywords);
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  return nb::inst_ready(self) ? nb::inst_ptr<ChoiceCore>(self)->traverse(visit, arg) : 0;
+}
+
+int clear(PyObject* self) {
+  if (nb::inst_ready(self)) nb::inst_ptr<ChoiceCore>(self)->clear();
+  return 0;
+}
+
+template <typename Function>
+PyCFunction as_method(Function* function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef hot_methods[] = {
+    {"choose", as_method(choose), METH_FASTCALL | METH_KEYWORDS,
+     "choose($self, /, **context)\n--\n\nDecides; never raises for a bad context."},
+    {"choose_row", as_method(choose_row), METH_FASTCALL,
+     "choose_row($self, row, candidates=None, /)\n--\n\nDecides for a row in schema order."},
+    {"feedback", as_method(feedback), METH_FASTCALL | METH_KEYWORDS,
+     "feedback($self, decision_id, /, *values, **metrics)\n--\n\nReports what came of a decision."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyType_Slot type_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+                            {Py_tp_clear, reinterpret_cast<void*>(clear)},
+                            {Py_tp_methods, hot_methods},
+                            {0, nullptr}};
+
+using RowMatrix = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+/// Columns index, id, propensity, reason, model_version of one decision a row.
+nb::tuple choose_many(ChoiceCore& core, RowMatrix rows) {
+  const std::size_t n = rows.shape(0), width = rows.shape(1);
+  if (width != core.fields())
+    throw nb::value_error(("rows have " + std::to_string(width) + " columns, the schema has " +
+                           std::to_string(core.fields()))
+                              .c_str());
+  std::vector<std::int32_t> index(n);
+  std::vector<std::uint64_t> id(n), version(n);
+  std::vector<float> propensity(n);
+  std::vector<std::uint8_t> reason(n);
+  const auto decide_all = [&] {
+    double row[kFieldsMax];
+    for (std::size_t i = 0; i < n; ++i) {
+      std::copy_n(rows.data() + i * width, width, row);
+      nb::object context;
+      if (core.wants_context()) {
+        nb::dict values;
+        for (std::uint32_t j = 0; j < width; ++j) values[core.context.name(j)] = row[j];
+        context = values;
+      }
+      const Answer a = core.decide(row, true, nullptr, context.ptr());
+      index[i] = static_cast<std::int32_t>(a.arm);
+      id[i] = a.id;
+      propensity[i] = a.propensity;
+      reason[i] = static_cast<std::uint8_t>(a.reason);
+      version[i] = a.version;
+    }
+  };
+  if (core.asks_python()) {
+    decide_all();
+  } else {
+    const nb::gil_scoped_release others_may_run;
+    decide_all();
+  }
+  return nb::make_tuple(to_numpy(std::move(index)), to_numpy(std::move(id)),
+                        to_numpy(std::move(propensity)), to_numpy(std::move(reason)),
+                        to_numpy(std::move(version)));
+}
+
+using IdVector = nb::ndarray<const std::uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+/// How many of the ids taught something; values is one row of metrics an id.
+std::uint64_t feedback_many(ChoiceCore& core, IdVector ids, RowMatrix values) {
+  if (values.shape(0) != ids.shape(0) || values.shape(1) != core.metrics.size())
+    throw nb::value_error("values must have one row an id and one column a metric");
+  std::uint64_t learned = 0;
+  {
+    const nb::gil_scoped_release others_may_run;
+    for (std::size_t i = 0; i < ids.shape(0); ++i)
+      learned += core.engine->feedback(ids.data()[i], values.data() + i * values.shape(1)) ==
+                 FeedbackResult::kLearned;
+  }
+  core.teach_python_learner();
+  return learned;
+}
+
+nb::dict counters(ChoiceCore& core) {
+  const Counters c = core.engine->counters();
+  nb::dict result;
+  for (std::size_t i = 0; i < c.reasons.size(); ++i)
+    result[reason_name(static_cast<Reason>(i))] = c.reasons[i];
+  result["feedback_learned"] = c.feedback_learned;
+  result["feedback_recorded"] = c.feedback_recorded;
+  result["feedback_duplicate"] = c.feedback_duplicate;
+  result["feedback_unknown"] = c.feedback_unknown;
+  result["feedback_bad"] = c.feedback_bad;
+  result["timed_out"] = c.expired;
+  result["overwritten"] = c.overwritten;
+  result["default_failed"] = core.default_failures;
+  result["learner_failed_calls"] = core.learner_failures;
+  return result;
+}
+
+/// mean, low, high, decisions of the default, of the learned policy, and their mean rewards.
+auto comparison(ChoiceCore& core, double alpha) {
+  const HoldbackComparison c = core.engine->comparison();
+  const Interval i = c.interval(alpha);
+  return std::make_tuple(i.mean, i.low, i.high, c.seen(false), c.seen(true), c.mean(false),
+                         c.mean(true));
+}
+
+/// What the ring holds, oldest first, as columns.
+nb::dict records(ChoiceCore& core) {
+  ChoiceEngine& engine = *core.engine;
+  std::vector<std::uint64_t> id, version;
+  std::vector<std::int32_t> arm;
+  std::vector<float> propensity;
+  std::vector<std::uint8_t> reason, state;
+  std::vector<double> rows, values;
+  {
+    const std::lock_guard<SpinLock> lock(engine.lock());
+    engine.ring().each([&](std::size_t slot) {
+      const Entry& entry = engine.ring().entry(slot);
+      id.push_back(entry.id);
+      version.push_back(entry.version);
+      arm.push_back(static_cast<std::int32_t>(entry.arm));
+      propensity.push_back(entry.propensity);
+      reason.push_back(entry.reason);
+      state.push_back(static_cast<std::uint8_t>(entry.state));
+      const double* row = engine.ring().row(slot);
+      rows.insert(rows.end(), row, row + core.fields());
+      const double* value = engine.ring().values(slot);
+      values.insert(values.end(), value, value + core.metrics.size());
+    });
+  }
+  nb::dict result;
+  result["id"] = to_numpy(std::move(id));
+  result["model_version"] = to_numpy(std::move(version));
+  result["arm"] = to_numpy(std::move(arm));
+  result["propensity"] = to_numpy(std::move(propensity));
+  result["reason"] = to_numpy(std::move(reason));
+  result["state"] = to_numpy(std::move(state));
+  result["context"] = to_numpy(std::move(rows));
+  result["metrics"] = to_numpy(std::move(values));
+  return result;
+}
+
+nb::dict state(ChoiceCore& core) {
+  StateReader reader;
+  core.engine->visit(reader);
+  return to_dict(std::move(reader.arrays));
+}
+
+void restore(ChoiceCore& core, nb::dict dict) {
+  const StateArrays arrays = from_dict(dict);
+  StateWriter check(arrays, true);
+  core.engine->visit(check);
+  if (!check.problem().empty()) throw nb::value_error(check.problem().c_str());
+  StateWriter write(arrays, false);
+  core.engine->visit(write);
+  if (!core.engine->validate())
+    throw nb::value_error(
+        "the values break an invariant of the model; it has forgotten everything");
+}
+
+}  // namespace
+
+PyObject* give_feedback(PyObject* choice, std::uint64_t id, PyObject* const* args,
+                        Py_ssize_t positional, PyObject* names) {
+  return guarded(choice, [&](ChoiceCore& core) {
+    double values[kMetricsMax];
+    const bool good = core.read_metrics(args, positional, names, values);
+    if (!good) std::fill_n(values, core.metrics.size(), std::numeric_limits<double>::quiet_NaN());
+    const FeedbackResult result = core.feedback(id, values);
+    return PyBool_FromLong(result == FeedbackResult::kLearned ||
+                           result == FeedbackResult::kRecorded);
+  });
+}
+
+void bind_choice(nb::module_& m) {
+  PyObject* decision = make_decision_type();
+  if (!decision) nb::raise_python_error();
+  m.attr("Decision") = nb::steal(decision);
+  m.attr("FIELDS_MAX") = kFieldsMax;
+  m.attr("METRICS_MAX") = kMetricsMax;
+  nb::list reasons;
+  for (std::uint8_t i = 0; i < static_cast<std::uint8_t>(Reason::kCount); ++i)
+    reasons.append(reason_name(static_cast<Reason>(i)));
+  m.attr("REASONS") = nb::tuple(reasons);
+  m.def(
+      "schema_dimension", [](nb::tuple fields) { return Schema(read_fields(fields)).dimension(); },
+      nb::arg("fields"));
+  m.def(
+      "reward",
+      [](nb::tuple objective, const std::vector<double>& values) {
+        const Objective native(read_objective(objective));
+        if (values.size() != native.metrics()) throw nb::value_error("one value a metric");
+        return native.reward(values.data());
+      },
+      nb::arg("objective"), nb::arg("values"));
+
+  nb::class_<ChoiceCore>(m, "ChoiceCore", nb::type_slots(type_slots),
+                         "The engine behind acumen.Choice; made by it alone.")
+      .def(nb::init<nb::dict, nb::object>(), nb::arg("spec"), nb::arg("learner"))
+      .def("_choose_many", choose_many, nb::arg("rows"))
+      .def("_feedback_many", feedback_many, nb::arg("ids"), nb::arg("values"))
+      .def("_counters", counters)
+      .def("_comparison", comparison, nb::arg("alpha"))
+      .def("_records", records)
+      .def("_state", state)
+      .def("_restore", restore, nb::arg("arrays"))
+      .def(
+          "_set_objective",
+          [](ChoiceCore& core, nb::tuple metrics) {
+            core.engine->set_objective(read_objective(metrics));
+            core.teach_python_learner();
+          },
+          nb::arg("metrics"))
+      .def(
+          "_set_mode",
+          [](ChoiceCore& core, int mode, float share) {
+            core.engine->guard().set(static_cast<Mode>(mode), share);
+          },
+          nb::arg("mode"), nb::arg("canary_share"))
+      .def("_mode",
+           [](ChoiceCore& core) {
+             const Guard::View view = core.engine->guard().look();
+             return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
+           })
+      .def(
+          "kill", [](ChoiceCore& core) { core.engine->guard().kill(); },
+          "Serves the default from now on, whatever the mode.")
+      .def(
+          "revive", [](ChoiceCore& core) { core.engine->guard().revive(); }, "Takes a kill() back.")
+      .def(
+          "_become_replica",
+          [](ChoiceCore& core, std::uint64_t seed, std::uint64_t replica) {
+            core.engine->become_replica(seed, replica);
+          },
+          nb::arg("seed"), nb::arg("replica"))
+      .def(
+          "_category_code",
+          [](ChoiceCore& core, std::uint32_t field, const std::string& text) {
+            return category_code(text.data(), text.size(), core.engine->schema().field(field));
+          },
+          nb::arg("field"), nb::arg("text"))
+      .def_rw("_no_model", &ChoiceCore::no_model)
+      .def_prop_ro(
+          "dimension", [](ChoiceCore& core) { return core.engine->schema().dimension(); },
+          "Values of the vector that learners see, the bias included.")
+      .def_prop_ro(
+          "model_version", [](ChoiceCore& core) { return core.engine->lessons(); },
+          "Lessons that the model has taken.")
+      .def_prop_ro(
+          "memory_bytes", [](ChoiceCore& core) { return core.engine->memory_bytes(); },
+          "Bytes held by this choice; constant for its life.")
+      .def_ro("last_problem", &ChoiceCore::problem,
+              "What last went wrong on the hot path, in words; empty if nothing did.");
+}
 
 }  // namespace acumen::bindings

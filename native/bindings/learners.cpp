@@ -1,7 +1,280 @@
+// The native learners as one Python class, `_native.Learner`, and one function a kind.
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "acumen/aligned.hpp"
+#include "acumen/learners/epsilon_greedy.hpp"
+#include "acumen/learners/lin_ucb.hpp"
+#include "acumen/learners/square_cb.hpp"
+#include "acumen/learners/thompson.hpp"
 #include "bindings.hpp"
+#include "learner_handle.hpp"
 
 namespace acumen::bindings {
+namespace {
 
-void bind_learners(nanobind::module_&) {}
+namespace nb = nanobind;
+using namespace nb::literals;
+
+constexpr std::uint32_t kDimensionMax = 4096, kArmsMax = 65536;
+constexpr std::uint64_t kValuesMax = 1ull << 28;
+
+using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Output = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
+
+template <class T>
+Output<T> to_numpy(const T* values, std::size_t count) {
+  T* copy = new T[count + 1];
+  std::copy_n(values, count, copy);
+  nb::capsule owner(copy, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  return Output<T>(copy, {count}, owner);
+}
+
+void require(bool condition, const std::string& message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+LearnerShape make_shape(std::uint32_t dimension, std::uint32_t arms, std::uint32_t features) {
+  require(dimension >= 1 && dimension <= kDimensionMax, "dimension must be in 1 … 4096");
+  require(arms >= 1 && arms <= kArmsMax, "arms must be in 1 … 65536");
+  require(features <= kDimensionMax, "features must be in 0 … 4096");
+  const std::uint64_t design = features ? dimension + features : dimension;
+  const std::uint64_t models = features ? 1 : arms;
+  require(models * design * design <= kValuesMax,
+          "a learner of this dimension and number of arms would take more than 2 GiB");
+  return {dimension, arms, features};
+}
+
+void require_linear(const LinearOptions& options) {
+  require(options.ridge >= 1e-6 && options.ridge <= 1e6, "ridge must be in 1e-6 … 1e6");
+  require(options.half_life == 0.0 || (options.half_life >= 1.0 && options.half_life <= 1e12),
+          "half_life must be 0 (never forget) or in 1 … 1e12");
+}
+
+void require_share(double value, const char* name) {
+  require(value >= 0.0 && value <= 1.0, std::string(name) + " must be in 0 … 1");
+}
+
+void require_range(double value, double low, double high, const char* name) {
+  require(value >= low && value <= high, std::string(name) + " is out of range");
+}
+
+template <class T, class Options>
+LearnerHandle make(const LearnerShape& shape, const Options& options) {
+  return {std::make_shared<T>(shape, options)};
+}
+
+/// Copies rows of `width` floats to the padded layout that the kernels want.
+void pad_rows(AlignedArray<float>& to, const float* from, std::size_t rows, std::uint32_t width) {
+  for (std::size_t i = 0; i < rows; ++i) {
+    std::copy_n(from + i * width, width, to.data() + i * padded(width));
+  }
+}
+
+AlignedArray<float> padded_context(const Learner& learner, const Vector& x) {
+  require(x.shape(0) == learner.shape().dimension, "x has " + std::to_string(x.shape(0)) +
+                                                       " values, the learner's dimension is " +
+                                                       std::to_string(learner.shape().dimension));
+  require(within(x.data(), learner.shape().dimension, kContextLimit),
+          "x must be finite, no value beyond ±1e4");
+  AlignedArray<float> out(padded(learner.shape().dimension));
+  pad_rows(out, x.data(), 1, learner.shape().dimension);
+  return out;
+}
+
+AlignedArray<float> padded_features(const Learner& learner, const Matrix& features) {
+  const std::uint32_t width = learner.shape().features;
+  require(width > 0, "this learner's arms have no features");
+  require(features.shape(1) == width, "features have " + std::to_string(features.shape(1)) +
+                                          " columns, the learner's arms " + std::to_string(width));
+  require(features.shape(0) >= 1 && features.shape(0) <= learner.shape().arms,
+          "features must have 1 … " + std::to_string(learner.shape().arms) + " rows");
+  require(within(features.data(), features.shape(0) * width, kContextLimit),
+          "features must be finite, no value beyond ±1e4");
+  AlignedArray<float> out(features.shape(0) * padded(width));
+  pad_rows(out, features.data(), features.shape(0), width);
+  return out;
+}
+
+Output<float> distribution(LearnerHandle& self, const Vector& x,
+                           const std::optional<Matrix>& features) {
+  Learner& learner = *self.learner;
+  const AlignedArray<float> context = padded_context(learner, x);
+  ArmSet arms{learner.shape().arms, nullptr};
+  AlignedArray<float> rows;
+  if (features) {
+    rows = padded_features(learner, *features);
+    arms = {static_cast<std::uint32_t>(features->shape(0)), rows.data()};
+  }
+  require(features || learner.shape().features == 0, "this learner's arms need features");
+  AlignedArray<float> out(padded(arms.count));
+  learner.distribution(context.data(), arms, out.data());
+  return to_numpy(out.data(), arms.count);
+}
+
+bool learn(LearnerHandle& self, const Vector& x, std::uint32_t arm, float propensity, float reward,
+           const std::optional<Vector>& features) {
+  Learner& learner = *self.learner;
+  const std::uint32_t width = learner.shape().features;
+  require(x.shape(0) == learner.shape().dimension, "x does not have the learner's dimension");
+  require(features.has_value() == (width > 0),
+          width > 0 ? "this learner's arms need features" : "this learner's arms have no features");
+  AlignedArray<float> context(padded(learner.shape().dimension)), row(padded(width));
+  pad_rows(context, x.data(), 1, learner.shape().dimension);
+  if (features) {
+    require(features->shape(0) == width, "features do not have the learner's width");
+    pad_rows(row, features->data(), 1, width);
+  }
+  return learner.learn({context.data(), arm, features ? row.data() : nullptr, propensity, reward});
+}
+
+/// Collects the state as name -> array.
+class Saver final : public StateVisitor {
+ public:
+  explicit Saver(nb::dict state) : state_(std::move(state)) {}
+  void array(std::string_view name, float* v, std::size_t n) override { put(name, v, n); }
+  void array(std::string_view name, double* v, std::size_t n) override { put(name, v, n); }
+  void array(std::string_view name, std::uint64_t* v, std::size_t n) override { put(name, v, n); }
+
+ private:
+  template <class T>
+  void put(std::string_view name, const T* values, std::size_t count) {
+    state_[nb::str(name.data(), name.size())] = to_numpy(values, count);
+  }
+  nb::dict state_;
+};
+
+/// Overwrites the state; with `commit` unset it only checks that everything fits.
+class Loader final : public StateVisitor {
+ public:
+  Loader(nb::dict state, bool commit) : state_(std::move(state)), commit_(commit) {}
+  void array(std::string_view name, float* v, std::size_t n) override { take(name, v, n); }
+  void array(std::string_view name, double* v, std::size_t n) override { take(name, v, n); }
+  void array(std::string_view name, std::uint64_t* v, std::size_t n) override { take(name, v, n); }
+  std::size_t arrays() const { return arrays_; }
+
+ private:
+  template <class T>
+  void take(std::string_view name, T* values, std::size_t count) {
+    ++arrays_;
+    const std::string label(name);
+    const nb::str key(name.data(), name.size());
+    require(state_.contains(key), "the state lacks the array '" + label + "'");
+    nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu> array;
+    require(nb::try_cast(state_[key], array, false),
+            "the state's array '" + label + "' has the wrong type");
+    require(array.shape(0) == count, "the state's array '" + label + "' has " +
+                                         std::to_string(array.shape(0)) + " values instead of " +
+                                         std::to_string(count));
+    if (commit_) std::copy_n(array.data(), count, values);
+  }
+  nb::dict state_;
+  bool commit_;
+  std::size_t arrays_ = 0;
+};
+
+nb::dict save(Learner& learner) {
+  nb::dict state;
+  Saver saver(state);
+  learner.visit(saver);
+  return state;
+}
+
+void restore(LearnerHandle& self, const nb::dict& state) {
+  Learner& learner = *self.learner;
+  Loader check(state, false);
+  learner.visit(check);
+  require(check.arrays() == state.size(), "the state has arrays that this learner does not know");
+  const nb::dict before = save(learner);
+  Loader loader(state, true);
+  learner.visit(loader);
+  if (learner.validate()) return;
+  Loader undo(before, true);
+  learner.visit(undo);
+  learner.validate();
+  throw std::invalid_argument("the state's numbers break the learner's invariants");
+}
+
+void bind_kinds(nb::module_& m) {
+  m.def(
+      "epsilon_greedy",
+      [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, double ridge,
+         double half_life, double epsilon, double decay) {
+        const EpsilonGreedyOptions options{{ridge, half_life}, epsilon, decay};
+        require_linear(options);
+        require_share(epsilon, "epsilon");
+        require_range(decay, 0.0, 2.0, "decay");
+        return make<EpsilonGreedy>(make_shape(dimension, arms, features), options);
+      },
+      "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "ridge"_a, "half_life"_a, "epsilon"_a,
+      "decay"_a);
+  m.def(
+      "lin_ucb",
+      [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, double ridge,
+         double half_life, double alpha, double exploration) {
+        const LinUCBOptions options{{ridge, half_life}, alpha, exploration};
+        require_linear(options);
+        require_range(alpha, 0.0, 1e6, "alpha");
+        require_share(exploration, "exploration");
+        return make<LinUCB>(make_shape(dimension, arms, features), options);
+      },
+      "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "ridge"_a, "half_life"_a, "alpha"_a,
+      "exploration"_a);
+  m.def(
+      "thompson",
+      [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, double ridge,
+         double half_life, double spread, double exploration) {
+        const ThompsonOptions options{{ridge, half_life}, spread, exploration};
+        require_linear(options);
+        require_range(spread, 1e-6, 1e6, "spread");
+        require_share(exploration, "exploration");
+        return make<Thompson>(make_shape(dimension, arms, features), options);
+      },
+      "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "ridge"_a, "half_life"_a, "spread"_a,
+      "exploration"_a);
+  m.def(
+      "square_cb",
+      [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, double ridge,
+         double half_life, double gamma, double exponent) {
+        const SquareCBOptions options{{ridge, half_life}, gamma, exponent};
+        require_linear(options);
+        require_range(gamma, 1e-6, 1e9, "gamma");
+        require_range(exponent, 0.0, 1.0, "exponent");
+        return make<SquareCB>(make_shape(dimension, arms, features), options);
+      },
+      "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "ridge"_a, "half_life"_a, "gamma"_a,
+      "exponent"_a);
+}
+
+}  // namespace
+
+void bind_learners(nb::module_& m) {
+  nb::class_<LearnerHandle>(m, "Learner")
+      .def_prop_ro("dimension", [](LearnerHandle& h) { return h.learner->shape().dimension; })
+      .def_prop_ro("arms", [](LearnerHandle& h) { return h.learner->shape().arms; })
+      .def_prop_ro("features", [](LearnerHandle& h) { return h.learner->shape().features; })
+      .def_prop_ro("version", [](LearnerHandle& h) { return h.learner->version(); })
+      .def_prop_ro("memory_bytes", [](LearnerHandle& h) { return h.learner->memory_bytes(); })
+      .def("distribution", &distribution, "x"_a, "features"_a = nb::none())
+      .def("learn", &learn, "x"_a, "arm"_a, "propensity"_a, "reward"_a, "features"_a = nb::none())
+      .def("state", [](LearnerHandle& h) { return save(*h.learner); })
+      .def("restore", &restore, "state"_a)
+      .def(
+          "merge",
+          [](LearnerHandle& h, LearnerHandle& other) {
+            require(h.learner != other.learner, "a learner cannot be merged with itself");
+            return h.learner->merge(*other.learner);
+          },
+          "other"_a)
+      .def("reset", [](LearnerHandle& h) { h.learner->reset(); });
+  bind_kinds(m);
+}
 
 }  // namespace acumen::bindings

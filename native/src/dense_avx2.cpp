@@ -1,11 +1,12 @@
-#include "acumen/dense.hpp"
+// Compiled with -mavx2 -mfma where the target is x86-64; elsewhere the same as the portable set.
+#define ACUMEN_ISA isa_avx2
+#define ACUMEN_ISA_NAME "avx2"
+#include "dense_kernels.inl"
 
 namespace acumen {
 
 const DenseKernels& avx2_dense_kernels() {
-  static const DenseKernels kernels{"avx2", nullptr, nullptr, nullptr, nullptr,
-                                    nullptr,    nullptr, nullptr};
-  return kernels;
+  return ACUMEN_ISA::kKernels;
 }
 
 }  // namespace acumen

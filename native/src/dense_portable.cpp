@@ -1,11 +1,11 @@
-#include "acumen/dense.hpp"
+#define ACUMEN_ISA isa_portable
+#define ACUMEN_ISA_NAME "portable"
+#include "dense_kernels.inl"
 
 namespace acumen {
 
 const DenseKernels& portable_dense_kernels() {
-  static const DenseKernels kernels{"portable", nullptr, nullptr, nullptr, nullptr,
-                                    nullptr,    nullptr, nullptr};
-  return kernels;
+  return ACUMEN_ISA::kKernels;
 }
 
 }  // namespace acumen

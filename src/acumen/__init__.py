@@ -1,20 +1,73 @@
-"""Learned choices for systems software."""
+"""Learned choices for systems software: choose, report what came of it, get better.
 
-from __future__ import annotations
+>>> import acumen
+>>> codec = acumen.Choice(
+...     "codec",
+...     arms=["none", "lz4", "zstd-3", "zstd-19"],
+...     context={"size": float, "entropy": float, "kind": str},
+...     default="zstd-3",
+...     metric=acumen.minimize("seconds"),
+... )
+>>> decision = codec.choose(size=81_920, entropy=0.41, kind="json")
+>>> decision.feedback(seconds=0.012)
+True
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from acumen.operating_systems.caching.cache import Cache as Cache
-    from acumen.operating_systems.caching.cached import cached as cached
+from acumen import learners
+from acumen.core import (
+    Candidates,
+    Category,
+    Choice,
+    Comparison,
+    Decision,
+    Decisions,
+    ModelError,
+    Objective,
+    Range,
+    at_least,
+    at_most,
+    maximize,
+    minimize,
+    observe,
+)
 
-# Public names and where they live: imported when first asked for, so that `import acumen` is quick.
+if TYPE_CHECKING:
+    from acumen.operating_systems.caching.cache import Cache
+    from acumen.operating_systems.caching.cached import cached
+
+__all__ = [
+    "Cache",
+    "Candidates",
+    "Category",
+    "Choice",
+    "Comparison",
+    "Decision",
+    "Decisions",
+    "ModelError",
+    "Objective",
+    "Range",
+    "at_least",
+    "at_most",
+    "cached",
+    "learners",
+    "maximize",
+    "minimize",
+    "observe",
+]
+
+__version__ = "0.1.0"
+
+# The core knows no algorithm; this is where a choice without a learner of its own gets one.
+Choice.default_learner = learners.SquareCB()
+
+# What domains export is imported when it is first asked for, so that the core's users do not wait.
 _LAZY = {
     "Cache": "acumen.operating_systems.caching.cache",
     "cached": "acumen.operating_systems.caching.cached",
 }
-__all__ = ["Cache", "cached"]
 
 
 def __getattr__(name: str) -> Any:

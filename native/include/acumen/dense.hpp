@@ -4,8 +4,17 @@
 //            (16 to 128 columns). They are compiled twice, for AVX2+FMA and portably, and
 //            `dense_kernels()` hands out the set that the processor can run.
 // Guarantee  Both sets compute the same formula; results differ only by float rounding.
-// Layout     `stride` is the number of floats a row or vector takes, a multiple of 8; what lies
-//            between `d` and `stride` is zero, so that no kernel needs a tail loop.
+// Layout     Vectors take padded(d) values, a multiple of 8, and what lies behind the d-th is
+//            zero, so that no kernel needs a tail loop. A symmetric matrix keeps only the 8×8
+//            blocks on and below its diagonal ("packed"): row i holds the columns
+//            0 … 8·(i/8 + 1) - 1, and the d rows follow each other without gaps.
+//
+//                 d = 17    rows 0–7   [block 0,0]                          8 floats a row
+//                           rows 8–15  [block 1,0][block 1,1]              16 floats a row
+//                           row  16    [block 2,0][block 2,1][block 2,2]   24 floats
+//
+//            This is half of the square, and it makes xᵀPx a plain dot product: of the packed P
+//            and the packed outer product of x (see `outer`), which is the same for every arm.
 #pragma once
 
 #include <cstddef>
@@ -13,40 +22,64 @@
 
 namespace acumen {
 
-/// Floats a row of `d` values takes, so that rows fill whole 8-lane registers.
-constexpr std::uint32_t padded(std::uint32_t d) { return (d + 7u) & ~7u; }
+/// Floats a vector of `d` values takes, so that it fills whole 8-lane registers.
+constexpr std::uint32_t padded(std::uint32_t d) {
+  return (d + 7u) & ~7u;
+}
+
+/// Where row i of a packed symmetric matrix begins.
+constexpr std::size_t packed_row(std::uint32_t i) {
+  const std::size_t block = i / 8;
+  return 32 * block * (block + 1) + (i % 8) * 8 * (block + 1);
+}
+
+/// Values a packed symmetric matrix of d rows takes; a multiple of 8.
+constexpr std::size_t packed_size(std::uint32_t d) {
+  return packed_row(d);
+}
 
 /// Alignment of every array that goes into these kernels, in bytes.
 inline constexpr std::size_t kDenseAlignment = 64;
 
+/// Points at which `best_of_normals` looks at each distribution, and floats of scratch an arm.
+inline constexpr std::uint32_t kNormalGrid = 32;
+inline constexpr std::uint32_t kNormalScratch = 40;
+
 struct DenseKernels {
   const char* name;
 
-  /// For `models` ridge models that lie one behind the other: mean[m] = theta[m]·x and
-  /// variance[m] = xᵀ P[m] x, where P[m] is stride×stride and symmetric.
-  void (*mean_variance)(const float* theta, const float* inverse, const float* x,
-                        std::uint32_t stride, std::uint32_t models, float* mean, float* variance);
+  /// out[m] = rows[m · row_stride …]·x over n values, for every m < count; n a multiple of 8.
+  void (*dots)(const float* rows, std::size_t row_stride, std::uint32_t count, const float* x,
+               std::size_t n, float* out);
 
-  /// mean[m] = theta[m]·x for every model.
-  void (*means)(const float* theta, const float* x, std::uint32_t stride, std::uint32_t models,
-                float* mean);
+  /// Packed outer product of x, blocks below the diagonal doubled: dots(P, z) = xᵀPx.
+  void (*outer)(const float* x, std::uint32_t d, float* z);
 
-  /// y = P x.
-  void (*multiply)(const float* matrix, const float* x, std::uint32_t stride, float* y);
+  /// y = P x for a packed P; returns xᵀPx. y and x do not overlap; padding of y becomes zero.
+  float (*multiply)(const float* packed, const float* x, std::uint32_t d, float* y);
 
-  /// P += scale · y yᵀ, then P *= factor.
-  void (*rank_one)(float* matrix, const float* y, float scale, float factor, std::uint32_t stride);
+  /// P = factor · P + scale · y yᵀ, packed.
+  void (*rank_one)(float* packed, const float* y, float scale, float factor, std::uint32_t d);
 
-  /// S = decay · S + weight · x xᵀ, in double, over the full square.
-  void (*accumulate)(double* sums, const float* x, double weight, double decay,
-                     std::uint32_t stride);
+  /// S = decay · S + weight · x xᵀ, packed, in double.
+  void (*accumulate)(double* packed, const float* x, double weight, double decay, std::uint32_t d);
+
+  /// Inverts an n×n square of doubles in place (rows of padded(n), zero padding), symmetric and
+  /// at least floor · I. Returns the smallest pivot met, which is below floor only by rounding.
+  double (*invert)(double* square, std::uint32_t n, double floor);
 
   /// out[i] = Φ(z[i]), the normal distribution function, absolute error below 1e-6; n is a
-  /// multiple of 8.
+  /// multiple of 8. (Abramowitz & Stegun 7.1.28: no exponential needed.)
   void (*normal_cdf)(const float* z, std::uint32_t n, float* out);
 
   /// out[i] = exp(in[i]) for in[i] <= 0, relative error below 1e-6; n is a multiple of 8.
   void (*exponential)(const float* in, std::uint32_t n, float* out);
+
+  /// out[a] = the probability that arm a has the largest of `count` independent normal values
+  /// with these means and deviations (> 0). Sums to 1 within rounding. See thompson.hpp for the
+  /// formula and its error. scratch: (count + 2) · kNormalScratch floats.
+  void (*best_of_normals)(const float* mean, const float* deviation, std::uint32_t count,
+                          float* scratch, float* out);
 };
 
 /// The best set that this processor runs; `portable` forces the portable one (for tests).

@@ -12,6 +12,7 @@
 //            zero padding. Arm features: padded(shape.features) floats a row, zero padding.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -25,6 +26,8 @@ struct LearnerShape {
   std::uint32_t dimension = 1;  ///< values of x, the bias included
   std::uint32_t arms = 0;       ///< fixed arms, or the most candidates that a call may bring
   std::uint32_t features = 0;   ///< features of an arm; 0: arms are known by their index alone
+
+  bool operator==(const LearnerShape&) const = default;
 };
 
 /// The arms of one call.
@@ -41,6 +44,22 @@ struct Lesson {
   float propensity = 1.0f;          ///< probability with which it was taken, in (0, 1]
   float reward = 0.0f;              ///< more is better; in the objective's own unit
 };
+
+/// What a lesson may contain at most: far outside of anything that means something, and small
+/// enough that sums over 10^18 lessons stay finite.
+inline constexpr float kRewardLimit = 1e18f;
+inline constexpr float kContextLimit = 1e4f;
+
+/// Whether all |values| are at most `limit`; false for NaN. Compares the bits as integers, which
+/// order like the magnitudes, so that the loop vectorises.
+inline bool within(const float* values, std::uint32_t count, float limit) {
+  std::int32_t largest = 0;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::int32_t magnitude = std::bit_cast<std::int32_t>(values[i]) & 0x7fffffff;
+    largest = largest > magnitude ? largest : magnitude;
+  }
+  return largest <= std::bit_cast<std::int32_t>(limit);
+}
 
 /// Walks over a learner's whole state, array by array, to save it or to restore it.
 class StateVisitor {
@@ -66,10 +85,21 @@ class Learner {
   /// Writes the probability of every arm into probabilities[0 … arms.count).
   virtual void distribution(const float* x, const ArmSet& arms, float* probabilities) = 0;
 
-  /// Takes one lesson. Ignores what would make the state non-finite.
-  void learn(const Lesson& lesson) {
+  /// Takes one lesson. False, and nothing changes, for what could make the state non-finite: an
+  /// unknown arm, NaN, or a magnitude above the limits.
+  bool learn(const Lesson& lesson) {
+    if (lesson.arm >= shape_.arms || !(lesson.propensity > 0.0f && lesson.propensity <= 1.01f) ||
+        !within(&lesson.reward, 1, kRewardLimit) ||
+        !within(lesson.x, padded(shape_.dimension), kContextLimit)) {
+      return false;
+    }
+    if (shape_.features > 0 && (lesson.features == nullptr ||
+                                !within(lesson.features, padded(shape_.features), kContextLimit))) {
+      return false;
+    }
     update(lesson);
     ++version_;
+    return true;
   }
 
   /// Forgets everything.

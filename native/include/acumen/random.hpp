@@ -45,9 +45,9 @@ class Random {
   /// Uniform on [0, 1), 53 random bits.
   double uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
 
-  /// Uniform on {0, …, n-1}; n > 0. The bias is below n / 2^64.
+  /// Uniform on {0, …, n-1}; n > 0. The bias is below n / 2^32.
   std::uint32_t below(std::uint32_t n) {
-    return static_cast<std::uint32_t>((static_cast<unsigned __int128>(next()) * n) >> 64);
+    return static_cast<std::uint32_t>(((next() >> 32) * n) >> 32);
   }
 
   const State& state() const { return state_; }

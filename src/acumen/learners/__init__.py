@@ -1,1 +1,12 @@
-"""To be filled."""
+"""Learners: one file, one algorithm. Each is a small description that builds a native learner.
+
+`SquareCB` and the others are immutable descriptions (parameters only); ``build`` makes the native
+learner that a `Choice` asks and teaches.
+"""
+
+from acumen.learners.epsilon_greedy import EpsilonGreedy
+from acumen.learners.lin_ucb import LinUCB
+from acumen.learners.linear_thompson import LinearThompson
+from acumen.learners.square_cb import SquareCB
+
+__all__ = ["EpsilonGreedy", "LinUCB", "LinearThompson", "SquareCB"]

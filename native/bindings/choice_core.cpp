@@ -1,0 +1,431 @@
+#include "choice_core.hpp"
+
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <chrono>
+#include <cstring>
+
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#include <numpy/ndarraytypes.h>
+
+#include "decision.hpp"
+
+namespace acumen::bindings {
+
+/// One thread at a time in a learner that is written in Python. Whoever waits gives up the GIL,
+/// because the thread inside needs it; a learner that uses its own choice does not wait for itself.
+class ChoiceCore::LearnerTurn {
+ public:
+  explicit LearnerTurn(std::recursive_mutex& mutex) : mutex_(mutex) {
+    if (mutex_.try_lock()) return;
+    const nb::gil_scoped_release others_may_run;
+    mutex_.lock();
+  }
+  ~LearnerTurn() { mutex_.unlock(); }
+  LearnerTurn(const LearnerTurn&) = delete;
+  LearnerTurn& operator=(const LearnerTurn&) = delete;
+
+ private:
+  std::recursive_mutex& mutex_;
+};
+
+namespace {
+
+constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
+
+PyTypeObject* numpy_array_type() {
+  static PyTypeObject* type = [] {
+    const nb::object numpy = nb::module_::import_("numpy");
+    return reinterpret_cast<PyTypeObject*>(nb::object(numpy.attr("ndarray")).release().ptr());
+  }();
+  return type;
+}
+
+/// Copies n values of a one-dimensional NumPy array; false: it is not one of n floats.
+bool read_numpy(PyObject* object, std::uint32_t n, double* row) {
+  auto* array = reinterpret_cast<PyArrayObject*>(object);
+  if (PyArray_NDIM(array) != 1 || PyArray_DIM(array, 0) != static_cast<npy_intp>(n)) return false;
+  if (!PyArray_ISNOTSWAPPED(array) || !PyArray_ISALIGNED(array)) return false;
+  const char* data = PyArray_BYTES(array);
+  const npy_intp stride = PyArray_STRIDE(array, 0);
+  if (PyArray_TYPE(array) == NPY_DOUBLE) {
+    if (stride == sizeof(double)) {
+      std::memcpy(row, data, n * sizeof(double));
+    } else {
+      for (std::uint32_t i = 0; i < n; ++i)
+        row[i] = *reinterpret_cast<const double*>(data + i * stride);
+    }
+    return true;
+  }
+  if (PyArray_TYPE(array) == NPY_FLOAT) {
+    for (std::uint32_t i = 0; i < n; ++i)
+      row[i] = static_cast<double>(*reinterpret_cast<const float*>(data + i * stride));
+    return true;
+  }
+  return false;
+}
+
+/// The same from anything with the buffer protocol ('d' or 'f').
+bool read_buffer(PyObject* object, std::uint32_t n, double* row) {
+  Py_buffer view;
+  if (PyObject_GetBuffer(object, &view, PyBUF_FORMAT | PyBUF_ND) != 0) {
+    PyErr_Clear();
+    return false;
+  }
+  const char* format = view.format ? view.format : "B";
+  bool good = view.ndim == 1 && view.shape[0] == static_cast<Py_ssize_t>(n);
+  if (good && std::strcmp(format, "d") == 0) {
+    std::memcpy(row, view.buf, n * sizeof(double));
+  } else if (good && std::strcmp(format, "f") == 0) {
+    const auto* values = static_cast<const float*>(view.buf);
+    std::copy_n(values, n, row);
+  } else {
+    good = false;
+  }
+  PyBuffer_Release(&view);
+  return good;
+}
+
+template <typename T>
+T option(const nb::dict& spec, const char* name) {
+  return nb::cast<T>(spec[name]);
+}
+
+}  // namespace
+
+std::vector<Field> read_fields(const nb::tuple& declared) {
+  std::vector<Field> fields;
+  for (nb::handle item : declared) {
+    const auto field = nb::cast<nb::tuple>(item);
+    fields.push_back({static_cast<FieldKind>(nb::cast<int>(field[0])), nb::cast<bool>(field[1]),
+                      nb::cast<std::uint32_t>(field[2])});
+  }
+  return fields;
+}
+
+std::vector<Metric> read_objective(const nb::tuple& metrics) {
+  std::vector<Metric> result;
+  for (nb::handle item : metrics) {
+    const auto m = nb::cast<nb::tuple>(item);
+    result.push_back({nb::cast<double>(m[0]), nb::cast<bool>(m[1]), nb::cast<double>(m[2]),
+                      nb::cast<double>(m[3]), nb::cast<double>(m[4])});
+  }
+  return result;
+}
+
+void KeywordOrder::declare(nb::tuple names) {
+  for (nb::handle name : names) {
+    PyObject* interned = Py_NewRef(name.ptr());
+    PyUnicode_InternInPlace(&interned);
+    names_.push_back(nb::steal(interned));
+  }
+}
+
+void KeywordOrder::rematch(PyObject* keywords) {
+  places_.clear();
+  const Py_ssize_t count = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    PyObject* name = PyTuple_GET_ITEM(keywords, i);
+    std::int32_t place =
+        PyUnicode_CompareWithASCIIString(name, "candidates") == 0 ? kCandidates : kUnknown;
+    for (std::size_t j = 0; j < names_.size(); ++j) {
+      if (names_[j].ptr() == name || PyUnicode_Compare(names_[j].ptr(), name) == 0)
+        place = static_cast<std::int32_t>(j);
+    }
+    places_.push_back(place);
+  }
+  last_ = nb::borrow(keywords);
+}
+
+ChoiceCore::ChoiceCore(nb::dict spec, nb::object learner) {
+  ChoiceOptions options;
+  options.fields = read_fields(option<nb::tuple>(spec, "fields"));
+  options.metrics = read_objective(option<nb::tuple>(spec, "metrics"));
+  options.shape.arms = option<std::uint32_t>(spec, "arms_max");
+  options.shape.features = option<std::uint32_t>(spec, "features");
+  options.arm_features = option<std::vector<float>>(spec, "arm_features");
+  options.pending_max = option<std::uint32_t>(spec, "pending_max");
+  options.timeout_s = option<double>(spec, "timeout_s");
+  options.timeout_reward = option<double>(spec, "timeout_reward");
+  options.mode = static_cast<Mode>(option<int>(spec, "mode"));
+  options.canary_share = option<float>(spec, "canary_share");
+  options.holdback = option<float>(spec, "holdback");
+  options.seed = option<std::uint64_t>(spec, "seed");
+  options.replica = option<std::uint64_t>(spec, "replica");
+  options.shape.dimension = Schema(options.fields).dimension();
+  takes_candidates_ = options.shape.features > 0 && options.arm_features.empty();
+
+  context.declare(option<nb::tuple>(spec, "field_names"));
+  metrics.declare(option<nb::tuple>(spec, "metric_names"));
+  arms_ = spec["arms"];
+  index_of_ = spec["index_of"];
+  default_index = option<std::uint32_t>(spec, "default_index");
+  if (!nb::object(spec["heuristic"]).is_none()) heuristic_ = spec["heuristic"];
+  if (nb::isinstance<LearnerHandle>(learner)) {
+    native_learner_ = learner_of(learner);
+  } else {
+    python_learner_ = learner;
+  }
+  engine = std::make_unique<ChoiceEngine>(std::move(options), native_learner_.get());
+}
+
+double ChoiceCore::now_s() const {
+  if (engine->options().timeout_s <= 0) return 0.0;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void ChoiceCore::note_exception(const std::string& where) {
+  // A choice never raises, but Ctrl-C is not the choice's to swallow: it comes again at once.
+  if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) PyErr_SetInterrupt();
+  const nb::python_error error;
+  problem = where + ": " + error.what();
+}
+
+double ChoiceCore::field_value(std::uint32_t i, PyObject* value, bool& good) {
+  if (PyFloat_CheckExact(value)) return PyFloat_AS_DOUBLE(value);
+  if (value == Py_None) return kMissing;
+  const Field& field = engine->schema().field(i);
+  if (field.kind == FieldKind::kCategory && PyUnicode_Check(value)) {
+    Py_ssize_t length;
+    const char* text = PyUnicode_AsUTF8AndSize(value, &length);
+    if (text)
+      return static_cast<double>(category_code(text, static_cast<std::size_t>(length), field));
+  } else {
+    const double number = PyFloat_AsDouble(value);
+    if (!(number == -1.0 && PyErr_Occurred())) return number;
+  }
+  note_exception(nb::cast<std::string>(context.name(i)));
+  good = false;
+  return kMissing;
+}
+
+bool ChoiceCore::read_keywords(PyObject* const* values, PyObject* keywords, double* row,
+                               PyObject** candidates) {
+  bool good = true;
+  const Py_ssize_t count = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+  std::int32_t places[kFieldsMax + 1];
+  if (!context.match(keywords, places, kFieldsMax + 1)) {
+    problem = "more context names than a schema can have";
+    std::fill_n(row, fields(), kMissing);
+    return false;
+  }
+  if (static_cast<std::size_t>(count) < context.size()) std::fill_n(row, fields(), kMissing);
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    const std::int32_t place = places[i];
+    if (place >= 0) {
+      row[place] = field_value(static_cast<std::uint32_t>(place), values[i], good);
+    } else if (place == KeywordOrder::kCandidates && takes_candidates_) {
+      *candidates = values[i];
+    } else {
+      problem = "unknown context name " +
+                nb::cast<std::string>(nb::repr(nb::handle(PyTuple_GET_ITEM(keywords, i))));
+      std::fill_n(row, fields(), kMissing);
+      return false;
+    }
+  }
+  return good;
+}
+
+bool ChoiceCore::read_row(PyObject* object, double* row) {
+  const std::uint32_t n = fields();
+  if (PyTuple_Check(object) || PyList_Check(object)) {
+    // A list is copied first: reading a value may run Python code, which may change the list.
+    const nb::object tuple =
+        PyTuple_Check(object) ? nb::borrow(object) : nb::steal(PyList_AsTuple(object));
+    bool good = tuple.is_valid() && PyTuple_GET_SIZE(tuple.ptr()) == static_cast<Py_ssize_t>(n);
+    if (good) {
+      for (std::uint32_t i = 0; i < n; ++i)
+        row[i] = field_value(i, PyTuple_GET_ITEM(tuple.ptr(), i), good);
+      return good;
+    }
+  } else if (PyObject_TypeCheck(object, numpy_array_type())) {
+    if (read_numpy(object, n, row)) return true;
+  } else if (read_buffer(object, n, row)) {
+    return true;
+  }
+  problem = "a row is a tuple, list or contiguous float buffer of " + std::to_string(n) +
+            " values in schema order";
+  std::fill_n(row, n, kMissing);
+  return false;
+}
+
+bool ChoiceCore::read_candidates(PyObject* object, std::vector<float>& out) {
+  const std::uint32_t n = engine->options().shape.features;
+  if (!object) {
+    problem = "this choice needs candidates";
+    return false;
+  }
+  using Matrix = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+  const std::uint32_t most = engine->options().shape.arms;
+  nb::object array = nb::borrow(object);
+  if (!PyObject_TypeCheck(object, numpy_array_type())) {
+    try {
+      array = nb::module_::import_("numpy").attr("asarray")(array);
+    } catch (nb::python_error& error) {
+      problem = std::string("candidates: ") + error.what();
+      return false;
+    }
+  }
+  Matrix matrix;
+  if (!nb::try_cast<Matrix>(array, matrix) || matrix.shape(1) != n || matrix.shape(0) == 0 ||
+      matrix.shape(0) > most) {
+    problem = "candidates are a matrix of 1 to " + std::to_string(most) + " rows and " +
+              std::to_string(n) + " numbers a row";
+    return false;
+  }
+  out.assign(matrix.data(), matrix.data() + matrix.size());
+  return true;
+}
+
+bool ChoiceCore::read_metrics(PyObject* const* args, Py_ssize_t positional, PyObject* keywords,
+                              double* values) {
+  const std::size_t n = metrics.size();
+  std::fill_n(values, n, kMissing);
+  const auto read = [&](std::size_t place, PyObject* value) {
+    values[place] = PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : PyFloat_AsDouble(value);
+    if (values[place] == -1.0 && PyErr_Occurred()) {
+      note_exception(nb::cast<std::string>(metrics.name(place)));
+      values[place] = kMissing;
+    }
+  };
+  for (Py_ssize_t i = 0; i < positional && static_cast<std::size_t>(i) < n; ++i)
+    read(static_cast<std::size_t>(i), args[i]);
+  const Py_ssize_t count = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+  std::int32_t places[kMetricsMax];
+  bool good =
+      metrics.match(keywords, places, kMetricsMax) && static_cast<std::size_t>(positional) <= n;
+  for (Py_ssize_t i = 0; good && i < count; ++i) {
+    if (places[i] >= 0) {
+      read(static_cast<std::size_t>(places[i]), args[positional + i]);
+    } else {
+      good = false;
+    }
+  }
+  if (!good) problem = "feedback names a metric that the choice does not have";
+  return good;
+}
+
+std::uint32_t ChoiceCore::ask_heuristic(PyObject* context_values, PyObject* candidates,
+                                        std::uint32_t count) {
+  if (!heuristic_.is_valid()) return default_index < count ? default_index : 0;
+  PyObject* args[] = {context_values, candidates};
+  const nb::object arm =
+      nb::steal(PyObject_Vectorcall(heuristic_.ptr(), args, takes_candidates_ ? 2 : 1, nullptr));
+  if (arm.is_valid()) {
+    PyObject* index =
+        takes_candidates_ ? arm.ptr() : PyDict_GetItemWithError(index_of_.ptr(), arm.ptr());
+    const long place = index ? PyLong_AsLong(index) : -1;
+    if (place >= 0 && place < static_cast<long>(count)) return static_cast<std::uint32_t>(place);
+    if (!PyErr_Occurred())
+      PyErr_Format(PyExc_ValueError, "the default answered %R, which is no arm", arm.ptr());
+  }
+  note_exception("default");
+  default_failures += 1;
+  return 0;
+}
+
+bool ChoiceCore::ask_learner(double* row, const float* candidates, std::uint32_t count,
+                             std::vector<float>& given) {
+  using Vector = nb::ndarray<nb::numpy, const float, nb::ndim<1>>;
+  using Matrix = nb::ndarray<nb::numpy, const float, nb::ndim<2>>;
+  const std::uint32_t n = engine->options().shape.features;
+  std::vector<float> x(padded(engine->schema().dimension()));
+  std::vector<float> scaled(static_cast<std::size_t>(count) * padded(n));
+  if (!engine->encode(row, x.data())) {
+    given.resize(count);  // the engine finds the bad value too, and does not look at these
+    return true;
+  }
+  try {
+    nb::object features = nb::none();
+    if (n > 0) {
+      engine->arm_features(candidates, count, scaled.data());
+      features = nb::cast(Matrix(scaled.data(), {count, n}, nb::handle(),
+                                 {static_cast<std::int64_t>(padded(n)), 1}),
+                          nb::rv_policy::copy);
+    }
+    const nb::object vector =
+        nb::cast(Vector(x.data(), {engine->schema().dimension()}), nb::rv_policy::copy);
+    const LearnerTurn turn(python_learner_lock_);
+    const nb::object answer = python_learner_.attr("distribution")(vector, features);
+    given = nb::cast<std::vector<float>>(answer);
+    if (given.size() == count) return true;
+    problem = "learner: distribution() has " + std::to_string(given.size()) + " values for " +
+              std::to_string(count) + " arms";
+  } catch (nb::python_error& error) {
+    problem = std::string("learner: ") + error.what();
+  } catch (const std::exception& error) {
+    problem = std::string("learner: ") + error.what();
+  }
+  learner_failures += 1;
+  return false;
+}
+
+Answer ChoiceCore::decide(double* row, bool good, PyObject* candidates, PyObject* context_values) {
+  Question question;
+  std::vector<float> rows, given;  // empty vectors own no memory
+  std::uint32_t count = engine->options().shape.arms;
+  if (takes_candidates_) {
+    good = read_candidates(candidates, rows) && good;
+    count = static_cast<std::uint32_t>(rows.size()) / engine->options().shape.features;
+    question.candidates = rows.data();
+    question.candidate_count = count;
+  }
+  question.row = row;
+  question.default_arm =
+      count > 0 ? ask_heuristic(context_values, candidates, count) : ChoiceEngine::kNoArm;
+  question.problem = !good ? Reason::kBadContext : no_model ? Reason::kNoModel : Reason::kLearned;
+  if (python_learner_.is_valid() && question.problem == Reason::kLearned) {
+    if (ask_learner(row, rows.data(), count, given)) {
+      question.given = given.data();
+    } else {
+      question.problem = Reason::kLearnerFailed;
+    }
+  }
+  question.now_s = now_s();
+  return engine->decide(question);
+}
+
+FeedbackResult ChoiceCore::feedback(std::uint64_t id, const double* values) {
+  const FeedbackResult result = engine->feedback(id, values);
+  if (python_learner_.is_valid()) teach_python_learner();
+  return result;
+}
+
+void ChoiceCore::teach_python_learner() {
+  using Vector = nb::ndarray<nb::numpy, const float, nb::ndim<1>>;
+  const LearnerTurn turn(python_learner_lock_);
+  bool reset = false;
+  const std::vector<OwnedLesson> lessons = engine->take_outbox(reset);
+  try {
+    if (reset) python_learner_.attr("reset")();
+    for (const OwnedLesson& lesson : lessons) {
+      nb::object features = nb::none();
+      if (!lesson.features.empty())
+        features =
+            nb::cast(Vector(lesson.features.data(), {lesson.features.size()}), nb::rv_policy::copy);
+      python_learner_.attr("learn")(
+          nb::cast(Vector(lesson.x.data(), {lesson.x.size()}), nb::rv_policy::copy), lesson.arm,
+          lesson.propensity, lesson.reward, features);
+    }
+  } catch (nb::python_error& error) {
+    problem = std::string("learner: ") + error.what();
+    learner_failures += 1;
+  }
+}
+
+int ChoiceCore::traverse(visitproc visit, void* arg) {
+  for (nb::handle object : {nb::handle(arms_), nb::handle(index_of_), nb::handle(heuristic_),
+                            nb::handle(python_learner_)})
+    Py_VISIT(object.ptr());
+  return 0;
+}
+
+void ChoiceCore::clear() {
+  heuristic_.reset();
+  arms_ = nb::make_tuple();
+  index_of_ = nb::dict();
+}
+
+}  // namespace acumen::bindings

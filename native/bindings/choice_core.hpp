@@ -1,0 +1,116 @@
+// The Python side of a choice: names, arms and callables around the engine.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "acumen/choice.hpp"
+#include "learner_handle.hpp"
+
+namespace acumen::bindings {
+
+namespace nb = nanobind;
+
+/// Values of a row and of a feedback that fit on the stack; Python's Choice refuses more.
+inline constexpr std::size_t kFieldsMax = 256, kMetricsMax = 64;
+
+/// Keyword names in declared order, matched against a caller's.
+class KeywordOrder {
+ public:
+  static constexpr std::int32_t kUnknown = -1, kCandidates = -2;
+
+  void declare(nb::tuple names);
+  std::size_t size() const { return names_.size(); }
+  nb::handle name(std::size_t i) const { return names_[i]; }
+
+  /// Writes for each keyword of the caller its place in declared order, kCandidates or kUnknown;
+  /// false: there are more than `most`. A call site's tuple of names is one constant object: where
+  /// it is the one of the last call, this is a comparison of two addresses and a short copy. (A
+  /// copy, because reading a value may run Python code, and with it another thread's call.)
+  bool match(PyObject* keywords, std::int32_t* places, std::size_t most) {
+    if (keywords != last_.ptr()) rematch(keywords);
+    if (places_.size() > most) return false;
+    std::copy(places_.begin(), places_.end(), places);
+    return true;
+  }
+
+ private:
+  void rematch(PyObject* keywords);
+
+  std::vector<nb::object> names_;
+  nb::object last_;
+  std::vector<std::int32_t> places_;
+};
+
+/// Fields as Python describes them: tuples of kind, optional, buckets.
+std::vector<Field> read_fields(const nb::tuple& declared);
+
+/// Metrics as Python describes them: tuples of weight, logarithmic, upper, lower, penalty.
+std::vector<Metric> read_objective(const nb::tuple& metrics);
+
+class ChoiceCore {
+ public:
+  /// Python's `Choice` has validated everything: wrong input here is a plain TypeError.
+  ChoiceCore(nb::dict spec, nb::object learner);
+
+  // Reading what a caller gave; false: something was bad, and `problem` says what.
+  bool read_keywords(PyObject* const* values, PyObject* keywords, double* row,
+                     PyObject** candidates);
+  bool read_row(PyObject* object, double* row);
+  bool read_candidates(PyObject* object, std::vector<float>& out);
+  bool read_metrics(PyObject* const* args, Py_ssize_t positional, PyObject* keywords,
+                    double* values);
+
+  /// Decides. Never raises; `context` is what a heuristic is asked with (may be null).
+  Answer decide(double* row, bool good, PyObject* candidates, PyObject* context);
+
+  /// Passes feedback on, and teaches a learner that is written in Python.
+  FeedbackResult feedback(std::uint64_t id, const double* values);
+  void teach_python_learner();
+
+  PyObject* arm(std::uint32_t index) const {
+    return index < static_cast<std::size_t>(PyTuple_GET_SIZE(arms_.ptr()))
+               ? PyTuple_GET_ITEM(arms_.ptr(), index)
+               : Py_None;
+  }
+
+  std::uint32_t fields() const { return engine->schema().fields(); }
+  bool asks_python() const { return heuristic_.is_valid() || python_learner_.is_valid(); }
+  bool wants_context() const { return heuristic_.is_valid(); }
+  /// Seconds on a clock that only goes forward; 0 where no time-out is set.
+  double now_s() const;
+
+  int traverse(visitproc visit, void* arg);
+  void clear();
+
+  KeywordOrder context, metrics;
+  std::unique_ptr<ChoiceEngine> engine;
+  std::uint32_t default_index = 0;
+  bool no_model = false;
+  std::uint64_t default_failures = 0, learner_failures = 0;
+  std::string problem;  ///< the last thing that went wrong on the hot path
+
+ private:
+  double field_value(std::uint32_t field, PyObject* value, bool& good);
+  class LearnerTurn;
+
+  void note_exception(const std::string& where);
+  std::uint32_t ask_heuristic(PyObject* context, PyObject* candidates, std::uint32_t count);
+  bool ask_learner(double* row, const float* candidates, std::uint32_t count,
+                   std::vector<float>& given);
+
+  nb::object arms_;                  ///< tuple; for candidates: 0, 1, 2 …
+  nb::object index_of_, heuristic_;  ///< dict of arm → index; callable or invalid
+  std::shared_ptr<Learner> native_learner_;
+  nb::object python_learner_;
+  std::recursive_mutex python_learner_lock_;
+  bool takes_candidates_ = false;
+};
+
+}  // namespace acumen::bindings

@@ -1,0 +1,116 @@
+// The decisions of late, waiting for their feedback: a ring of fixed size.
+//
+// Idea       Ids count up, so the slot of a decision is its id modulo the capacity: joining
+//            feedback to its decision is one index and one comparison, no hashing, no allocation.
+//            Entries stay after their feedback, until the ring comes round: they are the recent
+//            history from which a model can be taught anew when the objective or scales change.
+// Guarantee  Memory is constant. Whatever is overwritten while still waiting is counted.
+// Layout     id = replica (24 bits) | sequence number (40 bits). The replica is random, so that
+//            an id of another process or an earlier run is unknown here, never mistaken.
+//            Arrays by slot: entries | rows (fields doubles) | metrics | features of the arm.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace acumen {
+
+enum class EntryState : std::uint8_t { kEmpty = 0, kWaiting = 1, kDone = 2, kExpired = 3 };
+
+struct Entry {
+  std::uint64_t id = 0;
+  std::uint64_t version = 0;  ///< of the model that chose
+  double time_s = 0.0;        ///< when, on the caller's clock; 0 where no time-out is set
+  std::uint32_t arm = 0;
+  float propensity = 1.0f;
+  float learned_share = 0.0f;  ///< probability with which the learned policy was put in charge
+  std::uint8_t reason = 0;
+  EntryState state = EntryState::kEmpty;
+  bool learned = false;  ///< the learned policy was in charge
+  bool usable = false;   ///< the context was good: there is something to learn
+};
+
+class DecisionRing {
+ public:
+  static constexpr std::uint64_t kSequenceMask = (1ULL << 40) - 1;
+
+  DecisionRing(std::uint32_t capacity, std::uint32_t fields, std::uint32_t metrics,
+               std::uint32_t features, std::uint64_t replica)
+      : mask_(std::bit_ceil(capacity) - 1),
+        fields_(fields),
+        metrics_(metrics),
+        features_(features),
+        entries_(mask_ + 1),
+        rows_((mask_ + 1) * fields),
+        values_((mask_ + 1) * metrics, std::numeric_limits<double>::quiet_NaN()),
+        arm_features_((mask_ + 1) * features) {
+    restart(replica);
+  }
+
+  std::uint64_t capacity() const { return mask_ + 1; }
+
+  /// A new slot, its previous entry overwritten; `lost` says whether that one was still waiting.
+  std::size_t push(bool& lost) {
+    const std::size_t slot = next_ & mask_;
+    lost = entries_[slot].state == EntryState::kWaiting;
+    entries_[slot] = Entry{};
+    entries_[slot].id = replica_ | (next_ & kSequenceMask);
+    next_ += 1;
+    return slot;
+  }
+
+  /// The slot of a decision that is still in the ring, or capacity() if it is not (or never was).
+  std::size_t find(std::uint64_t id) const {
+    const std::size_t slot = id & mask_;
+    const Entry& entry = entries_[slot];
+    return entry.id == id && entry.state != EntryState::kEmpty ? slot : capacity();
+  }
+
+  /// Oldest slot that may still be waiting since before `deadline`, or capacity().
+  std::size_t overdue(double deadline_s) {
+    if (next_ - oldest_ > capacity()) oldest_ = next_ - capacity();
+    for (; oldest_ < next_; ++oldest_) {
+      const Entry& entry = entries_[oldest_ & mask_];
+      if (entry.state != EntryState::kWaiting) continue;
+      return entry.time_s <= deadline_s ? oldest_ & mask_ : capacity();
+    }
+    return capacity();
+  }
+
+  /// Calls visit(slot) for every entry, oldest first.
+  template <typename Visit>
+  void each(Visit visit) {
+    const std::uint64_t first = next_ > begin_ + capacity() ? next_ - capacity() : begin_;
+    for (std::uint64_t i = first; i < next_; ++i) visit(static_cast<std::size_t>(i & mask_));
+  }
+
+  /// Forgets all entries; ids go on under the new replica.
+  void restart(std::uint64_t replica) {
+    replica_ = (replica & 0xffffff) << 40;
+    // Sequence numbers start at 1: no id is ever 0.
+    next_ = begin_ = oldest_ = 1;
+    for (Entry& entry : entries_) entry = Entry{};
+  }
+
+  Entry& entry(std::size_t slot) { return entries_[slot]; }
+  double* row(std::size_t slot) { return rows_.data() + slot * fields_; }
+  double* values(std::size_t slot) { return values_.data() + slot * metrics_; }
+  float* features(std::size_t slot) { return arm_features_.data() + slot * features_; }
+
+  std::size_t memory_bytes() const {
+    return entries_.size() * sizeof(Entry) + rows_.size() * 8 + values_.size() * 8 +
+           arm_features_.size() * 4;
+  }
+
+ private:
+  std::uint64_t mask_;
+  std::uint32_t fields_, metrics_, features_;
+  std::uint64_t replica_ = 0, next_ = 1, begin_ = 1, oldest_ = 1;
+  std::vector<Entry> entries_;
+  std::vector<double> rows_, values_;
+  std::vector<float> arm_features_;
+};
+
+}  // namespace acumen

@@ -1,0 +1,261 @@
+// Ridge regressions, learned online: one for every arm, or one that all arms share.
+//
+// Idea       A model is the weighted sums S = Σ x xᵀ and b = Σ r x of its lessons, in double, and
+//            what is read on every choice, in float: the weights theta and the inverse
+//            P = (S + λI)⁻¹. A lesson moves theta and P by one Sherman–Morrison step; every so many
+//            lessons both are computed anew from S and b, so that float errors never pile up.
+// Guarantee  Finite for any lesson that Learner::learn lets through, for 10^9 lessons and more:
+//            sums of squares grow linearly in double, and the prior λI is added at every refresh,
+//            so that S + λI never becomes singular and forgetting never winds up P. Without
+//            forgetting, sums of two learners add up exactly (merge).
+//            The prior mean of every model is "the average reward, whatever the context".
+// Forgetting Time passes for all models with every lesson of any: the world drifts also for the
+// arms
+//            that nobody takes. A model's sums are decayed when it is next used; until then its
+//            variance grows by 2^(lessons since / half-life), up to that of a model never taught.
+// Layout     Per model: packed S and P (see dense.hpp), b and theta of padded(d) values.
+// Paper      Sherman & Morrison, 1950; recursive least squares with forgetting: Ljung, "System
+//            Identification", 1999, ch. 11; covariance wind-up: Stenlund & Gustafsson, 2002.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "acumen/aligned.hpp"
+#include "acumen/learner.hpp"
+
+namespace acumen {
+
+class RidgeModels {
+ public:
+  /// prior: λ > 0. half_life in lessons (of all models together); 0: never forget.
+  RidgeModels(std::uint32_t models, std::uint32_t dimension, double prior, double half_life)
+      : models_(models),
+        dimension_(dimension),
+        stride_(padded(dimension)),
+        packed_(packed_size(dimension)),
+        prior_(prior),
+        growth_(half_life > 0.0 ? std::exp2(1.0 / half_life) : 1.0),
+        refresh_every_(std::max<std::uint64_t>(64, 8 * dimension)),
+        sums_(models * packed_),
+        products_(models * stride_),
+        inverses_(models * packed_),
+        thetas_(models * stride_ + stride_),
+        counts_(models),
+        staleness_(models),
+        drift_(models),
+        square_(static_cast<std::size_t>(stride_) * stride_),
+        outer_(packed_),
+        step_(stride_) {
+    clear();
+  }
+
+  std::uint32_t dimension() const { return dimension_; }
+  std::uint32_t models() const { return models_; }
+  double prior() const { return prior_; }
+  const float* theta(std::uint32_t m) const { return thetas_.data() + m * stride_; }
+  const float* inverse(std::uint32_t m) const { return inverses_.data() + m * packed_; }
+  const double* sums(std::uint32_t m) const { return sums_.data() + m * packed_; }
+  const double* products(std::uint32_t m) const { return products_.data() + m * stride_; }
+
+  /// mean[m] = theta[m]·x for the first `count` models.
+  void means(const float* x, std::uint32_t count, float* mean) const {
+    kernels_->dots(thetas_.data(), stride_, count, x, stride_, mean);
+  }
+
+  /// variance[m] = xᵀ P[m] x >= 0, in units of the noise's variance, for the first `count` models.
+  void variances(const float* x, std::uint32_t count, float* variance) {
+    kernels_->outer(x, dimension_, outer_.data());
+    kernels_->dots(inverses_.data(), packed_, count, outer_.data(), packed_, variance);
+    float most = 0.0f;
+    if (growth_ > 1.0) {
+      kernels_->dots(x, stride_, 1, x, stride_, &most);
+      most /= static_cast<float>(prior_);
+    }
+    for (std::uint32_t m = 0; m < count; ++m) {
+      float v = std::max(variance[m], 0.0f);
+      if (growth_ > 1.0) v = std::min(v * static_cast<float>(staleness_[m]), most);
+      variance[m] = v;
+    }
+  }
+
+  /// The weight that a model never taught gives to the bias: the average reward.
+  void set_prior_mean(double mean) {
+    prior_mean_ = mean;
+    if (untaught_ == 0) return;
+    for (std::uint32_t m = 0; m < models_; ++m) {
+      if (counts_[m] == 0) thetas_[m * stride_] = static_cast<float>(mean);
+    }
+  }
+
+  /// One lesson for model m. Returns the squared error of its prediction, divided by
+  /// 1 + xᵀPx: an estimate of the noise's variance.
+  double learn(std::uint32_t m, const float* x, float reward) {
+    const double growth = pass_time(m);
+    float* p = inverses_.data() + m * packed_;
+    float* theta = thetas_.data() + m * stride_;
+    float predicted = 0.0f;
+    kernels_->dots(theta, stride_, 1, x, stride_, &predicted);
+    const float error = reward - predicted;
+    const double variance = growth * kernels_->multiply(p, x, dimension_, step_.data());
+    add_sums(m, x, reward, 1.0 / growth);
+    drift_[m] *= growth;
+    const std::uint64_t count = ++counts_[m];
+    untaught_ -= count == 1;
+    // Early on, at every doubling: the prior mean is still moving then.
+    const bool due =
+        count % refresh_every_ == 0 || (count < refresh_every_ && (count & (count - 1)) == 0);
+    if (due || drift_[m] > 2.0 || !(variance >= 0.0) || !std::isfinite(error)) {
+      refresh(m);
+    } else {
+      const float gain = static_cast<float>(growth / (1.0 + variance));
+      for (std::uint32_t i = 0; i < stride_; ++i) theta[i] += gain * error * step_[i];
+      kernels_->rank_one(p, step_.data(), -gain * static_cast<float>(growth),
+                         static_cast<float>(growth), dimension_);
+    }
+    const double squared = static_cast<double>(error) * error;
+    return squared / (1.0 + std::max(variance, 0.0));
+  }
+
+  /// theta and P of model m anew, from its sums. Returns the smallest pivot of S + λI.
+  double refresh(std::uint32_t m) {
+    double* square = square_.data();
+    const double* packed = sums_.data() + m * packed_;
+    for (std::uint32_t i = 0; i < dimension_; ++i) {
+      for (std::uint32_t j = 0; j <= i; ++j) {
+        square[i * stride_ + j] = square[j * stride_ + i] = packed[j];
+      }
+      square[i * stride_ + i] += prior_;
+      packed += packed_row(i + 1) - packed_row(i);
+    }
+    const double pivot = kernels_->invert(square, dimension_, prior_);
+    float* p = inverses_.data() + m * packed_;
+    const double* b = products_.data() + m * stride_;
+    for (std::uint32_t i = 0; i < dimension_; ++i) {
+      double weight = square[i * stride_] * prior_ * prior_mean_;
+      for (std::uint32_t j = 0; j < dimension_; ++j) weight += square[i * stride_ + j] * b[j];
+      thetas_[m * stride_ + i] = static_cast<float>(std::clamp(weight, -1e30, 1e30));
+      const std::size_t width = packed_row(i + 1) - packed_row(i);
+      for (std::uint32_t j = 0; j < width; ++j) p[j] = static_cast<float>(square[i * stride_ + j]);
+      p += width;
+    }
+    drift_[m] = 1.0;
+    return pivot;
+  }
+
+  /// Adds the other's sums. The two have to be of one shape.
+  void merge(const RidgeModels& other, double prior_mean) {
+    set_prior_mean(prior_mean);
+    for (std::uint32_t m = 0; m < models_; ++m) {
+      if (other.counts_[m] == 0) continue;
+      untaught_ -= counts_[m] == 0;
+      counts_[m] += other.counts_[m];
+      const double mine = 1.0 / staleness_[m], theirs = 1.0 / other.staleness_[m];
+      for (std::size_t i = m * packed_; i < (m + 1) * packed_; ++i) {
+        sums_[i] = sums_[i] * mine + other.sums_[i] * theirs;
+      }
+      for (std::size_t i = m * stride_; i < (m + 1) * stride_; ++i) {
+        products_[i] = products_[i] * mine + other.products_[i] * theirs;
+      }
+      staleness_[m] = 1.0;
+      refresh(m);
+    }
+  }
+
+  void clear() {
+    for (auto* array : {&sums_, &products_, &square_}) array->clear();
+    inverses_.clear();
+    thetas_.clear();
+    counts_.clear();
+    staleness_.fill(1.0);
+    drift_.fill(1.0);
+    untaught_ = models_;
+    prior_mean_ = 0.0;
+    for (std::uint32_t m = 0; m < models_; ++m) {
+      for (std::uint32_t i = 0; i < dimension_; ++i) {
+        inverses_[m * packed_ + packed_row(i) + i] = static_cast<float>(1.0 / prior_);
+      }
+    }
+  }
+
+  void visit(StateVisitor& visitor) {
+    visitor.array("sums", sums_.data(), sums_.size());
+    visitor.array("products", products_.data(), products_.size());
+    visitor.array("inverses", inverses_.data(), inverses_.size());
+    visitor.array("weights", thetas_.data(), thetas_.size());
+    visitor.array("counts", counts_.data(), counts_.size());
+    visitor.array("staleness", staleness_.data(), staleness_.size());
+    visitor.array("drift", drift_.data(), drift_.size());
+    visitor.array("prior_mean", &prior_mean_, 1);
+  }
+
+  /// What a restored state has to fulfil; theta and P are kept as they are, bit by bit.
+  bool validate();
+
+  std::size_t bytes() const {
+    return sums_.bytes() + products_.bytes() + inverses_.bytes() + thetas_.bytes() +
+           counts_.bytes() + staleness_.bytes() + drift_.bytes() + square_.bytes() +
+           outer_.bytes() + step_.bytes();
+  }
+
+ private:
+  /// One lesson's time passes; returns by how much model m's P has grown since its last lesson.
+  double pass_time(std::uint32_t m) {
+    if (growth_ == 1.0) return 1.0;
+    for (double& s : staleness_) s = std::min(s * growth_, 1e30);
+    const double growth = staleness_[m];
+    staleness_[m] = 1.0;
+    return growth;
+  }
+
+  void add_sums(std::uint32_t m, const float* x, float reward, double decay) {
+    kernels_->accumulate(sums_.data() + m * packed_, x, 1.0, decay, dimension_);
+    double* b = products_.data() + m * stride_;
+    const double r = reward;
+    for (std::uint32_t i = 0; i < stride_; ++i) b[i] = decay * b[i] + r * x[i];
+  }
+
+  const DenseKernels* kernels_ = &dense_kernels();
+  std::uint32_t models_, dimension_, stride_;
+  std::size_t packed_;
+  double prior_, growth_, prior_mean_ = 0.0;
+  std::uint64_t refresh_every_;
+  std::uint32_t untaught_ = 0;
+  AlignedArray<double> sums_, products_;
+  AlignedArray<float> inverses_, thetas_;
+  AlignedArray<std::uint64_t> counts_;
+  AlignedArray<double> staleness_, drift_, square_;
+  AlignedArray<float> outer_, step_;
+};
+
+inline bool RidgeModels::validate() {
+  const auto bounded = [](const auto& array, double limit) {
+    return std::all_of(array.begin(), array.end(),
+                       [limit](auto v) { return std::fabs(v) <= limit; });
+  };
+  if (!bounded(sums_, 1e30) || !bounded(products_, 1e45) || !bounded(thetas_, 1e30) ||
+      !bounded(inverses_, 4.01 / prior_) || !(std::fabs(prior_mean_) <= kRewardLimit)) {
+    return false;
+  }
+  untaught_ = static_cast<std::uint32_t>(std::count(counts_.begin(), counts_.end(), 0u));
+  AlignedArray<float> weights(stride_), inverse(packed_);
+  for (std::uint32_t m = 0; m < models_; ++m) {
+    if (!(staleness_[m] >= 1.0 && staleness_[m] <= 1e30 && drift_[m] >= 1.0)) return false;
+    float* theta = thetas_.data() + m * stride_;
+    float* p = inverses_.data() + m * packed_;
+    // The sums are positive semi-definite if no pivot of S + λI falls below λ but by rounding.
+    double trace = 0.0;
+    for (std::uint32_t i = 0; i < dimension_; ++i) trace += sums(m)[packed_row(i) + i];
+    std::copy_n(theta, stride_, weights.data());
+    std::copy_n(p, packed_, inverse.data());
+    const double drift = drift_[m];
+    const double pivot = refresh(m);
+    std::copy_n(weights.data(), stride_, theta);
+    std::copy_n(inverse.data(), packed_, p);
+    drift_[m] = drift;
+    if (!(pivot >= 0.5 * prior_ - 1e-12 * trace)) return false;
+  }
+  return true;
+}
+
+}  // namespace acumen

@@ -1,0 +1,313 @@
+// The dense kernels, written once and compiled twice: the including file defines ACUMEN_ISA, the
+// namespace, and is compiled for that instruction set.
+//
+// Idea       Compiler vectors of 8 floats: with AVX2 one register each, elsewhere two or more of
+//            whatever the target has. The formula is the same, so the two sets can be compared.
+// Guarantee  Everything here lives in its own namespace and calls no inline function of a shared
+//            header: otherwise the linker might keep the AVX2 copy of such a function for the
+//            whole program, which would then fault on a processor without AVX2.
+#include <cstddef>
+#include <cstdint>
+
+#include "acumen/dense.hpp"
+
+namespace acumen::ACUMEN_ISA {
+namespace {
+
+using U32 = std::uint32_t;
+using Size = std::size_t;
+typedef float Vec __attribute__((vector_size(32)));
+typedef float Loose __attribute__((vector_size(32), aligned(4), may_alias));
+typedef std::int32_t Int __attribute__((vector_size(32)));
+typedef float Half __attribute__((vector_size(16), may_alias));
+typedef double Wide __attribute__((vector_size(32), may_alias));
+
+#define ACUMEN_INLINE inline __attribute__((always_inline))
+#if defined(__clang__)
+#define ACUMEN_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define ACUMEN_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Int{__VA_ARGS__})
+#endif
+
+ACUMEN_INLINE Vec load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
+ACUMEN_INLINE void store(float* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
+ACUMEN_INLINE Vec splat(float v) { return Vec{v, v, v, v, v, v, v, v}; }
+ACUMEN_INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
+ACUMEN_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
+/// The sums of four vectors: lanes 0–3 hold the lower halves' sums, 4–7 the upper halves'.
+ACUMEN_INLINE Vec fold4(Vec a, Vec b, Vec c, Vec d) {
+  const Vec ab = ACUMEN_SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14) +
+                 ACUMEN_SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
+  const Vec cd = ACUMEN_SHUFFLE(c, d, 0, 8, 2, 10, 4, 12, 6, 14) +
+                 ACUMEN_SHUFFLE(c, d, 1, 9, 3, 11, 5, 13, 7, 15);
+  return ACUMEN_SHUFFLE(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13) +
+         ACUMEN_SHUFFLE(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15);
+}
+
+/// Lane i of the result is the sum of v[i].
+ACUMEN_INLINE Vec sums8(const Vec* v) {
+  const Vec low = fold4(v[0], v[1], v[2], v[3]);
+  const Vec high = fold4(v[4], v[5], v[6], v[7]);
+  return ACUMEN_SHUFFLE(low, high, 0, 1, 2, 3, 8, 9, 10, 11) +
+         ACUMEN_SHUFFLE(low, high, 4, 5, 6, 7, 12, 13, 14, 15);
+}
+
+ACUMEN_INLINE float sum(Vec v) {
+  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+
+// Two accumulators a row: one chain of fused multiply-adds would wait for itself.
+template <U32 kRows>
+ACUMEN_INLINE void dot_rows(const float* rows, Size row_stride, const float* x, Size n,
+                            float* out) {
+  Vec even[kRows] = {}, odd[kRows] = {};
+  Size j = 0;
+  for (; j + 16 <= n; j += 16) {
+    const Vec x0 = load(x + j), x1 = load(x + j + 8);
+    for (U32 m = 0; m < kRows; ++m) {
+      even[m] += load(rows + m * row_stride + j) * x0;
+      odd[m] += load(rows + m * row_stride + j + 8) * x1;
+    }
+  }
+  if (j < n) {
+    const Vec x0 = load(x + j);
+    for (U32 m = 0; m < kRows; ++m) even[m] += load(rows + m * row_stride + j) * x0;
+  }
+  if constexpr (kRows == 4) {
+    const Vec folded = fold4(even[0] + odd[0], even[1] + odd[1], even[2] + odd[2],
+                             even[3] + odd[3]);
+    for (U32 m = 0; m < 4; ++m) out[m] = folded[m] + folded[m + 4];
+  } else {
+    for (U32 m = 0; m < kRows; ++m) out[m] = sum(even[m] + odd[m]);
+  }
+}
+
+void dots(const float* rows, Size row_stride, U32 count, const float* x, Size n, float* out) {
+  U32 m = 0;
+  for (; m + 4 <= count; m += 4) dot_rows<4>(rows + m * row_stride, row_stride, x, n, out + m);
+  if (m + 2 <= count) {
+    dot_rows<2>(rows + m * row_stride, row_stride, x, n, out + m);
+    m += 2;
+  }
+  if (m < count) dot_rows<1>(rows + m * row_stride, row_stride, x, n, out + m);
+}
+
+void outer(const float* x, U32 d, float* z) {
+  for (U32 i = 0; i < d; ++i) {
+    const Vec xi = splat(x[i]), twice = xi + xi;
+    const U32 diagonal = i / 8 * 8;
+    for (U32 j = 0; j < diagonal; j += 8) store(z + j, twice * load(x + j));
+    store(z + diagonal, xi * load(x + diagonal));
+    z += diagonal + 8;
+  }
+}
+
+// Eight whole rows: what lies below the diagonal serves twice, as itself and transposed.
+ACUMEN_INLINE void multiply_block_row(const float* row, const float* x, U32 first, float* y) {
+  const Size width = first + 8;
+  Vec across[8] = {};
+  for (U32 j = 0; j < first; j += 8) {
+    const Vec xj = load(x + j);
+    Vec down = load(y + j);
+    for (U32 r = 0; r < 8; ++r) {
+      const Vec p = load(row + r * width + j);
+      across[r] += p * xj;
+      down += p * splat(x[first + r]);
+    }
+    store(y + j, down);
+  }
+  Vec diagonal = {};
+  for (U32 r = 0; r < 8; ++r) {
+    diagonal += load(row + r * width + first) * splat(x[first + r]);
+  }
+  store(y + first, first ? diagonal + sums8(across) : diagonal);
+}
+
+float multiply(const float* packed, const float* x, U32 d, float* y) {
+  U32 first = 0;
+  for (; first + 8 <= d; first += 8) {
+    multiply_block_row(packed, x, first, y);
+    packed += 8 * (first + 8);
+  }
+  if (first < d) {
+    Vec diagonal = {};
+    float across[8] = {};
+    for (U32 i = first; i < d; ++i) {
+      const Vec xi = splat(x[i]);
+      Vec dot = {};
+      for (U32 j = 0; j < first; j += 8) {
+        const Vec p = load(packed + j);
+        dot += p * load(x + j);
+        store(y + j, load(y + j) + p * xi);
+      }
+      diagonal += load(packed + first) * xi;
+      across[i - first] = sum(dot);
+      packed += first + 8;
+    }
+    store(y + first, diagonal + load(across));
+  }
+  Vec quadratic = {};
+  for (U32 j = 0; j < d; j += 8) quadratic += load(x + j) * load(y + j);
+  return sum(quadratic);
+}
+
+void rank_one(float* packed, const float* y, float scale, float factor, U32 d) {
+  const Vec f = splat(factor);
+  for (U32 i = 0; i < d; ++i) {
+    const Vec yi = splat(scale * y[i]);
+    const U32 width = i / 8 * 8 + 8;
+    for (U32 j = 0; j < width; j += 8) {
+      store(packed + j, f * load(packed + j) + yi * load(y + j));
+    }
+    packed += width;
+  }
+}
+
+void accumulate(double* packed, const float* x, double weight, double decay, U32 d) {
+  const Wide f = {decay, decay, decay, decay};
+  for (U32 i = 0; i < d; ++i) {
+    const double xi = weight * static_cast<double>(x[i]);
+    const Wide w = {xi, xi, xi, xi};
+    const U32 width = i / 8 * 8 + 8;
+    for (U32 j = 0; j < width; j += 4) {
+      const Half narrow = *reinterpret_cast<const Half*>(x + j);
+      Wide* s = reinterpret_cast<Wide*>(packed + j);
+      *s = f * *s + w * __builtin_convertvector(narrow, Wide);
+    }
+    packed += width;
+  }
+}
+
+// Gauss–Jordan without a search for pivots, which a positive definite matrix does not need: its
+// pivots are the diagonal of successive Schur complements, and those of M >= floor · I are at
+// least floor. Rounding may push one below; it is then lifted to what it can be at the least.
+double invert(double* m, U32 n, double floor) {
+  const Size stride = (n + 7u) & ~7u;
+  double smallest = 1e300;
+  for (U32 k = 0; k < n; ++k) {
+    double* pivot_row = m + k * stride;
+    const double pivot = pivot_row[k];
+    smallest = pivot < smallest ? pivot : smallest;
+    const double inverse = 1.0 / (pivot > floor ? pivot : floor);
+    const Wide scale = {inverse, inverse, inverse, inverse};
+    pivot_row[k] = 1.0;
+    for (Size j = 0; j < stride; j += 4) *reinterpret_cast<Wide*>(pivot_row + j) *= scale;
+    for (U32 i = 0; i < n; ++i) {
+      if (i == k) continue;
+      double* row = m + i * stride;
+      const double f = row[k];
+      row[k] = 0.0;
+      const Wide factor = {f, f, f, f};
+      for (Size j = 0; j < stride; j += 4) {
+        *reinterpret_cast<Wide*>(row + j) -= factor * *reinterpret_cast<Wide*>(pivot_row + j);
+      }
+    }
+  }
+  return smallest;
+}
+
+// erf(x) = 1 - 1/(1 + a1 x + … + a6 x⁶)¹⁶ for x >= 0, absolute error below 3e-7.
+ACUMEN_INLINE Vec cdf(Vec z) {
+  const Vec x = smaller(larger(z, -z) * 0.70710678f, splat(6.0f));
+  Vec p = 0.0000430638f * x + 0.0002765672f;
+  p = p * x + 0.0001520143f;
+  p = p * x + 0.0092705272f;
+  p = p * x + 0.0422820123f;
+  p = p * x + 0.0705230784f;
+  p = p * x + 1.0f;
+  p *= p;
+  p *= p;
+  p *= p;
+  p *= p;
+  const Vec tail = 0.5f / p;
+  return z > 0.0f ? 1.0f - tail : tail;
+}
+
+void normal_cdf(const float* z, U32 n, float* out) {
+  for (U32 i = 0; i < n; i += 8) store(out + i, cdf(load(z + i)));
+}
+
+// exp(x) = 2^k · exp(r) with |r| <= ln(2)/2; adding 1.5·2^23 rounds to the nearest integer.
+void exponential(const float* in, U32 n, float* out) {
+  const float round = 12582912.0f;
+  for (U32 i = 0; i < n; i += 8) {
+    const Vec x = larger(load(in + i), splat(-87.0f));
+    const Vec shifted = x * 1.44269504f + round;
+    const Vec k = shifted - round;
+    const Vec r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
+    Vec p = 1.9875691500e-4f * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    const Int power = (__builtin_convertvector(k, Int) + 127) << 23;
+    store(out + i, p * reinterpret_cast<Vec>(power));
+  }
+}
+
+/// The grid: from where the best arm's lower tail ends to where the highest upper tail ends, finer
+/// at the lower end, because that is where the well-known arms lie when another one is uncertain.
+ACUMEN_INLINE void normal_grid(const float* mean, const float* deviation, U32 count, float* grid) {
+  float low = mean[0] - 3.0f * deviation[0], high = mean[0] + 3.0f * deviation[0];
+  for (U32 a = 1; a < count; ++a) {
+    const float below = mean[a] - 3.0f * deviation[a], above = mean[a] + 3.0f * deviation[a];
+    low = below > low ? below : low;
+    high = above > high ? above : high;
+  }
+  const float unit = (high - low) / (kNormalGrid * kNormalGrid);
+  Vec k = {0, 1, 2, 3, 4, 5, 6, 7};
+  for (U32 i = 0; i < kNormalGrid; i += 8, k += 8.0f) store(grid + i, low + unit * k * k);
+}
+
+// The largest value falls into cell k with probability Π F(t_k+1) - Π F(t_k). Within a cell, arm
+// a is the one in proportion to the growth of log F_a, here (F' - F)/(F' + F), which is half of
+// it to third order and needs no logarithm. F(t_32) = 1 by definition, so that nothing is lost.
+void best_of_normals(const float* mean, const float* deviation, U32 count, float* scratch,
+                     float* out) {
+  constexpr U32 kParts = kNormalGrid / 8;
+  float* grid = scratch;
+  float* mass = scratch + kNormalScratch;
+  float* cdfs = scratch + 2 * kNormalScratch;
+  normal_grid(mean, deviation, count, grid);
+  Vec product[kParts], shares[kParts] = {};
+  for (U32 i = 0; i < kParts; ++i) product[i] = splat(1.0f);
+  for (U32 a = 0; a < count; ++a) {
+    float* row = cdfs + a * kNormalScratch;
+    const Vec inverse = splat(1.0f / deviation[a]), centre = splat(mean[a]);
+    for (U32 i = 0; i < kParts; ++i) {
+      const Vec f = cdf((load(grid + 8 * i) - centre) * inverse);
+      store(row + 8 * i, f);
+      product[i] *= f;
+    }
+    row[kNormalGrid] = 1.0f;
+    for (U32 i = 0; i < kParts; ++i) {
+      const Vec from = load(row + 8 * i), to = load(row + 8 * i + 1);
+      const Vec share = larger((to - from) / (to + from + 1e-20f), Vec{});
+      store(row + 8 * i, share);
+      shares[i] += share;
+    }
+  }
+  for (U32 i = 0; i < kParts; ++i) store(mass + 8 * i, product[i]);
+  mass[kNormalGrid] = 1.0f;
+  Vec weight[kParts];
+  for (U32 i = 0; i < kParts; ++i) {
+    const Vec from = load(mass + 8 * i), to = load(mass + 8 * i + 1);
+    weight[i] = larger(to - from, Vec{}) / (shares[i] + 1e-20f);
+  }
+  for (U32 i = 0; i < kParts; ++i) store(grid + 8 * i, weight[i]);
+  dots(cdfs, kNormalScratch, count, grid, kNormalGrid, out);
+  float total = 1e-30f;
+  for (U32 a = 0; a < count; ++a) total += out[a];
+  const float scale = 1.0f / total;
+  for (U32 a = 0; a < count; ++a) out[a] *= scale;
+}
+
+}  // namespace
+
+inline constexpr DenseKernels kKernels{ACUMEN_ISA_NAME, dots,       outer,       multiply,
+                                       rank_one,        accumulate, invert,      normal_cdf,
+                                       exponential,     best_of_normals};
+
+}  // namespace acumen::ACUMEN_ISA

@@ -1,0 +1,225 @@
+// The engine: propensities, the guard, the ring, feedback in every order, relearning.
+#include <limits>
+#include <map>
+
+#include "acumen/choice.hpp"
+#include "expect.hpp"
+#include "fixed_learner.hpp"
+
+using namespace acumen;
+
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+ChoiceOptions options(std::uint32_t arms) {
+  ChoiceOptions o;
+  o.shape.arms = arms;
+  o.fields.resize(1);
+  o.metrics.push_back({1.0, false});
+  o.seed = 3;
+  o.replica = 0xabcdef;
+  return o;
+}
+
+Answer ask(ChoiceEngine& engine, double value = 1.0, std::uint32_t default_arm = 0,
+           double now_s = 0.0) {
+  Question question;
+  question.row = &value;
+  question.default_arm = default_arm;
+  question.now_s = now_s;
+  return engine.decide(question);
+}
+
+FeedbackResult tell(ChoiceEngine& engine, std::uint64_t id, double reward) {
+  return engine.feedback(id, &reward);
+}
+
+/// The frequency of every arm equals its recorded propensity, in every mode.
+void propensities_are_frequencies() {
+  for (const Mode mode : {Mode::kOff, Mode::kShadow, Mode::kCanary, Mode::kOn}) {
+    FixedLearner learner({0.1f, 0.6f, 0.3f});
+    ChoiceOptions o = options(3);
+    o.mode = mode;
+    o.canary_share = 0.4f;
+    o.holdback = 0.25f;
+    ChoiceEngine engine(o, &learner);
+    constexpr int kRuns = 200'000;
+    std::map<std::uint32_t, int> seen;
+    std::map<std::uint32_t, double> said;
+    for (int i = 0; i < kRuns; ++i) {
+      const Answer a = ask(engine, 1.0, 2);
+      seen[a.arm] += 1;
+      said[a.arm] = static_cast<double>(a.propensity);
+    }
+    double total = 0.0;
+    for (const auto& [arm, count] : seen) {
+      // Five standard deviations of a binomial frequency.
+      EXPECT_NEAR(count / double{kRuns}, said[arm], 5 * std::sqrt(0.25 / kRuns));
+      total += said[arm];
+    }
+    EXPECT_NEAR(total, 1.0, 1e-5);
+    EXPECT(mode >= Mode::kCanary || (seen.size() == 1 && said[2] == 1.0));
+  }
+}
+
+void feedback_joins_in_any_order() {
+  FixedLearner learner({0.5f, 0.5f});
+  ChoiceEngine engine(options(2), &learner);
+  const Answer a = ask(engine), b = ask(engine);
+  EXPECT(a.id != b.id && a.id != 0);
+  EXPECT(tell(engine, b.id, 2.0) == FeedbackResult::kLearned);
+  EXPECT(tell(engine, a.id, 1.0) == FeedbackResult::kLearned);
+  EXPECT(tell(engine, a.id, 9.0) == FeedbackResult::kDuplicate);
+  EXPECT(tell(engine, 12345, 1.0) == FeedbackResult::kUnknown);
+  EXPECT(tell(engine, 0, 1.0) == FeedbackResult::kUnknown);
+  const Answer c = ask(engine);
+  EXPECT(tell(engine, c.id, kNaN) == FeedbackResult::kBad);
+  EXPECT(tell(engine, c.id, 3.0) == FeedbackResult::kLearned);  // a bad one costs no chance
+  EXPECT_NEAR(learner.reward(0) + learner.reward(1), 6.0, 1e-9);
+  EXPECT(engine.lessons() == 3 && engine.counters().feedback_unknown == 2);
+}
+
+void the_ring_is_bounded_and_counts_what_it_drops() {
+  FixedLearner learner({1.0f});
+  ChoiceOptions o = options(1);
+  o.pending_max = 100;  // becomes 128
+  ChoiceEngine engine(o, &learner);
+  const std::size_t memory = engine.memory_bytes();
+  const Answer first = ask(engine);
+  for (int i = 0; i < 1'000'000; ++i) ask(engine);
+  EXPECT(engine.memory_bytes() == memory);
+  EXPECT(tell(engine, first.id, 1.0) == FeedbackResult::kUnknown);
+  EXPECT(engine.counters().overwritten == 1'000'001 - 128);
+}
+
+void time_outs_teach_the_default_reward() {
+  FixedLearner learner({1.0f});
+  ChoiceOptions o = options(1);
+  o.timeout_s = 10;
+  o.timeout_reward = -5;
+  ChoiceEngine engine(o, &learner);
+  const Answer a = ask(engine, 1.0, 0, 100.0);
+  ask(engine, 1.0, 0, 109.0);
+  EXPECT(learner.reward(0) == 0.0);
+  ask(engine, 1.0, 0, 111.0);
+  EXPECT_NEAR(learner.reward(0), -5.0, 1e-9);
+  EXPECT(engine.counters().expired == 1);
+  // Late feedback is written down; its lesson was taken already.
+  EXPECT(tell(engine, a.id, 7.0) == FeedbackResult::kRecorded);
+  EXPECT_NEAR(learner.reward(0), -5.0, 1e-9);
+}
+
+void bad_contexts_and_bad_learners_get_the_default() {
+  FixedLearner learner({0.5f, 0.5f});
+  ChoiceEngine engine(options(2), &learner);
+  for (const double bad : {kNaN, std::numeric_limits<double>::infinity()}) {
+    const Answer a = ask(engine, bad, 1);
+    EXPECT(a.reason == Reason::kBadContext && a.arm == 1 && a.propensity == 1.0f);
+    EXPECT(tell(engine, a.id, 1.0) == FeedbackResult::kRecorded);  // nothing to learn from
+  }
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -1.0f, 0.0f}) {
+    learner.probabilities() = {bad, 0.0f};
+    EXPECT(ask(engine, 1.0, 1).reason == Reason::kLearnerFailed);
+  }
+}
+
+void switching_is_whole() {
+  FixedLearner learner({0.0f, 1.0f});
+  ChoiceOptions o = options(2);
+  o.holdback = 0;
+  ChoiceEngine engine(o, &learner);
+  EXPECT(ask(engine).arm == 1);
+  engine.guard().kill();
+  EXPECT(ask(engine).reason == Reason::kKilled && ask(engine).arm == 0);
+  engine.guard().set(Mode::kShadow, 0);
+  EXPECT(ask(engine).reason == Reason::kKilled);  // the kill switch outlives a change of mode
+  engine.guard().revive();
+  const Answer shadow = ask(engine);
+  EXPECT(shadow.reason == Reason::kShadow && shadow.arm == 0 && shadow.suggested == 1);
+}
+
+void another_objective_is_learned_from_raw_metrics() {
+  FixedLearner learner({1.0f});
+  ChoiceOptions o = options(1);
+  o.metrics = {{-1.0, false}, {0.0, false}};
+  ChoiceEngine engine(o, &learner);
+  for (int i = 0; i < 3; ++i) {
+    const double values[] = {2.0, 10.0};
+    EXPECT(engine.feedback(ask(engine).id, values) == FeedbackResult::kLearned);
+  }
+  EXPECT_NEAR(learner.reward(0), -6.0, 1e-9);
+  engine.set_objective({{0.0, false}, {1.0, false}});
+  EXPECT_NEAR(learner.reward(0), 30.0, 1e-9);
+}
+
+void numbers_are_brought_to_one_scale() {
+  FixedLearner learner({1.0f}, 2);
+  ChoiceEngine engine(options(1), &learner);
+  Random random(1);
+  for (int i = 0; i < 600; ++i) ask(engine, 1e6 * std::exp(4 * random.uniform()));
+  double sum = 0, squares = 0;
+  for (int i = 0; i < 1000; ++i) {
+    double value = 1e6 * std::exp(4 * random.uniform());
+    float x[8];
+    EXPECT(engine.encode(&value, x));
+    sum += static_cast<double>(x[1]);
+    squares += static_cast<double>(x[1] * x[1]);
+  }
+  EXPECT_NEAR(sum / 1000, 0.0, 0.15);
+  EXPECT_NEAR(squares / 1000, 1.0, 0.2);
+}
+
+void categories_have_an_unseen_bucket() {
+  Schema schema({{FieldKind::kCategory, true, 4}});
+  EXPECT(schema.dimension() == 1 + 5 + 1);
+  double row = 2;
+  schema.meet(&row);
+  EXPECT(row == 4);  // never seen before
+  row = 2;
+  schema.meet(&row);
+  EXPECT(row == 2);
+  float x[8];
+  EXPECT(schema.encode(&row, x) == Schema::kGood && x[3] == 1.0f && x[5] == 0.0f);
+  row = kNaN;
+  EXPECT(schema.encode(&row, x) == Schema::kGood && x[6] == 1.0f);
+  for (double bad : {-1.0, 5.0, 1.5}) {
+    schema.meet(&bad);
+    EXPECT(schema.encode(&bad, x) == 0);
+  }
+}
+
+/// The comparison's interval holds at all times at once in at least 95 % of worlds.
+void the_comparison_is_anytime_valid() {
+  Random random(11);
+  int misses = 0;
+  constexpr int kWorlds = 400;
+  for (int world = 0; world < kWorlds; ++world) {
+    HoldbackComparison comparison;
+    bool missed = false;
+    for (int i = 0; i < 3000 && !missed; ++i) {
+      const bool learned = random.uniform() < 0.8;
+      const double noise = random.uniform() + random.uniform() - 1.0;
+      comparison.observe(learned, 0.8, (learned ? 0.3 : 0.0) + noise);
+      const Interval interval = comparison.interval(0.05);
+      missed = interval.low > 0.3 || interval.high < 0.3;
+    }
+    misses += missed;
+  }
+  EXPECT(misses <= 0.05 * kWorlds);
+}
+
+}  // namespace
+
+int main() {
+  propensities_are_frequencies();
+  feedback_joins_in_any_order();
+  the_ring_is_bounded_and_counts_what_it_drops();
+  time_outs_teach_the_default_reward();
+  bad_contexts_and_bad_learners_get_the_default();
+  switching_is_whole();
+  another_objective_is_learned_from_raw_metrics();
+  numbers_are_brought_to_one_scale();
+  categories_have_an_unseen_bucket();
+  the_comparison_is_anytime_valid();
+}

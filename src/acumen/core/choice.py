@@ -1,0 +1,414 @@
+"""`Choice`: a named place in a program where something is decided."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from acumen import _native
+from acumen.core import model_file
+from acumen.core.arms import arm_set
+from acumen.core.context import Schema
+from acumen.core.learner import Learner, LearnerSpec
+from acumen.core.objective import Objective
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Decision = _native.Decision
+
+MODES = ("off", "shadow", "canary", "on")
+STATES = ("empty", "waiting", "done", "timed_out")
+
+
+class Decisions(NamedTuple):
+    """Many decisions, one array each; see `Choice.choose_many`."""
+
+    indices: NDArray[np.int32]
+    ids: NDArray[np.uint64]
+    propensities: NDArray[np.float32]
+    reasons: NDArray[np.uint8]
+    model_versions: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Learned against default, from the random holdback; rewards, so more is better.
+
+    The interval is anytime-valid: one may look at it after every decision.
+
+    Attributes:
+        difference: mean reward of the learned policy minus that of the default.
+        low: lower end of the interval, -inf before there are 30 decisions of each.
+        high: upper end.
+        confidence: of the interval, 0.95 for instance.
+        learned_decisions: decisions with feedback in which the learned policy was in charge.
+        default_decisions: those of the default's share.
+        learned_mean: mean reward of the former.
+        default_mean: mean reward of the latter.
+    """
+
+    difference: float
+    low: float
+    high: float
+    confidence: float
+    learned_decisions: int
+    default_decisions: int
+    learned_mean: float
+    default_mean: float
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``worse`` or ``undecided``, as far as the interval tells."""
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "undecided"
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return (
+            f"learned is {self.verdict}: {self.difference:+.4g} "
+            f"({self.confidence:.0%}: {self.low:+.4g} … {self.high:+.4g}), "
+            f"{self.learned_decisions} learned and {self.default_decisions} default decisions"
+        )
+
+
+class Choice(_native.ChoiceCore):
+    """A named place in a program where something is decided, and what came of it is learned.
+
+    `choose` serves an arm and never raises for a bad context; `feedback` reports what came of it,
+    now, later, out of order, twice (the second counts nothing) or never.
+
+    Args:
+        name: names the choice in files and messages.
+        arms: a sequence of hashable arms, `Candidates(...)` or `Range(...)`.
+        context: name → float, int, bool, str or `Category(...)`, with ``| None`` where a value
+            may be missing; the order is that of rows.
+        default: what the program does today: an arm, or heuristic(context: dict) -> arm (for
+            candidates: an index, or heuristic(context, candidates) -> index). It is the fallback,
+            and keeps the holdback.
+        metric: `minimize("seconds")`, `maximize("hits")`, or a sum of such terms.
+        learner: a spec from `acumen.learners`, or anything with `build(dimension, arms,
+            features)` that makes a `Learner`; None: SquareCB with its defaults.
+        mode: ``off`` (default only), ``shadow`` (the default is served, the learner learns from
+            it), ``canary`` (a share is learned) or ``on``.
+        canary: the learned share in canary mode, between 0 and 1.
+        holdback: share of decisions that stays with the default for good, so that the comparison
+            stays honest; 0 gives the comparison up.
+        pending_max: decisions that may wait for feedback (rounded up to a power of two); an older
+            one is dropped and counted. Also the history a changed objective is learned from.
+        timeout: seconds after which a decision without feedback counts as lost; None: never.
+        timeout_reward: reward that is then learned; None: nothing is learned.
+        model: a file written by `save`. If it cannot be used, a warning says why and the choice
+            serves its default (reason ``no_model``) until `load` succeeds or `start_fresh`.
+        seed: makes decisions repeatable; None: random.
+
+    Raises:
+        TypeError, ValueError: something above is wrong. Only construction raises.
+
+    >>> codec = Choice(
+    ...     "codec",
+    ...     arms=["none", "lz4", "zstd-3"],
+    ...     context={"size": float, "kind": str},
+    ...     default="zstd-3",
+    ...     metric=minimize("seconds"),
+    ...     seed=7,
+    ... )
+    >>> decision = codec.choose(size=81_920, kind="json")
+    >>> decision.arm in ("none", "lz4", "zstd-3"), 0 < decision.propensity <= 1
+    (True, True)
+    >>> decision.feedback(seconds=0.012)
+    True
+    >>> codec.choose(size=float("nan"), kind="json").reason
+    'bad_context'
+    """
+
+    # The core knows no algorithm: acumen.learners puts its default here when it is imported.
+    default_learner: ClassVar[LearnerSpec | None] = None
+
+    def __init__(
+        self,
+        name: str,
+        arms: object,
+        *,
+        context: Mapping[str, object],
+        default: object = None,
+        metric: Objective,
+        learner: LearnerSpec | None = None,
+        mode: str = "on",
+        canary: float = 0.1,
+        holdback: float = 0.02,
+        pending_max: int = 4096,
+        timeout: float | None = None,
+        timeout_reward: float | None = None,
+        model: str | os.PathLike[str] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.name = name
+        self.schema = Schema(context)
+        self._arms = arm_set(arms, default)
+        self._objective = _objective(metric)
+        _check_share("holdback", holdback)
+        if not 1 <= pending_max <= 1 << 24:
+            raise ValueError(f"pending_max must be between 1 and 2**24, not {pending_max}")
+        if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
+            raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
+        spec = {
+            "fields": tuple((f.kind, f.optional, f.buckets) for f in self.schema.fields),
+            "field_names": self.schema.names,
+            "arms": self._arms.arms,
+            "arms_max": len(self._arms.arms),
+            "index_of": self._arms.index_of,
+            "features": self._arms.features,
+            "arm_features": self._arms.arm_features,
+            "default_index": self._arms.default_index,
+            "heuristic": self._arms.heuristic,
+            "metrics": self._objective.native(),
+            "metric_names": self._objective.metrics,
+            "mode": _mode(mode),
+            "canary_share": _check_share("canary", canary),
+            "holdback": holdback,
+            "pending_max": pending_max,
+            "timeout_s": timeout or 0.0,
+            "timeout_reward": math.nan if timeout_reward is None else float(timeout_reward),
+            "seed": int.from_bytes(os.urandom(8)) if seed is None else seed % (1 << 64),
+            "replica": int.from_bytes(os.urandom(3)),
+        }
+        dimension = _native.schema_dimension(spec["fields"])
+        learner = learner or self.default_learner
+        if learner is None:
+            raise TypeError("no learner was given, and acumen.learners has set no default")
+        self.learner: Learner = learner.build(dimension, len(self._arms.arms), self._arms.features)
+        super().__init__(spec, self.learner)
+        _living.add(self)
+        if model is not None:
+            self._load_or_default(model)
+
+    # choose, choose_row and feedback are inherited from the native core: no call in between.
+
+    def choose_many(self, rows: ArrayLike) -> Decisions:
+        """Decides once for every row, in order; the GIL is released where no Python is asked.
+
+        Args:
+            rows: float[n, fields], in schema order.
+
+        Raises:
+            TypeError: the choice takes candidates.
+            ValueError: rows of another width.
+        """
+        if self._arms.takes_candidates:
+            raise TypeError("choose_many() is for fixed arms; candidates come with single calls")
+        matrix = np.ascontiguousarray(rows, dtype=np.float64)
+        return Decisions(*self._choose_many(matrix))
+
+    def feedback_many(self, ids: ArrayLike, **metrics: ArrayLike) -> int:
+        """Feedback for many decisions; returns how many of them taught something.
+
+        Args:
+            ids: uint64[n].
+            **metrics: one float[n] (or a single number) for each metric of the objective.
+
+        Raises:
+            ValueError: an unknown metric, or arrays of different lengths.
+        """
+        id_array = np.ascontiguousarray(ids, dtype=np.uint64)
+        unknown = set(metrics) - set(self._objective.metrics)
+        if unknown:
+            raise ValueError(f"no metric {min(unknown)!r}; there are {self._objective.metrics}")
+        values = np.full((len(id_array), len(self._objective.metrics)), math.nan)
+        for column, metric in enumerate(self._objective.metrics):
+            if metric in metrics:
+                values[:, column] = np.asarray(metrics[metric], dtype=np.float64)
+        return self._feedback_many(id_array, values)
+
+    @property
+    def arms(self) -> tuple[Any, ...]:
+        """The arms, in order; for candidates their possible indices."""
+        return self._arms.arms
+
+    @property
+    def mode(self) -> str:
+        """``off``, ``shadow``, ``canary`` or ``on``; ``killed`` while the kill switch is set."""
+        mode, _, killed = self._mode()
+        return "killed" if killed else MODES[mode]
+
+    def set_mode(self, mode: str, canary: float | None = None) -> None:
+        """Switches atomically: every decision is wholly of the old mode or wholly of the new.
+
+        Args:
+            mode: ``off``, ``shadow``, ``canary`` or ``on``.
+            canary: the learned share in canary mode; None leaves it.
+        """
+        share = self._mode()[1] if canary is None else _check_share("canary", canary)
+        self._set_mode(_mode(mode), share)
+
+    @property
+    def objective(self) -> Objective:
+        """What is learned for. Assign another over the same metrics to learn anew for it."""
+        return self._objective
+
+    @objective.setter
+    def objective(self, objective: Objective) -> None:
+        if set(_objective(objective).metrics) - set(self._objective.metrics):
+            raise ValueError(
+                f"only the metrics {self._objective.metrics} are recorded; "
+                "declare others with observe(...) from the start"
+            )
+        by_name = {term.metric: term for term in objective.terms}
+        terms = tuple(by_name.get(t.metric, type(t)(t.metric)) for t in self._objective.terms)
+        self._objective = Objective(terms)
+        self._set_objective(self._objective.native())
+
+    def comparison(self, confidence: float = 0.95) -> Comparison:
+        """Learned against default, from the decisions in which a coin decided between the two.
+
+        Args:
+            confidence: of the interval, in (0, 1).
+        """
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
+        mean, low, high, n_default, n_learned, default, learned = self._comparison(1 - confidence)
+        return Comparison(mean, low, high, confidence, n_learned, n_default, learned, default)
+
+    def counters(self) -> dict[str, int]:
+        """Decisions by reason, feedback by fate, time-outs and losses, since construction."""
+        return self._counters()
+
+    def records(self) -> pa.Table:
+        """The recent decisions, oldest first, with context, raw metrics and fate."""
+        import pyarrow as pa
+
+        columns = self._records()
+        context = columns.pop("context").reshape(-1, len(self.schema.fields) or 1)
+        metrics = columns.pop("metrics").reshape(-1, len(self._objective.metrics))
+        columns["reason"] = _labels(columns["reason"], _native.REASONS)
+        columns["state"] = _labels(columns["state"], STATES)
+        for i, name in enumerate(self.schema.names):
+            columns[f"context.{name}"] = context[:, i]
+        for i, name in enumerate(self._objective.metrics):
+            columns[f"metric.{name}"] = metrics[:, i]
+        table = pa.table(columns)
+        return table.replace_schema_metadata({"schema": self.schema.version, "choice": self.name})
+
+    def code(self, field: str, value: str) -> float:
+        """What stands for a category's name in a row of floats; stable across processes."""
+        names = self.schema.names
+        if field not in names:
+            raise ValueError(f"no context field {field!r}; there are {names}")
+        position = names.index(field)
+        if not self.schema.fields[position].buckets:
+            raise ValueError(f"{field!r} is no category")
+        return float(self._category_code(position, value))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model to a file: versioned, checksummed, replaced atomically.
+
+        Raises:
+            OSError: the file cannot be written; an older one is then untouched.
+        """
+        model_file.write(path, self._header(), self._whole_state())
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Becomes the model of a file that `save` wrote.
+
+        Raises:
+            ModelError: damaged, foreign or made for another choice; nothing has changed, unless
+                the message says that the model has forgotten everything.
+            OSError: it cannot be opened.
+        """
+        header, arrays = model_file.read(path)
+        mine = self._header()
+        for key in ("schema", "arms", "learner"):
+            if header.get(key) != mine[key]:
+                raise model_file.ModelError(
+                    f"{path}: made for another choice: its {key} is {header.get(key)!r}, "
+                    f"here it is {mine[key]!r}"
+                )
+        own = {n: a for n, a in arrays.items() if not n.startswith("learner:")}
+        learners = {n[8:]: a for n, a in arrays.items() if n.startswith("learner:")}
+        try:
+            if not isinstance(self.learner, _native.Learner):
+                self.learner.restore(learners)
+            self._restore(own)
+        except ValueError as error:
+            raise model_file.ModelError(f"{path}: {error}") from None
+        self._no_model = False
+
+    def start_fresh(self) -> None:
+        """Gives a model that could not be loaded up, and learns from nothing."""
+        self._no_model = False
+
+    def _load_or_default(self, path: str | os.PathLike[str]) -> None:
+        try:
+            self.load(path)
+        except (model_file.ModelError, OSError) as error:
+            self._no_model = True
+            message = f"choice {self.name!r} serves its default, its model is unusable: {error}"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+    def _header(self) -> dict[str, Any]:
+        kind = type(self.learner)
+        return {
+            "choice": self.name,
+            "schema": self.schema.version,
+            "arms": self._arms.signature,
+            "learner": getattr(self.learner, "kind", f"{kind.__module__}.{kind.__name__}"),
+        }
+
+    def _whole_state(self) -> dict[str, Any]:
+        arrays: dict[str, Any] = dict(self._state())
+        if not isinstance(self.learner, _native.Learner):
+            arrays |= {f"learner:{name}": array for name, array in self.learner.state().items()}
+        return arrays
+
+    def __repr__(self) -> str:
+        """Name, arms and mode."""
+        arms = f"{len(self.arms)} arms" if len(self.arms) > 6 else list(self.arms)
+        return f"Choice({self.name!r}, arms={arms}, mode={self.mode!r})"
+
+
+def _mode(mode: str) -> int:
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {MODES}, not {mode!r}")
+    return MODES.index(mode)
+
+
+def _check_share(name: str, share: float) -> float:
+    if not 0 <= share <= 1:
+        raise ValueError(f"{name} must be a share between 0 and 1, not {share}")
+    return float(share)
+
+
+def _objective(metric: object) -> Objective:
+    if not isinstance(metric, Objective):
+        raise TypeError(f"metric must be minimize(...), maximize(...) or a sum, not {metric!r}")
+    return metric
+
+
+def _labels(codes: NDArray[np.uint8], names: tuple[str, ...]) -> pa.DictionaryArray:
+    import pyarrow as pa
+
+    return pa.DictionaryArray.from_arrays(codes.astype(np.int8), list(names))
+
+
+# After fork() the child is a replica of its own: other random numbers, other decision ids, and no
+# lock held by a thread that is not there.
+_living: weakref.WeakSet[Choice] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for choice in list(_living):
+        choice._become_replica(int.from_bytes(os.urandom(8)), int.from_bytes(os.urandom(3)))
+
+
+_register: Callable[..., None] | None = getattr(os, "register_at_fork", None)
+if _register is not None:
+    _register(after_in_child=_after_fork)

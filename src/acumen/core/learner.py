@@ -1,0 +1,92 @@
+"""What a policy and a learner are, for those who bring their own.
+
+The engine never asks a policy to draw: it asks for the distribution and samples from it, so that
+the recorded propensity is the probability with which the arm was sampled, whoever wrote the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Features = NDArray[np.float32]
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Picks: maps a context to a probability for every arm."""
+
+    @property
+    def version(self) -> int:
+        """Lessons behind this policy."""
+        ...
+
+    def distribution(
+        self, x: Features, features: Features | None = None, /
+    ) -> Sequence[float] | Features:
+        """Probabilities of the arms in one context.
+
+        Args:
+            x: float32[dimension]; x[0] = 1, numbers standardised, categories one-hot.
+            features: float32[arms, features] where arms have features, else None.
+
+        Returns:
+            One non-negative finite number an arm; they are normalised to sum to 1.
+        """
+        ...
+
+
+@runtime_checkable
+class Learner(Policy, Protocol):
+    """A policy that gets better: it is always its own newest version."""
+
+    def learn(
+        self,
+        x: Features,
+        arm: int,
+        propensity: float,
+        reward: float,
+        features: Features | None = None,
+        /,
+    ) -> object:
+        """Takes one lesson.
+
+        Args:
+            x: float32[dimension], as in `distribution`.
+            arm: index of the arm that was taken.
+            propensity: probability with which it was taken, in (0, 1].
+            reward: what came of it; more is better.
+            features: float32[features] of that arm, or None.
+
+        What it returns is not looked at.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forgets every lesson: the engine teaches anew, on other scales or another objective."""
+        ...
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """An immutable snapshot: named one-dimensional arrays."""
+        ...
+
+    def restore(self, arrays: dict[str, NDArray[Any]], /) -> None:
+        """Becomes the snapshot; ValueError if it does not fit."""
+        ...
+
+
+class LearnerSpec(Protocol):
+    """A learner's parameters; builds the learner once the choice knows its sizes."""
+
+    def build(self, dimension: int, arms: int, features: int) -> Learner:
+        """Makes a learner.
+
+        Args:
+            dimension: values of x, the bias included.
+            arms: fixed arms, or the most candidates a call may bring.
+            features: features of an arm; 0 where arms are known by their index alone.
+        """
+        ...

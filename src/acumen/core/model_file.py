@@ -1,0 +1,152 @@
+r"""The file a model lives in: versioned, checksummed, replaced atomically.
+
+Layout::
+
+    magic "ACUMEN\x00M" | u32 format | u32 length of the header | header (JSON, UTF-8)
+    arrays, each at a multiple of 64 bytes, little-endian       | 32 bytes BLAKE2b of all before
+
+The header names each array with its dtype, count and offset. Everything is checked before a byte
+of it is used: sizes against the file's own, the digest over the whole, dtypes against a short list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAGIC = b"ACUMEN\x00M"
+FORMAT = 1
+BYTES_MAX = 1 << 30
+_HEADER_BYTES_MAX = 1 << 24
+_ALIGNMENT = 64
+_DIGEST_BYTES = 32
+_PREFIX = struct.Struct("<8sII")
+_DTYPES = {"<f4", "<f8", "<u8"}
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+class ModelError(ValueError):
+    """A model file that is truncated, altered, foreign, or made for another choice."""
+
+
+def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: Mapping[str, Any]) -> None:
+    """Writes a model file, whole or not at all.
+
+    Args:
+        path: where; an existing file is replaced by one rename, after the new one is on the disk.
+        header: what to say about the model; JSON values.
+        arrays: one-dimensional arrays of float32, float64 or uint64 by name.
+
+    Raises:
+        OSError: the folder is missing, read-only or full; the old file is then untouched.
+    """
+    contents = _encode(header, arrays)
+    target = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(contents)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+    _sync_folder(target.parent)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Arrays]:
+    """Reads a model file.
+
+    Raises:
+        ModelError: the file is damaged or no model file.
+        OSError: it cannot be opened.
+    """
+    size = os.stat(path).st_size
+    if size > BYTES_MAX:
+        raise ModelError(f"{path}: {size} bytes is more than a model may have")
+    try:
+        return _decode(Path(path).read_bytes())
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
+def _encode(header: dict[str, Any], arrays: Mapping[str, Any]) -> bytes:
+    blobs: list[bytes] = []
+    index = []
+    offset = 0
+    for name, values in arrays.items():
+        array = np.ascontiguousarray(values)
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        if array.ndim != 1 or array.dtype.str not in _DTYPES:
+            raise TypeError(f"array {name!r} has dtype {array.dtype} and {array.ndim} dimensions")
+        blob = array.tobytes()
+        padding = -len(blob) % _ALIGNMENT
+        index.append([name, array.dtype.str, len(array), offset])
+        blobs.append(blob + bytes(padding))
+        offset += len(blob) + padding
+    text = json.dumps({**header, "arrays": index}, sort_keys=True).encode()
+    text += b" " * (-(_PREFIX.size + len(text)) % _ALIGNMENT)
+    body = _PREFIX.pack(MAGIC, FORMAT, len(text)) + text + b"".join(blobs)
+    return body + _digest(body)
+
+
+def _decode(contents: bytes) -> tuple[dict[str, Any], Arrays]:
+    if len(contents) < _PREFIX.size + _DIGEST_BYTES:
+        raise ModelError("too short to be a model file")
+    magic, version, header_bytes = _PREFIX.unpack_from(contents)
+    if magic != MAGIC:
+        raise ModelError("not a model file")
+    if version != FORMAT:
+        raise ModelError(f"format {version}; this version of Acumen reads format {FORMAT}")
+    body = memoryview(contents)[:-_DIGEST_BYTES]
+    if _digest(body) != contents[-_DIGEST_BYTES:]:
+        raise ModelError("truncated or altered: the checksum does not match")
+    start = _PREFIX.size + header_bytes
+    if header_bytes > _HEADER_BYTES_MAX or start > len(body):
+        raise ModelError("the header is longer than the file")
+    try:
+        header = json.loads(bytes(body[_PREFIX.size : start]))
+        arrays = {
+            name: _array(body[start:], dtype, count, offset)
+            for name, dtype, count, offset in header.pop("arrays")
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ModelError(f"the header makes no sense: {error}") from None
+    return header, arrays
+
+
+def _array(payload: memoryview, dtype: str, count: int, offset: int) -> NDArray[np.generic]:
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype {dtype!r}")
+    bytes_needed = count * np.dtype(dtype).itemsize
+    if count < 0 or offset < 0 or offset % 8 or offset + bytes_needed > len(payload):
+        raise ValueError("an array lies outside the file")
+    array = np.frombuffer(payload[offset : offset + bytes_needed], dtype=dtype)
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def _digest(data: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the rename itself durable, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
