@@ -87,9 +87,10 @@ def binned_additive(
     arms: int,
     features: int,
     *,
+    ridge: float,
+    half_life: float,
     gamma: float,
     exponent: float,
     epsilon: float,
     prior: float,
-    half_life: float,
 ) -> Learner: ...
