@@ -174,18 +174,34 @@ void rank_one(float* packed, const float* y, float scale, float factor, U32 d) {
   }
 }
 
-void accumulate(double* packed, const float* x, double weight, double decay, U32 d) {
+template <bool kDecay>
+ACUMEN_INLINE void accumulate_rows(double* packed, const double* x, double weight, double decay,
+                                   U32 d) {
   const Wide f = {decay, decay, decay, decay};
   for (U32 i = 0; i < d; ++i) {
-    const double xi = weight * static_cast<double>(x[i]);
+    const double xi = weight * x[i];
     const Wide w = {xi, xi, xi, xi};
     const U32 width = i / 8 * 8 + 8;
     for (U32 j = 0; j < width; j += 4) {
-      const Half narrow = *reinterpret_cast<const Half*>(x + j);
       Wide* s = reinterpret_cast<Wide*>(packed + j);
-      *s = f * *s + w * __builtin_convertvector(narrow, Wide);
+      const Wide kept = kDecay ? f * *s : *s;
+      *s = kept + w * *reinterpret_cast<const Wide*>(x + j);
     }
     packed += width;
+  }
+}
+
+// x is widened once, not once a row: conversions would take longer than the sums.
+void accumulate(double* packed, const float* x, double weight, double decay, double* wide, U32 d) {
+  for (U32 j = 0; j < d; j += 4) {
+    const Half narrow = *reinterpret_cast<const Half*>(x + j);
+    *reinterpret_cast<Wide*>(wide + j) = __builtin_convertvector(narrow, Wide);
+  }
+  for (U32 j = (d + 3) & ~3u; j < ((d + 7) & ~7u); ++j) wide[j] = 0.0;
+  if (decay == 1.0) {
+    accumulate_rows<false>(packed, wide, weight, decay, d);
+  } else {
+    accumulate_rows<true>(packed, wide, weight, decay, d);
   }
 }
 

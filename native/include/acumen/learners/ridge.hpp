@@ -131,6 +131,7 @@ class RidgeModels {
   /// What double can tell apart of S is 1e-16 of its trace; the prior is never left to sink below
   /// a thousand times that, or directions without data would be filled with rounding errors.
   bool refresh(std::uint32_t m) {
+    square_.clear();
     double* square = square_.data();
     double trace = 0.0;
     for (std::uint32_t i = 0; i < dimension_; ++i) trace += sums(m)[packed_row(i) + i];
@@ -224,10 +225,11 @@ class RidgeModels {
   }
 
   void add_sums(std::uint32_t m, const float* x, float reward, double decay) {
-    kernels_->accumulate(sums_.data() + m * packed_, x, 1.0, decay, dimension_);
+    kernels_->accumulate(sums_.data() + m * packed_, x, 1.0, decay, square_.data(), dimension_);
     double* b = products_.data() + m * stride_;
+    const double* wide = square_.data();  // x, as accumulate() has left it
     const double r = reward;
-    for (std::uint32_t i = 0; i < stride_; ++i) b[i] = decay * b[i] + r * x[i];
+    for (std::uint32_t i = 0; i < stride_; ++i) b[i] = decay * b[i] + r * wide[i];
   }
 
   const DenseKernels* kernels_ = &dense_kernels();
