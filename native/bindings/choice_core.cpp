@@ -31,10 +31,6 @@ class ChoiceCore::LearnerTurn {
   std::recursive_mutex& mutex_;
 };
 
-namespace {
-
-constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
-
 PyTypeObject* numpy_array_type() {
   static PyTypeObject* type = [] {
     const nb::object numpy = nb::module_::import_("numpy");
@@ -42,6 +38,10 @@ PyTypeObject* numpy_array_type() {
   }();
   return type;
 }
+
+namespace {
+
+constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
 /// Copies n values of a one-dimensional NumPy array; false: it is not one of n floats.
 bool read_numpy(PyObject* object, std::uint32_t n, double* row) {

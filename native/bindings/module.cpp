@@ -6,4 +6,5 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_choice(m);
   acumen::bindings::bind_caching(m);
   acumen::bindings::bind_cache(m);
+  acumen::bindings::bind_floors(m);
 }
