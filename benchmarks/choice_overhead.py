@@ -107,7 +107,7 @@ def ratios_of(lineup: list[Contender], seed: int) -> list[dict[str, Any]]:
     return ratios
 
 
-def make_choice(learner: Any = None) -> acumen.Choice:
+def make_choice(learner: Any = None, pending_max: int = 4096) -> acumen.Choice:
     return acumen.Choice(
         "overhead",
         arms=list(range(ARMS)),
@@ -115,6 +115,7 @@ def make_choice(learner: Any = None) -> acumen.Choice:
         default=0,
         metric=acumen.maximize("reward"),
         learner=learner,
+        pending_max=pending_max,
         seed=1,
     )
 
@@ -145,7 +146,9 @@ def scaling(rounds: int = 60_000, repeats: int = 5) -> list[dict[str, Any]]:
     lost = 0
     for _ in range(repeats):
         for threads in (1, 2, 4):
-            single = make_choice(acumen.learners.LinUCB())
+            # While a thread waits for the GIL others take thousands of decisions: more than the
+            # 4,096 pending ones of the default.
+            single = make_choice(acumen.learners.LinUCB(), pending_max=1 << 16)
 
             def choose_and_learn(choice: acumen.Choice = single, n: int = rounds // threads) -> None:
                 for _ in range(n):
