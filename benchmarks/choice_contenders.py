@@ -249,8 +249,6 @@ def contenders(problem: Problem) -> tuple[list[Contender], list[str]]:
     ]
     measured = ("LinUCB", "SquareCB", "LinearThompson")
     for name in acumen.learners.__all__:
-        if name == "VowpalWabbit":
-            continue
         learner = getattr(acumen.learners, name)()
         lineup.append(Acumen(f"acumen {name}", problem, learner=learner))
         if name in measured:

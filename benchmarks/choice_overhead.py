@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from choice_contenders import ARMS, FIELDS, NAMES, Contender, Problem, contenders
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 import acumen
+from choice_contenders import ARMS, FIELDS, NAMES, Contender, Problem, contenders
 
 BLOCK = 100
 OURS = "acumen LinUCB"
@@ -150,8 +150,8 @@ def scaling(rounds: int = 60_000, repeats: int = 5) -> list[dict[str, Any]]:
             # 4,096 pending ones of the default.
             single = make_choice(acumen.learners.LinUCB(), pending_max=1 << 16)
 
-            def choose_and_learn(choice: acumen.Choice = single, n: int = rounds // threads) -> None:
-                for _ in range(n):
+            def choose_and_learn(choice: acumen.Choice = single, count: int = threads) -> None:
+                for _ in range(rounds // count):
                     choice.choose_row(row).feedback(0.5)
 
             seconds = in_threads(threads, choose_and_learn)
@@ -161,8 +161,8 @@ def scaling(rounds: int = 60_000, repeats: int = 5) -> list[dict[str, Any]]:
 
             many = make_choice(acumen.learners.LinUCB())
 
-            def in_bulk(choice: acumen.Choice = many, n: int = rounds // 1000 // threads) -> None:
-                for _ in range(5 * n):
+            def in_bulk(choice: acumen.Choice = many, count: int = threads) -> None:
+                for _ in range(5 * rounds // len(matrix) // count):
                     choice.choose_many(matrix)
 
             seconds = in_threads(threads, in_bulk)
@@ -209,7 +209,7 @@ def memory(decisions: int) -> dict[str, Any]:
 
 
 def show(report: dict[str, Any], console: Console) -> None:
-    table = Table("contender", "operation", "p50 us", "p99 us", "mean us", "regret", title="One call")
+    table = Table("contender", "operation", "p50 us", "p99 us", "mean us", "regret")
     for column in table.columns[2:]:
         column.justify = "right"
     for row in report["rows"]:
@@ -239,10 +239,11 @@ def show(report: dict[str, Any], console: Console) -> None:
 
 
 def machine() -> str:
-    model = platform.processor() or platform.machine()
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else model}, {os.cpu_count()} cores, Python {sys.version.split()[0]}"
+    processor = names[0] if names else platform.processor() or platform.machine()
+    return f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def main() -> None:
