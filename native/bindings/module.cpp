@@ -7,4 +7,5 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_caching(m);
   acumen::bindings::bind_cache(m);
   acumen::bindings::bind_floors(m);
+  acumen::bindings::bind_cached(m);
 }

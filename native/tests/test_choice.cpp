@@ -160,7 +160,7 @@ void numbers_are_brought_to_one_scale() {
   for (int i = 0; i < 600; ++i) ask(engine, 1e6 * std::exp(4 * random.uniform()));
   double sum = 0, squares = 0;
   for (int i = 0; i < 1000; ++i) {
-    const double value = 1e6 * std::exp(4 * random.uniform());
+    double value = 1e6 * std::exp(4 * random.uniform());
     float x[8];
     EXPECT(engine.encode(&value, x));
     sum += static_cast<double>(x[1]);
@@ -183,7 +183,10 @@ void categories_have_an_unseen_bucket() {
   EXPECT(schema.encode(&row, x) == Schema::kGood && x[3] == 1.0f && x[5] == 0.0f);
   row = kNaN;
   EXPECT(schema.encode(&row, x) == Schema::kGood && x[6] == 1.0f);
-  for (const double bad : {-1.0, 5.0, 1.5}) EXPECT(schema.encode(&bad, x) == 0);
+  for (double bad : {-1.0, 5.0, 1.5}) {
+    schema.meet(&bad);
+    EXPECT(schema.encode(&bad, x) == 0);
+  }
 }
 
 /// The comparison's interval holds at all times at once in at least 95 % of worlds.

@@ -13,6 +13,9 @@
 True
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from acumen import learners
 from acumen.core import (
     Candidates,
@@ -31,7 +34,12 @@ from acumen.core import (
     observe,
 )
 
+if TYPE_CHECKING:
+    from acumen.operating_systems.caching.cache import Cache
+    from acumen.operating_systems.caching.cached import cached
+
 __all__ = [
+    "Cache",
     "Candidates",
     "Category",
     "Choice",
@@ -43,6 +51,7 @@ __all__ = [
     "Range",
     "at_least",
     "at_most",
+    "cached",
     "learners",
     "maximize",
     "minimize",
@@ -53,3 +62,17 @@ __version__ = "0.1.0"
 
 # The core knows no algorithm; this is where a choice without a learner of its own gets one.
 Choice.default_learner = learners.SquareCB()
+
+# What domains export is imported when it is first asked for, so that the core's users do not wait.
+_LAZY = {
+    "Cache": "acumen.operating_systems.caching.cache",
+    "cached": "acumen.operating_systems.caching.cached",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value

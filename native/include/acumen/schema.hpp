@@ -97,7 +97,7 @@ class Schema {
   void meet(double* row) {
     for (const std::uint32_t i : others_) {
       const Field& field = fields_[i];
-      if (field.kind != FieldKind::kCategory || !(row[i] >= 0 && row[i] < field.buckets)) continue;
+      if (field.kind != FieldKind::kCategory || !is_code(row[i], field.buckets)) continue;
       std::uint64_t& seen = seen_[seen_offsets_[i] + static_cast<std::uint32_t>(row[i])];
       if (!seen) {
         seen = 1;
@@ -203,6 +203,10 @@ class Schema {
     return bad >> 63 == 0;
   }
 
+  static bool is_code(double value, std::uint32_t codes) {
+    return value >= 0 && value < codes && value == std::floor(value);
+  }
+
   bool encode_other(std::uint32_t i, double value, float* x) const {
     const Field& field = fields_[i];
     if (std::isnan(value) && field.optional) {
@@ -215,7 +219,7 @@ class Schema {
     } else if (field.kind == FieldKind::kFlag) {
       x[offsets_[i]] = value != 0.0 ? 1.0f : 0.0f;
     } else {
-      if (!(value >= 0 && value <= field.buckets && value == std::floor(value))) return false;
+      if (!is_code(value, field.buckets + 1)) return false;
       x[offsets_[i] + static_cast<std::uint32_t>(value)] = 1.0f;
     }
     return true;
