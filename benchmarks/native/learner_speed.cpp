@@ -1,16 +1,18 @@
 // Nanoseconds per operation of every native learner: 10 arms, 16 floats and the bias.
 //
-// Build and run (from the repository's root):
-//   g++ -std=c++20 -O3 -Inative/include benchmarks/native/learner_speed.cpp \
-//       build/*/libacumen_kernels.a -o /tmp/learner_speed && /tmp/learner_speed
+// Build and run, from the repository's root after `make .venv/.installed`:
+//   g++ -std=c++20 -O3 -Inative/include benchmarks/native/learner_speed.cpp
+//       build/*/libacumen_kernels.a -o build/learner_speed && build/learner_speed
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
 #include <vector>
 
+#include "acumen/learners/binned_additive.hpp"
 #include "acumen/learners/epsilon_greedy.hpp"
 #include "acumen/learners/lin_ucb.hpp"
+#include "acumen/learners/softmax_gradient.hpp"
 #include "acumen/learners/square_cb.hpp"
 #include "acumen/learners/thompson.hpp"
 #include "acumen/random.hpp"
@@ -97,5 +99,8 @@ int main() {
     measure("lin_ucb", *std::make_unique<LinUCB>(shape, LinUCBOptions{}));
     measure("thompson", *std::make_unique<Thompson>(shape, ThompsonOptions{}));
     measure("square_cb", *std::make_unique<SquareCB>(shape, SquareCBOptions{}));
+    measure("softmax_gradient",
+            *std::make_unique<SoftmaxGradient>(shape, SoftmaxGradientOptions{}));
+    measure("binned_additive", *std::make_unique<BinnedAdditive>(shape, BinnedAdditiveOptions{}));
   }
 }

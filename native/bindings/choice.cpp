@@ -13,6 +13,10 @@
 namespace acumen::bindings {
 namespace {
 
+/// Values of a row that fit on the stack; Python's Choice refuses schemas beyond.
+constexpr std::size_t kFieldsMax = 256;
+constexpr std::size_t kMetricsMax = 64;
+
 ChoiceCore* core_of(PyObject* self) {
   if (nb::inst_ready(self)) return nb::inst_ptr<ChoiceCore>(self);
   PyErr_SetString(PyExc_RuntimeError, "the choice is not initialised: call super().__init__()");
@@ -46,7 +50,7 @@ nb::object context_of(PyObject* const* values, PyObject* keywords) {
 
 nb::object context_of(const ChoiceCore& core, PyObject* row, const double* values) {
   nb::dict context;
-  const bool objects = PyTuple_Check(row) || PyList_Check(row);
+  const bool objects = PyTuple_CheckExact(row) || PyList_CheckExact(row);
   for (std::uint32_t i = 0; i < core.fields(); ++i) {
     if (objects && static_cast<Py_ssize_t>(i) < PySequence_Fast_GET_SIZE(row)) {
       context[core.context.name(i)] = nb::handle(PySequence_Fast_GET_ITEM(row, i));
@@ -165,9 +169,9 @@ nb::tuple choose_many(ChoiceCore& core, RowMatrix rows) {
     const nb::gil_scoped_release others_may_run;
     decide_all();
   }
-  return nb::make_tuple(to_numpy(std::move(index)), to_numpy(std::move(id)),
-                        to_numpy(std::move(propensity)), to_numpy(std::move(reason)),
-                        to_numpy(std::move(version)));
+  return nb::make_tuple(column(std::move(index)), column(std::move(id)),
+                        column(std::move(propensity)), column(std::move(reason)),
+                        column(std::move(version)));
 }
 
 using IdVector = nb::ndarray<const std::uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -232,36 +236,40 @@ nb::dict records(ChoiceCore& core) {
       state.push_back(static_cast<std::uint8_t>(entry.state));
       const double* row = engine.ring().row(slot);
       rows.insert(rows.end(), row, row + core.fields());
-      const double* value = engine.ring().values(slot);
-      values.insert(values.end(), value, value + core.metrics.size());
+      // Until its feedback comes, a slot holds the metrics of the decision that it had before.
+      if (entry.state == EntryState::kDone) {
+        const double* value = engine.ring().values(slot);
+        values.insert(values.end(), value, value + core.metrics.size());
+      } else {
+        values.insert(values.end(), core.metrics.size(), std::numeric_limits<double>::quiet_NaN());
+      }
     });
   }
   nb::dict result;
-  result["id"] = to_numpy(std::move(id));
-  result["model_version"] = to_numpy(std::move(version));
-  result["arm"] = to_numpy(std::move(arm));
-  result["propensity"] = to_numpy(std::move(propensity));
-  result["reason"] = to_numpy(std::move(reason));
-  result["state"] = to_numpy(std::move(state));
-  result["context"] = to_numpy(std::move(rows));
-  result["metrics"] = to_numpy(std::move(values));
+  result["id"] = column(std::move(id));
+  result["model_version"] = column(std::move(version));
+  result["arm"] = column(std::move(arm));
+  result["propensity"] = column(std::move(propensity));
+  result["reason"] = column(std::move(reason));
+  result["state"] = column(std::move(state));
+  result["context"] = column(std::move(rows));
+  result["metrics"] = column(std::move(values));
   return result;
 }
 
 nb::dict state(ChoiceCore& core) {
   StateReader reader;
   core.engine->visit(reader);
-  return to_dict(std::move(reader.arrays));
+  return to_python(std::move(reader.arrays));
 }
 
-void restore(ChoiceCore& core, nb::dict dict) {
-  const StateArrays arrays = from_dict(dict);
-  StateWriter check(arrays, true);
+void restore(ChoiceCore& core, nb::dict arrays) {
+  const StateArrays native = from_python(arrays);
+  StateWriter check(native, true);
   core.engine->visit(check);
   if (!check.problem().empty()) throw nb::value_error(check.problem().c_str());
-  StateWriter write(arrays, false);
-  core.engine->visit(write);
-  if (!core.engine->validate())
+  StateWriter write(native, false);
+  if (!core.engine->overwrite(write))
     throw nb::value_error(
         "the values break an invariant of the model; it has forgotten everything");
 }
@@ -338,7 +346,7 @@ void bind_choice(nb::module_& m) {
       .def(
           "_become_replica",
           [](ChoiceCore& core, std::uint64_t seed, std::uint64_t replica) {
-            core.engine->become_replica(seed, replica);
+            core.become_replica(seed, replica);
           },
           nb::arg("seed"), nb::arg("replica"))
       .def(

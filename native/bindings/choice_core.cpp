@@ -31,10 +31,6 @@ class ChoiceCore::LearnerTurn {
   std::recursive_mutex& mutex_;
 };
 
-namespace {
-
-constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
-
 PyTypeObject* numpy_array_type() {
   static PyTypeObject* type = [] {
     const nb::object numpy = nb::module_::import_("numpy");
@@ -42,6 +38,10 @@ PyTypeObject* numpy_array_type() {
   }();
   return type;
 }
+
+namespace {
+
+constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
 /// Copies n values of a one-dimensional NumPy array; false: it is not one of n floats.
 bool read_numpy(PyObject* object, std::uint32_t n, double* row) {
@@ -124,19 +124,29 @@ void KeywordOrder::declare(nb::tuple names) {
 }
 
 void KeywordOrder::rematch(PyObject* keywords) {
-  places_.clear();
-  const Py_ssize_t count = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-  for (Py_ssize_t i = 0; i < count; ++i) {
-    PyObject* name = PyTuple_GET_ITEM(keywords, i);
-    std::int32_t place =
-        PyUnicode_CompareWithASCIIString(name, "candidates") == 0 ? kCandidates : kUnknown;
-    for (std::size_t j = 0; j < names_.size(); ++j) {
-      if (names_[j].ptr() == name || PyUnicode_Compare(names_[j].ptr(), name) == 0)
-        place = static_cast<std::int32_t>(j);
-    }
-    places_.push_back(place);
+  if (!is_last(keywords)) {
+    places_.clear();
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); ++i)
+      places_.push_back(find(PyTuple_GET_ITEM(keywords, i)));
   }
   last_ = nb::borrow(keywords);
+}
+
+/// Whether these are the very names of the last call, in another tuple.
+bool KeywordOrder::is_last(PyObject* keywords) const {
+  if (!last_.is_valid() || PyTuple_GET_SIZE(keywords) != PyTuple_GET_SIZE(last_.ptr()))
+    return false;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); ++i)
+    if (PyTuple_GET_ITEM(keywords, i) != PyTuple_GET_ITEM(last_.ptr(), i)) return false;
+  return true;
+}
+
+std::int32_t KeywordOrder::find(PyObject* name) const {
+  for (std::size_t j = 0; j < names_.size(); ++j)
+    if (names_[j].ptr() == name) return static_cast<std::int32_t>(j);
+  for (std::size_t j = 0; j < names_.size(); ++j)
+    if (PyUnicode_Compare(names_[j].ptr(), name) == 0) return static_cast<std::int32_t>(j);
+  return PyUnicode_CompareWithASCIIString(name, "candidates") == 0 ? kCandidates : kUnknown;
 }
 
 ChoiceCore::ChoiceCore(nb::dict spec, nb::object learner) {
@@ -183,6 +193,12 @@ void ChoiceCore::note_exception(const std::string& where) {
   problem = where + ": " + error.what();
 }
 
+void ChoiceCore::note_learner_failure(nb::python_error& error) {
+  error.restore();
+  note_exception("learner");
+  learner_failures += 1;
+}
+
 double ChoiceCore::field_value(std::uint32_t i, PyObject* value, bool& good) {
   if (PyFloat_CheckExact(value)) return PyFloat_AS_DOUBLE(value);
   if (value == Py_None) return kMissing;
@@ -205,15 +221,9 @@ bool ChoiceCore::read_keywords(PyObject* const* values, PyObject* keywords, doub
                                PyObject** candidates) {
   bool good = true;
   const Py_ssize_t count = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-  std::int32_t places[kFieldsMax + 1];
-  if (!context.match(keywords, places, kFieldsMax + 1)) {
-    problem = "more context names than a schema can have";
-    std::fill_n(row, fields(), kMissing);
-    return false;
-  }
   if (static_cast<std::size_t>(count) < context.size()) std::fill_n(row, fields(), kMissing);
   for (Py_ssize_t i = 0; i < count; ++i) {
-    const std::int32_t place = places[i];
+    const std::int32_t place = context.place(keywords, i);
     if (place >= 0) {
       row[place] = field_value(static_cast<std::uint32_t>(place), values[i], good);
     } else if (place == KeywordOrder::kCandidates && takes_candidates_) {
@@ -228,18 +238,32 @@ bool ChoiceCore::read_keywords(PyObject* const* values, PyObject* keywords, doub
   return good;
 }
 
+/// A tuple or list of the right length. Reading a value may run Python code (`__float__`), which
+/// may change the list.
+bool ChoiceCore::read_sequence(PyObject* sequence, double* row) {
+  bool good = true;
+  for (std::uint32_t i = 0; i < fields(); ++i) {
+    if (PySequence_Fast_GET_SIZE(sequence) != static_cast<Py_ssize_t>(fields())) {
+      std::fill(row + i, row + fields(), kMissing);
+      problem = "the row changed its length while it was read";
+      return false;
+    }
+    PyObject* value = PySequence_Fast_GET_ITEM(sequence, i);
+    if (PyFloat_CheckExact(value)) {
+      row[i] = PyFloat_AS_DOUBLE(value);
+    } else {
+      const nb::object kept = nb::borrow(value);
+      row[i] = field_value(i, kept.ptr(), good);
+    }
+  }
+  return good;
+}
+
 bool ChoiceCore::read_row(PyObject* object, double* row) {
   const std::uint32_t n = fields();
-  if (PyTuple_Check(object) || PyList_Check(object)) {
-    // A list is copied first: reading a value may run Python code, which may change the list.
-    const nb::object tuple =
-        PyTuple_Check(object) ? nb::borrow(object) : nb::steal(PyList_AsTuple(object));
-    bool good = tuple.is_valid() && PyTuple_GET_SIZE(tuple.ptr()) == static_cast<Py_ssize_t>(n);
-    if (good) {
-      for (std::uint32_t i = 0; i < n; ++i)
-        row[i] = field_value(i, PyTuple_GET_ITEM(tuple.ptr(), i), good);
-      return good;
-    }
+  if (PyTuple_CheckExact(object) || PyList_CheckExact(object)) {
+    if (PySequence_Fast_GET_SIZE(object) == static_cast<Py_ssize_t>(n))
+      return read_sequence(object, row);
   } else if (PyObject_TypeCheck(object, numpy_array_type())) {
     if (read_numpy(object, n, row)) return true;
   } else if (read_buffer(object, n, row)) {
@@ -258,25 +282,23 @@ bool ChoiceCore::read_candidates(PyObject* object, std::vector<float>& out) {
     return false;
   }
   using Matrix = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-  const std::uint32_t most = engine->options().shape.arms;
   nb::object array = nb::borrow(object);
-  if (!PyObject_TypeCheck(object, numpy_array_type())) {
-    try {
+  try {
+    if (!PyObject_TypeCheck(object, numpy_array_type()))
       array = nb::module_::import_("numpy").attr("asarray")(array);
-    } catch (nb::python_error& error) {
-      problem = std::string("candidates: ") + error.what();
+    const Matrix matrix = nb::cast<Matrix>(array);
+    if (matrix.shape(1) != n || matrix.shape(0) == 0 ||
+        matrix.shape(0) > engine->options().shape.arms) {
+      problem = "candidates are a matrix of 1 to " + std::to_string(engine->options().shape.arms) +
+                " rows and " + std::to_string(n) + " features";
       return false;
     }
-  }
-  Matrix matrix;
-  if (!nb::try_cast<Matrix>(array, matrix) || matrix.shape(1) != n || matrix.shape(0) == 0 ||
-      matrix.shape(0) > most) {
-    problem = "candidates are a matrix of 1 to " + std::to_string(most) + " rows and " +
-              std::to_string(n) + " numbers a row";
+    out.assign(matrix.data(), matrix.data() + matrix.size());
+    return true;
+  } catch (const std::exception& error) {
+    problem = std::string("candidates: ") + error.what();
     return false;
   }
-  out.assign(matrix.data(), matrix.data() + matrix.size());
-  return true;
 }
 
 bool ChoiceCore::read_metrics(PyObject* const* args, Py_ssize_t positional, PyObject* keywords,
@@ -293,12 +315,11 @@ bool ChoiceCore::read_metrics(PyObject* const* args, Py_ssize_t positional, PyOb
   for (Py_ssize_t i = 0; i < positional && static_cast<std::size_t>(i) < n; ++i)
     read(static_cast<std::size_t>(i), args[i]);
   const Py_ssize_t count = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-  std::int32_t places[kMetricsMax];
-  bool good =
-      metrics.match(keywords, places, kMetricsMax) && static_cast<std::size_t>(positional) <= n;
-  for (Py_ssize_t i = 0; good && i < count; ++i) {
-    if (places[i] >= 0) {
-      read(static_cast<std::size_t>(places[i]), args[positional + i]);
+  bool good = static_cast<std::size_t>(positional) <= n;
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    const std::int32_t place = metrics.place(keywords, i);
+    if (place >= 0) {
+      read(static_cast<std::size_t>(place), args[positional + i]);
     } else {
       good = false;
     }
@@ -347,18 +368,19 @@ bool ChoiceCore::ask_learner(double* row, const float* candidates, std::uint32_t
     }
     const nb::object vector =
         nb::cast(Vector(x.data(), {engine->schema().dimension()}), nb::rv_policy::copy);
-    const LearnerTurn turn(python_learner_lock_);
+    const LearnerTurn turn(*python_learner_lock_);
     const nb::object answer = python_learner_.attr("distribution")(vector, features);
     given = nb::cast<std::vector<float>>(answer);
     if (given.size() == count) return true;
     problem = "learner: distribution() has " + std::to_string(given.size()) + " values for " +
               std::to_string(count) + " arms";
+    learner_failures += 1;
   } catch (nb::python_error& error) {
-    problem = std::string("learner: ") + error.what();
-  } catch (const std::exception& error) {
-    problem = std::string("learner: ") + error.what();
+    note_learner_failure(error);
+  } catch (const std::exception&) {
+    problem = "learner: distribution() did not answer with numbers";
+    learner_failures += 1;
   }
-  learner_failures += 1;
   return false;
 }
 
@@ -384,7 +406,10 @@ Answer ChoiceCore::decide(double* row, bool good, PyObject* candidates, PyObject
     }
   }
   question.now_s = now_s();
-  return engine->decide(question);
+  const Answer answer = engine->decide(question);
+  // Time-outs and calibration teach, too.
+  if (python_learner_.is_valid()) teach_python_learner();
+  return answer;
 }
 
 FeedbackResult ChoiceCore::feedback(std::uint64_t id, const double* values) {
@@ -395,24 +420,35 @@ FeedbackResult ChoiceCore::feedback(std::uint64_t id, const double* values) {
 
 void ChoiceCore::teach_python_learner() {
   using Vector = nb::ndarray<nb::numpy, const float, nb::ndim<1>>;
-  const LearnerTurn turn(python_learner_lock_);
+  if (!python_learner_.is_valid() || !engine->has_lessons()) return;
+  const LearnerTurn turn(*python_learner_lock_);
   bool reset = false;
   const std::vector<OwnedLesson> lessons = engine->take_outbox(reset);
+  const auto array = [](const std::vector<float>& values) -> nb::object {
+    if (values.empty()) return nb::none();
+    return nb::cast(Vector(values.data(), {values.size()}), nb::rv_policy::copy);
+  };
   try {
     if (reset) python_learner_.attr("reset")();
-    for (const OwnedLesson& lesson : lessons) {
-      nb::object features = nb::none();
-      if (!lesson.features.empty())
-        features =
-            nb::cast(Vector(lesson.features.data(), {lesson.features.size()}), nb::rv_policy::copy);
-      python_learner_.attr("learn")(
-          nb::cast(Vector(lesson.x.data(), {lesson.x.size()}), nb::rv_policy::copy), lesson.arm,
-          lesson.propensity, lesson.reward, features);
-    }
   } catch (nb::python_error& error) {
-    problem = std::string("learner: ") + error.what();
-    learner_failures += 1;
+    note_learner_failure(error);
   }
+  for (const OwnedLesson& lesson : lessons) {
+    // A lesson that the learner cannot take does not cost it the others.
+    try {
+      python_learner_.attr("learn")(array(lesson.x), lesson.arm, lesson.propensity, lesson.reward,
+                                    array(lesson.features));
+    } catch (nb::python_error& error) {
+      note_learner_failure(error);
+    }
+  }
+}
+
+void ChoiceCore::become_replica(std::uint64_t seed, std::uint64_t replica) {
+  engine->become_replica(seed, replica);
+  // A lost thread may hold it for good, and it must not be destroyed then: the few bytes leak.
+  static_cast<void>(python_learner_lock_.release());
+  python_learner_lock_ = std::make_unique<std::recursive_mutex>();
 }
 
 int ChoiceCore::traverse(visitproc visit, void* arg) {

@@ -3,7 +3,7 @@
 
 #include <nanobind/nanobind.h>
 
-#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -17,8 +17,8 @@ namespace acumen::bindings {
 
 namespace nb = nanobind;
 
-/// Values of a row and of a feedback that fit on the stack; Python's Choice refuses more.
-inline constexpr std::size_t kFieldsMax = 256, kMetricsMax = 64;
+/// numpy.ndarray; borrowed.
+PyTypeObject* numpy_array_type();
 
 /// Keyword names in declared order, matched against a caller's.
 class KeywordOrder {
@@ -29,19 +29,20 @@ class KeywordOrder {
   std::size_t size() const { return names_.size(); }
   nb::handle name(std::size_t i) const { return names_[i]; }
 
-  /// Writes for each keyword of the caller its place in declared order, kCandidates or kUnknown;
-  /// false: there are more than `most`. A call site's tuple of names is one constant object: where
-  /// it is the one of the last call, this is a comparison of two addresses and a short copy. (A
-  /// copy, because reading a value may run Python code, and with it another thread's call.)
-  bool match(PyObject* keywords, std::int32_t* places, std::size_t most) {
+  /// For the i-th keyword of the caller its place in declared order, kCandidates or kUnknown. A
+  /// call site's tuple of names is one constant object: where it is the one of the last call, this
+  /// compares two addresses. (Call sites with more than 15 keywords and **dict bring a new tuple
+  /// every time, but the names in it are the same objects.) It is asked anew for every keyword
+  /// because reading a value may run Python code, and that may use the same choice.
+  std::int32_t place(PyObject* keywords, Py_ssize_t i) {
     if (keywords != last_.ptr()) rematch(keywords);
-    if (places_.size() > most) return false;
-    std::copy(places_.begin(), places_.end(), places);
-    return true;
+    return places_[static_cast<std::size_t>(i)];
   }
 
  private:
   void rematch(PyObject* keywords);
+  bool is_last(PyObject* keywords) const;
+  std::int32_t find(PyObject* name) const;
 
   std::vector<nb::object> names_;
   nb::object last_;
@@ -74,6 +75,9 @@ class ChoiceCore {
   FeedbackResult feedback(std::uint64_t id, const double* values);
   void teach_python_learner();
 
+  /// After fork(), in the child.
+  void become_replica(std::uint64_t seed, std::uint64_t replica);
+
   PyObject* arm(std::uint32_t index) const {
     return index < static_cast<std::size_t>(PyTuple_GET_SIZE(arms_.ptr()))
                ? PyTuple_GET_ITEM(arms_.ptr(), index)
@@ -101,6 +105,8 @@ class ChoiceCore {
   class LearnerTurn;
 
   void note_exception(const std::string& where);
+  void note_learner_failure(nb::python_error& error);
+  bool read_sequence(PyObject* sequence, double* row);
   std::uint32_t ask_heuristic(PyObject* context, PyObject* candidates, std::uint32_t count);
   bool ask_learner(double* row, const float* candidates, std::uint32_t count,
                    std::vector<float>& given);
@@ -109,7 +115,8 @@ class ChoiceCore {
   nb::object index_of_, heuristic_;  ///< dict of arm → index; callable or invalid
   std::shared_ptr<Learner> native_learner_;
   nb::object python_learner_;
-  std::recursive_mutex python_learner_lock_;
+  std::unique_ptr<std::recursive_mutex> python_learner_lock_ =
+      std::make_unique<std::recursive_mutex>();
   bool takes_candidates_ = false;
 };
 

@@ -8,8 +8,10 @@
 #include <string>
 
 #include "acumen/aligned.hpp"
+#include "acumen/learners/binned_additive.hpp"
 #include "acumen/learners/epsilon_greedy.hpp"
 #include "acumen/learners/lin_ucb.hpp"
+#include "acumen/learners/softmax_gradient.hpp"
 #include "acumen/learners/square_cb.hpp"
 #include "acumen/learners/thompson.hpp"
 #include "bindings.hpp"
@@ -52,10 +54,14 @@ LearnerShape make_shape(std::uint32_t dimension, std::uint32_t arms, std::uint32
   return {dimension, arms, features};
 }
 
+void require_half_life(double half_life) {
+  require(half_life == 0.0 || (half_life >= 1.0 && half_life <= 1e12),
+          "half_life must be 0 (never forget) or in 1 … 1e12");
+}
+
 void require_linear(const LinearOptions& options) {
   require(options.ridge >= 1e-6 && options.ridge <= 1e6, "ridge must be in 1e-6 … 1e6");
-  require(options.half_life == 0.0 || (options.half_life >= 1.0 && options.half_life <= 1e12),
-          "half_life must be 0 (never forget) or in 1 … 1e12");
+  require_half_life(options.half_life);
 }
 
 void require_share(double value, const char* name) {
@@ -253,6 +259,36 @@ void bind_kinds(nb::module_& m) {
       "exponent"_a);
 }
 
+void bind_other_kinds(nb::module_& m) {
+  m.def(
+      "softmax_gradient",
+      [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, double rate,
+         double exploration, double half_life) {
+        require_range(rate, 1e-6, 100.0, "rate");
+        require_share(exploration, "exploration");
+        require_half_life(half_life);
+        return make<SoftmaxGradient>(make_shape(dimension, arms, features),
+                                     SoftmaxGradientOptions{rate, exploration, half_life});
+      },
+      "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "rate"_a, "exploration"_a,
+      "half_life"_a);
+  m.def(
+      "binned_additive",
+      [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, double gamma,
+         double exponent, double epsilon, double prior, double half_life) {
+        require_range(gamma, 1e-6, 1e9, "gamma");
+        require_range(exponent, 0.0, 1.0, "exponent");
+        require_share(epsilon, "epsilon");
+        require_range(prior, 1e-3, 1e6, "prior");
+        require_half_life(half_life);
+        return make<BinnedAdditive>(
+            make_shape(dimension, arms, features),
+            BinnedAdditiveOptions{gamma, exponent, epsilon, prior, half_life});
+      },
+      "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "gamma"_a, "exponent"_a, "epsilon"_a,
+      "prior"_a, "half_life"_a);
+}
+
 }  // namespace
 
 void bind_learners(nb::module_& m) {
@@ -275,6 +311,7 @@ void bind_learners(nb::module_& m) {
           "other"_a)
       .def("reset", [](LearnerHandle& h) { h.learner->reset(); });
   bind_kinds(m);
+  bind_other_kinds(m);
 }
 
 }  // namespace acumen::bindings

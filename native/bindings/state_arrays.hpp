@@ -1,7 +1,7 @@
 // A structure's state as named arrays, and as a dict of NumPy arrays.
 //
-// State is read and written under a lock; NumPy arrays are made and looked at under the GIL, where
-// any Python code may run. So there are two steps, with plain vectors in between.
+// Between the two lies a copy, so that no Python object is touched while the engine's lock is
+// held: making one may collect garbage, run a finalizer and ask for the same lock.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,112 +20,100 @@
 
 namespace acumen::bindings {
 
-using StateArray =
-    std::variant<std::vector<float>, std::vector<double>, std::vector<std::uint64_t>>;
-using StateArrays = std::vector<std::pair<std::string, StateArray>>;
-
-/// Implements the visitor's three types through one template, `Self::take(name, values, count)`.
-template <typename Self>
-class TypedVisitor : public StateVisitor {
- public:
-  void array(std::string_view name, float* values, std::size_t n) override {
-    static_cast<Self*>(this)->take(name, values, n);
-  }
-  void array(std::string_view name, double* values, std::size_t n) override {
-    static_cast<Self*>(this)->take(name, values, n);
-  }
-  void array(std::string_view name, std::uint64_t* values, std::size_t n) override {
-    static_cast<Self*>(this)->take(name, values, n);
-  }
-};
+/// One array; monostate: something that no state consists of.
+using StateArray = std::variant<std::monostate, std::vector<float>, std::vector<double>,
+                                std::vector<std::uint64_t>>;
+using StateArrays = std::map<std::string, StateArray, std::less<>>;
 
 /// Copies every array that it is shown.
-class StateReader final : public TypedVisitor<StateReader> {
+class StateReader final : public StateVisitor {
  public:
   StateArrays arrays;
 
+  void array(std::string_view name, float* v, std::size_t n) override { add(name, v, n); }
+  void array(std::string_view name, double* v, std::size_t n) override { add(name, v, n); }
+  void array(std::string_view name, std::uint64_t* v, std::size_t n) override { add(name, v, n); }
+
+ private:
   template <typename T>
-  void take(std::string_view name, const T* values, std::size_t n) {
-    arrays.emplace_back(std::string(name), std::vector<T>(values, values + n));
+  void add(std::string_view name, const T* values, std::size_t n) {
+    arrays[std::string(name)] = std::vector<T>(values, values + n);
   }
 };
 
 /// Overwrites every array that it is shown. With `check_only` it changes nothing and finds out
 /// whether names, types and sizes fit: the first pass, so that a restore happens whole or not at
 /// all.
-class StateWriter final : public TypedVisitor<StateWriter> {
+class StateWriter final : public StateVisitor {
  public:
   StateWriter(const StateArrays& arrays, bool check_only)
       : arrays_(arrays), check_only_(check_only) {}
 
+  void array(std::string_view name, float* v, std::size_t n) override { take(name, v, n); }
+  void array(std::string_view name, double* v, std::size_t n) override { take(name, v, n); }
+  void array(std::string_view name, std::uint64_t* v, std::size_t n) override { take(name, v, n); }
+
+  /// Empty if everything fitted.
+  const std::string& problem() const { return problem_; }
+
+ private:
   template <typename T>
   void take(std::string_view name, T* values, std::size_t n) {
-    const auto found = std::find_if(arrays_.begin(), arrays_.end(),
-                                    [&](const auto& item) { return item.first == name; });
+    const auto found = arrays_.find(name);
     if (found == arrays_.end()) return complain(name, "is missing");
     const auto* array = std::get_if<std::vector<T>>(&found->second);
     if (!array) return complain(name, "has another type");
-    if (array->size() != n) {
+    if (array->size() != n)
       return complain(name,
                       "has " + std::to_string(array->size()) + " values, not " + std::to_string(n));
-    }
-    used_ += 1;
     if (!check_only_) std::copy_n(array->data(), n, values);
   }
 
-  /// Empty if everything fitted and nothing was left over.
-  std::string problem() const {
-    if (problem_.empty() && used_ < arrays_.size()) return "there are arrays of something else";
-    return problem_;
-  }
-
- private:
   void complain(std::string_view name, const std::string& what) {
     if (problem_.empty()) problem_ = "array '" + std::string(name) + "' " + what;
   }
 
   const StateArrays& arrays_;
   bool check_only_;
-  std::size_t used_ = 0;
   std::string problem_;
 };
 
-/// A vector as a NumPy array that owns it.
+/// A NumPy array that owns `values`.
 template <typename T>
-nanobind::ndarray<nanobind::numpy, T, nanobind::ndim<1>> to_numpy(std::vector<T> values) {
+nanobind::ndarray<nanobind::numpy, T, nanobind::ndim<1>> column(std::vector<T> values) {
   auto* owned = new std::vector<T>(std::move(values));
   const nanobind::capsule owner(owned,
                                 [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-  return nanobind::ndarray<nanobind::numpy, T, nanobind::ndim<1>>(owned->data(), {owned->size()},
-                                                                  owner);
+  return {owned->data(), {owned->size()}, owner};
 }
 
-inline nanobind::dict to_dict(StateArrays arrays) {
+inline nanobind::dict to_python(StateArrays arrays) {
   nanobind::dict result;
   for (auto& [name, array] : arrays) {
     std::visit(
-        [&](auto& values) { result[name.c_str()] = nanobind::cast(to_numpy(std::move(values))); },
+        [&, key = nanobind::str(name.data(), name.size())](auto& values) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(values)>, std::monostate>)
+            result[key] = nanobind::cast(column(std::move(values)));
+        },
         array);
   }
   return result;
 }
 
-/// Raises TypeError for anything but one-dimensional float32, float64 and uint64 arrays.
-inline StateArrays from_dict(const nanobind::dict& dict) {
+template <typename T>
+bool read_array(nanobind::handle object, StateArray& out) {
+  nanobind::ndarray<const T, nanobind::ndim<1>, nanobind::c_contig, nanobind::device::cpu> array;
+  if (!nanobind::try_cast(object, array, false)) return false;
+  out = std::vector<T>(array.data(), array.data() + array.shape(0));
+  return true;
+}
+
+inline StateArrays from_python(const nanobind::dict& arrays) {
   StateArrays result;
-  const auto add = [&]<typename T>(const std::string& name, nanobind::handle object, T) {
-    using Array =
-        nanobind::ndarray<const T, nanobind::numpy, nanobind::ndim<1>, nanobind::c_contig>;
-    Array array;
-    if (!nanobind::try_cast<Array>(object, array, false)) return false;
-    result.emplace_back(name, std::vector<T>(array.data(), array.data() + array.size()));
-    return true;
-  };
-  for (const auto& [key, value] : dict) {
-    const std::string name = nanobind::str(key).c_str();
-    if (!add(name, value, float{}) && !add(name, value, double{}) &&
-        !add(name, value, std::uint64_t{}))
-      throw nanobind::type_error(("array '" + name + "' is no float32, float64 or uint64").c_str());
+  for (const auto& [name, object] : arrays) {
+    StateArray& array = result[nanobind::cast<std::string>(name)];
+    static_cast<void>(read_array<float>(object, array) || read_array<double>(object, array) ||
+                      read_array<std::uint64_t>(object, array));
   }
   return result;
 }

@@ -249,7 +249,8 @@ void exponential(const float* in, U32 n, float* out) {
 
 /// The grid: from where the best arm's lower tail ends to where the highest upper tail ends, finer
 /// at the lower end, because that is where the well-known arms lie when another one is uncertain.
-ACUMEN_INLINE void normal_grid(const float* mean, const float* deviation, U32 count, float* grid) {
+/// Returns its lowest point.
+ACUMEN_INLINE float normal_grid(const float* mean, const float* deviation, U32 count, Vec* grid) {
   float low = mean[0] - 3.0f * deviation[0], high = mean[0] + 3.0f * deviation[0];
   for (U32 a = 1; a < count; ++a) {
     const float below = mean[a] - 3.0f * deviation[a], above = mean[a] + 3.0f * deviation[a];
@@ -258,7 +259,14 @@ ACUMEN_INLINE void normal_grid(const float* mean, const float* deviation, U32 co
   }
   const float unit = (high - low) / (kNormalGrid * kNormalGrid);
   Vec k = {0, 1, 2, 3, 4, 5, 6, 7};
-  for (U32 i = 0; i < kNormalGrid; i += 8, k += 8.0f) store(grid + i, low + unit * k * k);
+  for (U32 i = 0; i < kNormalGrid / 8; ++i, k += 8.0f) grid[i] = low + unit * k * k;
+  return low;
+}
+
+/// The values one point further on; `next` supplies the last lane. In registers: reading what has
+/// just been stored at another offset would stall.
+ACUMEN_INLINE Vec shifted(Vec v, Vec next) {
+  return ACUMEN_SHUFFLE(v, next, 1, 2, 3, 4, 5, 6, 7, 8);
 }
 
 // The largest value falls into cell k with probability Π F(t_k+1) - Π F(t_k). Within a cell, arm
@@ -267,47 +275,79 @@ ACUMEN_INLINE void normal_grid(const float* mean, const float* deviation, U32 co
 void best_of_normals(const float* mean, const float* deviation, U32 count, float* scratch,
                      float* out) {
   constexpr U32 kParts = kNormalGrid / 8;
-  float* grid = scratch;
-  float* mass = scratch + kNormalScratch;
-  float* cdfs = scratch + 2 * kNormalScratch;
-  normal_grid(mean, deviation, count, grid);
-  Vec product[kParts], shares[kParts] = {};
-  for (U32 i = 0; i < kParts; ++i) product[i] = splat(1.0f);
+  const Vec one = splat(1.0f);
+  Vec grid[kParts], product[kParts], total[kParts] = {};
+  const float low = normal_grid(mean, deviation, count, grid);
+  for (U32 i = 0; i < kParts; ++i) product[i] = one;
+  U32 alive = 0;
   for (U32 a = 0; a < count; ++a) {
-    float* row = cdfs + a * kNormalScratch;
+    // Three deviations below the grid: its F is 1 throughout, it does not win.
+    if (mean[a] + 3.0f * deviation[a] < low) continue;
+    float* share = scratch + (1 + alive++) * kNormalScratch;
     const Vec inverse = splat(1.0f / deviation[a]), centre = splat(mean[a]);
+    Vec f[kParts + 1];
     for (U32 i = 0; i < kParts; ++i) {
-      const Vec f = cdf((load(grid + 8 * i) - centre) * inverse);
-      store(row + 8 * i, f);
-      product[i] *= f;
+      f[i] = cdf((grid[i] - centre) * inverse);
+      product[i] *= f[i];
     }
-    row[kNormalGrid] = 1.0f;
+    f[kParts] = one;
     for (U32 i = 0; i < kParts; ++i) {
-      const Vec from = load(row + 8 * i), to = load(row + 8 * i + 1);
-      const Vec share = larger((to - from) / (to + from + 1e-20f), Vec{});
-      store(row + 8 * i, share);
-      shares[i] += share;
+      const Vec to = shifted(f[i], f[i + 1]);
+      const Vec part = larger((to - f[i]) / (to + f[i] + 1e-20f), Vec{});
+      store(share + 8 * i, part);
+      total[i] += part;
     }
   }
-  for (U32 i = 0; i < kParts; ++i) store(mass + 8 * i, product[i]);
-  mass[kNormalGrid] = 1.0f;
-  Vec weight[kParts];
   for (U32 i = 0; i < kParts; ++i) {
-    const Vec from = load(mass + 8 * i), to = load(mass + 8 * i + 1);
-    weight[i] = larger(to - from, Vec{}) / (shares[i] + 1e-20f);
+    const Vec to = shifted(product[i], i + 1 < kParts ? product[i + 1] : one);
+    store(scratch + 8 * i, larger(to - product[i], Vec{}) / (total[i] + 1e-20f));
   }
-  for (U32 i = 0; i < kParts; ++i) store(grid + 8 * i, weight[i]);
-  dots(cdfs, kNormalScratch, count, grid, kNormalGrid, out);
-  float total = 1e-30f;
-  for (U32 a = 0; a < count; ++a) total += out[a];
-  const float scale = 1.0f / total;
-  for (U32 a = 0; a < count; ++a) out[a] *= scale;
+  float* won = scratch + (1 + alive) * kNormalScratch;
+  dots(scratch + kNormalScratch, kNormalScratch, alive, scratch, kNormalGrid, won);
+  float sum_won = 1e-30f;
+  for (U32 a = 0; a < alive; ++a) sum_won += won[a];
+  const float scale = 1.0f / sum_won;
+  for (U32 a = 0; a < count; ++a) {
+    out[a] = mean[a] + 3.0f * deviation[a] < low ? 0.0f : scale * *won++;
+  }
+}
+
+// The knots are walked once for eight inputs at a time, keeping the last one not above the input.
+void locate(const float* knots, const float* inverse_widths, U32 points, const float* values,
+            U32 stride, float* positions) {
+  for (U32 j = 0; j < stride; j += 8) {
+    const Vec v = load(values + j);
+    Vec base = load(knots + j), inverse = load(inverse_widths + j), interval = {};
+    for (U32 k = 1; k + 1 < points; ++k) {
+      const Vec knot = load(knots + k * stride + j);
+      inverse = v >= knot ? load(inverse_widths + k * stride + j) : inverse;
+      base = v >= knot ? knot : base;
+      interval = v >= knot ? splat(static_cast<float>(k)) : interval;
+    }
+    const Vec fraction = smaller(larger((v - base) * inverse, Vec{}), splat(1.0f));
+    store(positions + j, interval);
+    store(positions + stride + j, fraction);
+  }
+}
+
+void weigh_rows(const float* rows, U32 stride, const U32* index, const float* weight, U32 count,
+                float* out) {
+  for (U32 j = 0; j < stride; j += 8) {
+    Vec even = {}, odd = {};
+    U32 i = 0;
+    for (; i + 2 <= count; i += 2) {
+      even += splat(weight[i]) * load(rows + Size{index[i]} * stride + j);
+      odd += splat(weight[i + 1]) * load(rows + Size{index[i + 1]} * stride + j);
+    }
+    if (i < count) even += splat(weight[i]) * load(rows + Size{index[i]} * stride + j);
+    store(out + j, even + odd);
+  }
 }
 
 }  // namespace
 
 inline constexpr DenseKernels kKernels{ACUMEN_ISA_NAME, dots,       outer,       multiply,
                                        rank_one,        accumulate, invert,      normal_cdf,
-                                       exponential,     best_of_normals};
+                                       exponential,     best_of_normals, locate, weigh_rows};
 
 }  // namespace acumen::ACUMEN_ISA

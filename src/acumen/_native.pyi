@@ -75,6 +75,35 @@ def square_cb(
     gamma: float,
     exponent: float,
 ) -> Learner: ...
+def softmax_gradient(
+    dimension: int,
+    arms: int,
+    features: int,
+    *,
+    rate: float,
+    exploration: float,
+    half_life: float,
+) -> Learner: ...
+def binned_additive(
+    dimension: int,
+    arms: int,
+    features: int,
+    *,
+    gamma: float,
+    exponent: float,
+    epsilon: float,
+    prior: float,
+    half_life: float,
+) -> Learner: ...
+
+# Cache simulators. Keys: uint64, one dimension, contiguous. All raise ValueError for a capacity
+# of 0, and TypeError for keys of another type.
+def simulate_learned(
+    keys: NDArray[np.uint64], capacity: int, *, seed: int = 0
+) -> tuple[int, int]: ...
+def simulate_lru(keys: NDArray[np.uint64], capacity: int) -> int: ...
+def simulate_fifo(keys: NDArray[np.uint64], capacity: int) -> int: ...
+def simulate_belady(keys: NDArray[np.uint64], capacity: int, *, bypass: bool = False) -> int: ...
 
 # Caches: cache.cpp, cached.cpp
 

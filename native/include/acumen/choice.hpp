@@ -93,6 +93,7 @@ class ChoiceEngine {
   static constexpr std::uint32_t kSpins = 1000;  ///< decide() waits at most some 50 µs
   static constexpr std::uint64_t kCalibrationRows = 512;
   static constexpr std::array<std::uint64_t, 4> kCalibrations = {8, 32, 128, kCalibrationRows};
+  static constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();  ///< no reward
   static constexpr std::uint32_t kNoArm = std::numeric_limits<std::uint32_t>::max();
 
   /// `learner` must outlive the engine. It may be null: then questions bring their own
@@ -142,11 +143,11 @@ class ChoiceEngine {
                       : view.mode == Mode::kOff ? Reason::kOff
                       : !usable                 ? Reason::kBadContext
                                                 : question.problem;
-    } else if (const float* p = distribution(question, count); p == nullptr) {
-      answer.reason = Reason::kLearnerFailed;
-    } else {
+    } else if (const float total = ask(question, count); total > 0.0f) {
       share = view.learned_share;
-      draw(p, count, share, view.mode, answer);
+      draw(total, count, share, view.mode, answer);
+    } else {
+      answer.reason = Reason::kLearnerFailed;
     }
     counters_.reasons[static_cast<std::size_t>(answer.reason)] += 1;
     record(question, usable, share, answer);
@@ -179,7 +180,8 @@ class ChoiceEngine {
     relearn(true);
   }
 
-  /// Meets and encodes a row as decide() will; false if it is bad. For a learner outside.
+  /// Encodes a row as decide() would, and marks unseen categories in it, as decide() would; false
+  /// if it is bad. For a learner outside the engine.
   bool encode(double* row, float* x) {
     const std::lock_guard<SpinLock> guard(lock_);
     schema_.meet(row);
@@ -200,20 +202,19 @@ class ChoiceEngine {
   /// Shows the model's whole state: what save() writes and load() overwrites.
   void visit(StateVisitor& visitor) {
     const std::lock_guard<SpinLock> guard(lock_);
-    visitor.array("lessons", &lessons_, 1);
-    visitor.array("calibrated_rows", &calibrated_rows_, 1);
-    schema_.visit(visitor);
-    Schema::visit_scales(visitor, "candidates.scales", feature_scales_);
-    comparison_.visit(visitor);
-    if (learner_) learner_->visit(visitor);
+    visit_state(visitor);
   }
 
-  /// Asked after the state was overwritten. False: it broke an invariant, and all is forgotten.
-  bool validate() {
+  /// Lets a visitor write a saved state. False: it broke an invariant, and all is forgotten.
+  bool overwrite(StateVisitor& writer) {
     const std::lock_guard<SpinLock> guard(lock_);
+    visit_state(writer);
     const bool good = schema_.valid() && Schema::valid(feature_scales_) && comparison_.valid() &&
                       (!learner_ || learner_->validate());
     if (!good) forget();
+    // Scales that came with a model stay: calibrating them again would forget the lessons that
+    // were learned under them, because the ring does not hold these.
+    if (calibrated_rows_ >= kCalibrations[0]) calibrated_rows_ = kCalibrationRows;
     return good;
   }
 
@@ -223,7 +224,10 @@ class ChoiceEngine {
   Learner* learner() { return learner_; }
   const ChoiceOptions& options() const { return options_; }
   SpinLock& lock() { return lock_; }
-  std::uint64_t lessons() const { return lessons_; }
+  std::uint64_t lessons() {
+    const std::lock_guard<SpinLock> guard(lock_);
+    return lessons_;
+  }
 
   Counters counters() {
     const std::lock_guard<SpinLock> guard(lock_);
@@ -235,6 +239,12 @@ class ChoiceEngine {
   HoldbackComparison comparison() {
     const std::lock_guard<SpinLock> guard(lock_);
     return comparison_;
+  }
+
+  /// Whether there is something to take out of the outbox.
+  bool has_lessons() {
+    const std::lock_guard<SpinLock> guard(lock_);
+    return outbox_reset_ || !outbox_.empty();
   }
 
   /// Lessons for a learner outside the engine; `reset` says that it is to forget all before.
@@ -261,6 +271,15 @@ class ChoiceEngine {
   }
 
  private:
+  void visit_state(StateVisitor& visitor) {
+    visitor.array("lessons", &lessons_, 1);
+    visitor.array("calibrated_rows", &calibrated_rows_, 1);
+    schema_.visit(visitor);
+    Schema::visit_scales(visitor, "candidates.scales", feature_scales_);
+    comparison_.visit(visitor);
+    if (learner_) learner_->visit(visitor);
+  }
+
   /// Encodes the context and the candidates into the scratch arrays; false: bad values.
   bool prepare(const Question& question, std::uint32_t count) {
     for (std::uint32_t i = 0; i < count * options_.shape.features && question.candidates; ++i)
@@ -274,30 +293,30 @@ class ChoiceEngine {
     return true;
   }
 
-  /// The learner's distribution, normalised; null if it is unusable.
-  const float* distribution(const Question& question, std::uint32_t count) {
+  /// Asks for the distribution. Returns what it sums to (about 1; draw() divides by it), 0 if it is
+  /// unusable.
+  float ask(const Question& question, std::uint32_t count) {
     float* p = probabilities_.data();
     if (question.given) {
       std::copy_n(question.given, count, p);
     } else {
-      if (!learner_) return nullptr;
+      if (!learner_) return 0.0f;
       const ArmSet arms{count, options_.shape.features ? scaled_.data() : nullptr};
       learner_->distribution(x(), arms, p);
     }
     float total = 0.0f;
     for (std::uint32_t i = 0; i < count; ++i) {
-      if (!(p[i] >= 0.0f)) return nullptr;
+      if (!(p[i] >= 0.0f)) return 0.0f;
       total += p[i];
     }
-    if (!(total > 0.0f) || !std::isfinite(total)) return nullptr;
-    for (std::uint32_t i = 0; i < count; ++i) p[i] /= total;
-    return p;
+    return std::isfinite(total) ? total : 0.0f;
   }
 
   /// Tosses the guard's coin and draws an arm; fills the answer.
-  void draw(const float* p, std::uint32_t count, float share, Mode mode, Answer& answer) {
+  void draw(float total, std::uint32_t count, float share, Mode mode, Answer& answer) {
+    const float* p = probabilities_.data();
     const std::uint32_t default_arm = answer.arm;
-    double u = random_.uniform();
+    double u = random_.uniform() * static_cast<double>(total);
     // The last arm with p > 0 takes what rounding leaves.
     for (std::uint32_t i = 0; i < count && u >= 0.0; ++i) {
       if (!(p[i] > 0.0f)) continue;
@@ -310,7 +329,7 @@ class ChoiceEngine {
                     : mode == Mode::kCanary ? Reason::kControl
                                             : Reason::kShadow;
     if (learned) answer.arm = answer.suggested;
-    answer.propensity = (answer.arm < count ? share * p[answer.arm] : 0.0f) +
+    answer.propensity = (answer.arm < count ? share * (p[answer.arm] / total) : 0.0f) +
                         (answer.arm == default_arm ? 1.0f - share : 0.0f);
   }
 
@@ -412,8 +431,10 @@ class ChoiceEngine {
     }
     const HoldbackComparison before = comparison_;
     ring_.each([&](std::size_t slot) {
-      if (ring_.entry(slot).state != EntryState::kDone) return;
-      const double reward = objective_.reward(ring_.values(slot));
+      const EntryState state = ring_.entry(slot).state;
+      const double reward = state == EntryState::kDone      ? objective_.reward(ring_.values(slot))
+                            : state == EntryState::kExpired ? options_.timeout_reward
+                                                            : kNothing;
       if (!std::isnan(reward)) settle(slot, reward);
     });
     if (!compare) comparison_ = before;

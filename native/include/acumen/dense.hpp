@@ -43,7 +43,7 @@ inline constexpr std::size_t kDenseAlignment = 64;
 
 /// Points at which `best_of_normals` looks at each distribution, and floats of scratch an arm.
 inline constexpr std::uint32_t kNormalGrid = 32;
-inline constexpr std::uint32_t kNormalScratch = 40;
+inline constexpr std::uint32_t kNormalScratch = 32;
 
 struct DenseKernels {
   const char* name;
@@ -77,9 +77,19 @@ struct DenseKernels {
 
   /// out[a] = the probability that arm a has the largest of `count` independent normal values
   /// with these means and deviations (> 0). Sums to 1 within rounding. See thompson.hpp for the
-  /// formula and its error. scratch: (count + 2) · kNormalScratch floats.
+  /// formula and its error. scratch: count + 1 rows of kNormalScratch floats and count more.
   void (*best_of_normals)(const float* mean, const float* deviation, std::uint32_t count,
                           float* scratch, float* out);
+
+  /// Where `stride` values lie between their knots, of which input j has `points` >= 2, rising, at
+  /// knots[k · stride + j]. positions[j] = the interval, 0 … points - 2, and
+  /// positions[stride + j] = how far through it, 0 … 1; outside of the knots the nearest end.
+  void (*locate)(const float* knots, const float* inverse_widths, std::uint32_t points,
+                 const float* values, std::uint32_t stride, float* positions);
+
+  /// out = Σ weight[i] · rows[index[i]], over rows of `stride` floats, a multiple of 8.
+  void (*weigh_rows)(const float* rows, std::uint32_t stride, const std::uint32_t* index,
+                     const float* weight, std::uint32_t count, float* out);
 };
 
 /// The best set that this processor runs; `portable` forces the portable one (for tests).

@@ -1,1 +1,37 @@
-"""To be filled."""
+"""Measures learned choices: the noun `Race`, the runner, statistics and the report."""
+
+from acumen.evaluation.data import find_data
+from acumen.evaluation.race import (
+    Ask,
+    BrokenError,
+    Contender,
+    Measurement,
+    Metric,
+    Prepared,
+    Race,
+    RaceError,
+    Row,
+    Workload,
+    WorkloadError,
+)
+from acumen.evaluation.results import Result, describe_machine
+from acumen.evaluation.runner import run, select_contenders
+
+__all__ = [
+    "Ask",
+    "BrokenError",
+    "Contender",
+    "Measurement",
+    "Metric",
+    "Prepared",
+    "Race",
+    "RaceError",
+    "Result",
+    "Row",
+    "Workload",
+    "WorkloadError",
+    "describe_machine",
+    "find_data",
+    "run",
+    "select_contenders",
+]

@@ -4,9 +4,18 @@
 learner that a `Choice` asks and teaches.
 """
 
+from acumen.learners.binned_additive import BinnedAdditive
 from acumen.learners.epsilon_greedy import EpsilonGreedy
 from acumen.learners.lin_ucb import LinUCB
 from acumen.learners.linear_thompson import LinearThompson
+from acumen.learners.softmax_gradient import SoftmaxGradient
 from acumen.learners.square_cb import SquareCB
 
-__all__ = ["EpsilonGreedy", "LinUCB", "LinearThompson", "SquareCB"]
+__all__ = [
+    "BinnedAdditive",
+    "EpsilonGreedy",
+    "LinUCB",
+    "LinearThompson",
+    "SoftmaxGradient",
+    "SquareCB",
+]

@@ -25,11 +25,7 @@ class SlotMap {
     mask_ = size - 1;
   }
   static std::uint64_t hash(std::uint64_t x) {
-    x ^= x >> 32;
-    x *= 0xd6e8feb86659fd93ull;
-    x ^= x >> 32;
-    x *= 0xd6e8feb86659fd93ull;
-    x ^= x >> 32;
+    x ^= x >> 32; x *= 0xd6e8feb86659fd93ull; x ^= x >> 32; x *= 0xd6e8feb86659fd93ull; x ^= x >> 32;
     return x;
   }
   std::uint32_t find(std::uint64_t key, std::uint64_t h) const {
@@ -70,8 +66,7 @@ struct Simulation {
   std::size_t metadata_bytes = 0;  // of the policy, beyond a plain map from key to slot
 };
 
-inline std::uint64_t simulate(std::span<const std::uint64_t> keys, std::uint32_t capacity,
-                              LearnedEviction& policy) {
+inline std::uint64_t simulate(std::span<const std::uint64_t> keys, std::uint32_t capacity, LearnedEviction& policy) {
   SlotMap map(capacity);
   std::vector<std::uint64_t> resident(capacity);
   std::uint32_t used = 0;
@@ -79,10 +74,7 @@ inline std::uint64_t simulate(std::span<const std::uint64_t> keys, std::uint32_t
   for (const std::uint64_t key : keys) {
     const std::uint64_t h = SlotMap::hash(key);
     std::uint32_t slot = map.find(key, h);
-    if (slot != SlotMap::kAbsent) {
-      policy.hit(slot);
-      continue;
-    }
+    if (slot != SlotMap::kAbsent) { policy.hit(slot); continue; }
     ++misses;
     policy.miss(h);
     if (used < capacity) {
@@ -107,8 +99,7 @@ inline Simulation simulate_learned(std::span<const std::uint64_t> keys, std::uin
   return {keys.size(), misses, policy.metadata_bytes()};
 }
 
-inline std::uint64_t simulate_lru(std::span<const std::uint64_t> keys, std::uint32_t capacity,
-                                  bool promote = true) {
+inline std::uint64_t simulate_lru(std::span<const std::uint64_t> keys, std::uint32_t capacity, bool promote = true) {
   SlotMap map(capacity);
   std::vector<std::uint64_t> resident(capacity);
   std::vector<std::uint32_t> older(capacity + 1), newer(capacity + 1);
@@ -121,25 +112,20 @@ inline std::uint64_t simulate_lru(std::span<const std::uint64_t> keys, std::uint
     std::uint32_t slot = map.find(key, h);
     if (slot != SlotMap::kAbsent) {
       if (!promote) continue;
-      newer[older[slot]] = newer[slot];
-      older[newer[slot]] = older[slot];
+      newer[older[slot]] = newer[slot]; older[newer[slot]] = older[slot];
     } else {
       ++misses;
-      if (used < capacity)
-        slot = used++;
+      if (used < capacity) slot = used++;
       else {
         slot = newer[ring];
-        newer[ring] = newer[slot];
-        older[newer[slot]] = ring;
+        newer[ring] = newer[slot]; older[newer[slot]] = ring;
         map.erase(resident[slot]);
       }
       resident[slot] = key;
       map.insert(key, h, slot);
     }
-    older[slot] = older[ring];
-    newer[slot] = ring;
-    newer[older[ring]] = slot;
-    older[ring] = slot;
+    older[slot] = older[ring]; newer[slot] = ring;
+    newer[older[ring]] = slot; older[ring] = slot;
   }
   return misses;
 }
@@ -148,8 +134,7 @@ inline std::uint64_t simulate_fifo(std::span<const std::uint64_t> keys, std::uin
   return simulate_lru(keys, capacity, false);
 }
 
-inline std::uint64_t simulate_belady(std::span<const std::uint64_t> keys, std::uint32_t capacity,
-                                     bool bypass) {
+inline std::uint64_t simulate_belady(std::span<const std::uint64_t> keys, std::uint32_t capacity, bool bypass) {
   const std::size_t n = keys.size();
   std::vector<std::uint32_t> next(n);
   constexpr std::uint32_t never = 0xffffffffu;
@@ -158,8 +143,7 @@ inline std::uint64_t simulate_belady(std::span<const std::uint64_t> keys, std::u
   std::sort(sorted.begin(), sorted.end());
   sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
   SlotMap ids(sorted.size());
-  for (std::size_t i = 0; i < sorted.size(); ++i)
-    ids.insert(sorted[i], SlotMap::hash(sorted[i]), static_cast<std::uint32_t>(i));
+  for (std::size_t i = 0; i < sorted.size(); ++i) ids.insert(sorted[i], SlotMap::hash(sorted[i]), static_cast<std::uint32_t>(i));
   std::vector<std::uint32_t> id(n), seen(sorted.size(), never);
   for (std::size_t i = n; i-- > 0;) {
     id[i] = ids.find(keys[i], SlotMap::hash(keys[i]));
@@ -181,8 +165,7 @@ inline std::uint64_t simulate_belady(std::span<const std::uint64_t> keys, std::u
         if (bypass && heap.top().first <= next[i]) continue;
         held[heap.top().second] = 0;
         heap.pop();
-      } else
-        ++used;
+      } else ++used;
       held[object] = 1;
     }
     due[object] = next[i];

@@ -1,4 +1,27 @@
-// Life tables per class of objects, and the Gittins index that follows from them.
+// Eviction model: life tables per class of objects, and the Gittins index that follows from them.
+//
+// Idea.  Whether to keep an object is a question about its next request: at its age, how likely is
+// reuse, and how much time in the cache would waiting for it cost?  For each class the model counts
+// at which ages objects were requested again (returned) or lost from sight (ended), and how old
+// those are that still wait (running).  An actuary's life table makes hazards of that: returned /
+// at risk, where half of those who left a bin without return count as at risk in it.  So waiting
+// objects speak before they return, and long gaps are not underrated because they take long.
+// Classes with little data borrow from their parents (same level and gap, same level, all).
+//
+// The Gittins index of an object, max over T of P(reuse within T) / E[time held until reuse or T],
+// is the best rate of hits per unit of space and time that keeping it can earn.  It sees a loop's
+// far peak (keep the old, drop the new) as well as a decaying hazard (drop the old), which neither
+// hit probability nor density at a fixed horizon does.
+//
+// Guarantee.  Memory is fixed by reset(): 5 bytes a class and age bin.  Counts never overflow.
+// fit() allocates nothing and takes time linear in the tables.
+//
+// Layout.  Row-major [class][bin]; bin 0 = ages [0, C/32), then half octaves up to 128 C.
+//     returned_, ended_   uint16, floating counts: 11 bits of mantissa, 5 of exponent (Count)
+//     index_              uint8, 16 steps an octave of index * C, 160 = one hit per C requests
+//
+// Paper: Gittins, "Bandit processes and dynamic allocation indices" (JRSS B 1979); hazards as in
+// LHD (Beckmann et al., NSDI 2018); approximate counting is Morris (CACM 1978).
 #pragma once
 
 #include <algorithm>
@@ -7,191 +30,198 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
+
+#include "acumen/caching/object_classes.hpp"
 
 namespace acumen::caching {
 
+// Constants of the model; all relative to the cache's size or to one object, none to a workload.
 struct EvictionTuning {
-  float window = 64;  // ghosts older than this times C are dropped
-  float ghosts_per_object = 10;
-  float prior_hazard = 0.10f;
-  float shrink = 32;           // pseudo objects of the parent
-  float refit_interval = 0.5;  // times C
-  float refit_min = 512;
-  float forget = 1.0;  // factor at each refit
-  float x0 = 0, x1 = 5, x2 = 1, x3 = 0, x4 = 0, x5 = 0;
+  float prior_hazard = 0.10f;         // of reuse within any half octave of age, before any data
+  float shrink_objects = 50;          // weight of a parent's hazard, in objects at risk
+  float refit_interval = 0.5f;        // in units of C requests
+  float refit_requests_min = 400;
+  float x0 = 0, x1 = 0, x2 = 0, x3 = 0, x4 = 0, x5 = 0;
+};
+
+// A count that fits 16 bits: exact up to 2048, then unbiased with an error of about 2 %.
+class Count {
+ public:
+  float value() const {
+    const std::uint32_t exponent = code_ >> 11, mantissa = code_ & 2047u;
+    if (exponent == 0) return static_cast<float>(mantissa);
+    return std::ldexp(static_cast<float>(mantissa | 2048u), static_cast<int>(exponent) - 1);
+  }
+  void increment(std::uint32_t coin) {
+    const std::uint32_t exponent = code_ >> 11;
+    const std::uint32_t mask = exponent > 1 ? (1u << (exponent - 1)) - 1u : 0u;
+    if ((coin & mask) == 0 && code_ != 0xffffu) ++code_;
+  }
+
+ private:
+  std::uint16_t code_ = 0;
 };
 
 class EvictionModel {
  public:
   static constexpr std::uint32_t kBins = 26;
-  static constexpr std::uint32_t kGaps = 12;
-  static constexpr std::uint32_t kRuns = 8;
-  static constexpr std::uint32_t kSecond = 6;  // levels of the smoothed earlier gaps
-  static constexpr std::uint32_t kLevels = 6;  // frequency 2 | 3-4 | 5-8 | 9-16 | 17-32 | 33+
-  static constexpr std::uint32_t kTwice = kRuns;
-  static constexpr std::uint32_t kFew = kTwice + kGaps;
-  static constexpr std::uint32_t kClasses = kFew + (kLevels - 1) * kGaps * kSecond;
+  static constexpr std::uint32_t kSteps = 4;  // an index is interpolated at quarters of a bin
 
-  void reset(std::uint32_t objects, const EvictionTuning& tuning) {
+  static constexpr std::size_t bytes_per_class() {
+    return kBins * (2 * sizeof(Count) + sizeof(std::uint8_t));
+  }
+
+  void reset(std::uint32_t objects, std::uint32_t classes_max, const EvictionTuning& tuning) {
     tuning_ = tuning;
-    scale_ = 32.0f / static_cast<float>(objects);
-    gap_scale_ = 64.0f / static_cast<float>(objects);
-    returned_.assign(kClasses * kBins, 0);
-    ended_.assign(kClasses * kBins, 0);
-    running_.assign(kClasses * kBins, 0);
-    index_.assign(kClasses * kBins, 0);
-    for (std::uint32_t b = 0; b <= kBins; ++b) start_[b] = bin_start(b) / scale_;
-    fit();
+    objects_ = static_cast<float>(objects);
+    classes_ = ObjectClasses::choose(objects, classes_max);
+    const std::size_t cells = std::size_t{classes_.count()} * kBins;
+    returned_ = std::vector<Count>(cells);
+    ended_ = std::vector<Count>(cells);
+    index_ = std::vector<std::uint8_t>(cells);
+    for (std::uint32_t bin = 0; bin <= kBins; ++bin) start_[bin] = bin_start(bin) * objects_ / 32;
+    fit({});
   }
 
-  // [0,1) -> 0; then half octaves
-  static std::uint32_t bin_of(float scaled) {
+  const ObjectClasses& classes() const { return classes_; }
+  std::size_t cells() const { return returned_.size(); }
+  std::size_t bytes() const { return classes_.count() * bytes_per_class(); }
+
+  std::uint32_t age_bin(std::uint32_t age) const {
+    const float scaled = static_cast<float>(age) * (32.0f / objects_);
     if (scaled < 1.0f) return 0;
-    const std::uint32_t half = (std::bit_cast<std::uint32_t>(scaled) >> 22) - (127u << 1);
-    return std::min(half + 1, kBins - 1);
+    const std::uint32_t half_octave = (std::bit_cast<std::uint32_t>(scaled) >> 22) - (127u << 1);
+    return std::min(half_octave + 1, kBins - 1);
   }
+  std::size_t cell(std::uint32_t kind, std::uint32_t age) const {
+    return std::size_t{kind} * kBins + age_bin(age);
+  }
+
+  void learn_return(std::uint32_t kind, std::uint32_t age, std::uint32_t coin) {
+    returned_[cell(kind, age)].increment(coin);
+  }
+  void learn_end(std::uint32_t kind, std::uint32_t age, std::uint32_t coin) {
+    ended_[cell(kind, age)].increment(coin);
+  }
+
+  // The index at an age, in 1/64 octaves, and the age at which it changes next.
+  struct Value {
+    std::uint32_t index;
+    std::uint32_t until_age;
+  };
+  Value value(std::uint32_t kind, std::uint32_t age) const {
+    const std::uint32_t bin = age_bin(age);
+    const std::uint8_t* const row = &index_[std::size_t{kind} * kBins];
+    if (bin + 1 >= kBins) return {row[bin] * kSteps, ~0u};
+    const float step = (start_[bin + 1] - start_[bin]) / kSteps;
+    const auto steps = static_cast<std::uint32_t>((static_cast<float>(age) - start_[bin]) / step);
+    const std::uint32_t at = std::min(steps, kSteps - 1);
+    const float until = start_[bin] + step * static_cast<float>(at + 1);
+    return {row[bin] * (kSteps - at) + row[bin + 1] * at,
+            std::max(age + 1, static_cast<std::uint32_t>(until))};
+  }
+  std::uint32_t newborn_index(std::uint32_t kind) const {
+    return index_[std::size_t{kind} * kBins] * kSteps;
+  }
+
+  // Recomputes all indexes; running[cell] = objects of that class and age that still wait.
+  void fit(std::span<const std::uint32_t> running) {
+    const ObjectClasses& c = classes_;
+    std::array<Table, ObjectClasses::kLevelsMax + 1> group{};  // newcomers, then a level each
+    Table all;
+    for (std::uint32_t kind = 0; kind < c.count(); ++kind) group[group_of(kind)].add(row(kind, running));
+    for (const Table& table : group) all.add(table);
+    Hazards prior;
+    prior.fill(tuning_.prior_hazard);
+    const Hazards root = blend(all, prior);
+    std::array<Hazards, ObjectClasses::kLevelsMax + 1> levels;
+    for (std::size_t i = 0; i < group.size(); ++i) levels[i] = blend(group[i], root);
+    for (std::uint32_t kind = 0; kind < c.often(); ++kind)
+      set_index(kind, blend(row(kind, running), levels[group_of(kind)]));
+    for (std::uint32_t first = c.often(); first < c.count(); first += c.befores) {
+      Table gap;
+      for (std::uint32_t i = 0; i < c.befores; ++i) gap.add(row(first + i, running));
+      const Hazards parent = blend(gap, levels[group_of(first)]);
+      for (std::uint32_t i = 0; i < c.befores; ++i)
+        set_index(first + i, blend(row(first + i, running), parent));
+    }
+  }
+
+ private:
+  using Hazards = std::array<float, kBins>;
+  struct Table {
+    std::array<float, kBins> events{}, risk{};
+    void add(const Table& other) {
+      for (std::uint32_t bin = 0; bin < kBins; ++bin) {
+        events[bin] += other.events[bin];
+        risk[bin] += other.risk[bin];
+      }
+    }
+  };
+
   static float bin_start(std::uint32_t bin) {
     if (bin == 0) return 0;
     return std::bit_cast<float>((bin - 1 + (127u << 1)) << 22);
   }
-  std::uint32_t age_bin(std::uint32_t age) const {
-    return bin_of(static_cast<float>(age) * scale_);
+  std::uint32_t group_of(std::uint32_t kind) const {
+    if (kind < classes_.twice()) return 0;
+    if (kind < classes_.often()) return 1;
+    return 2 + (kind - classes_.often()) / (classes_.gaps * classes_.befores);
   }
-  std::uint32_t gap_bin(std::uint32_t gap) const {
-    const float scaled = static_cast<float>(gap) * gap_scale_;
-    if (scaled < 1.0f) return 0;
-    return std::min((std::bit_cast<std::uint32_t>(scaled) >> 23) - 127u + 1, kGaps - 1);
-  }
-  std::uint32_t newcomer(std::uint32_t run) const {
-    return std::min<std::uint32_t>(static_cast<std::uint32_t>(std::bit_width(run)), kRuns) - 1;
-  }
-
-  std::uint32_t next(std::uint32_t kind, std::uint32_t gap, std::uint32_t coin) const {
-    const std::uint32_t g = gap_bin(gap);
-    if (kind < kTwice) return kTwice + g;
-    if (kind < kFew) return many(1, g, static_cast<float>(kind - kTwice), coin);
-    const std::uint32_t k = kind - kFew;
-    std::uint32_t level = k / (kGaps * kSecond) + 1;
-    const std::uint32_t before = k / kSecond % kGaps, second = k % kSecond;
-    if (level < static_cast<std::uint32_t>(tuning_.x1) && (coin & ((1u << level) - 1)) == 0)
-      ++level;
-    const float old = (static_cast<float>(second) + 0.5f) * (float(kGaps) / kSecond) - 0.5f;
-    return many(level, g, old + tuning_.x2 * (static_cast<float>(before) - old), coin);
-  }
-  static std::uint32_t many(std::uint32_t level, std::uint32_t g, float mean, std::uint32_t coin) {
-    return kFew + (level - 1) * kGaps * kSecond + g * kSecond + quantise(mean, coin);
-  }
-  static std::uint32_t quantise(float mean, std::uint32_t coin) {
-    const float level = (mean + 0.5f) * (float(kSecond) / kGaps) - 0.5f;
-    const float noisy = level + static_cast<float>((coin >> 8) & 0xffff) / 65536.0f;
-    return static_cast<std::uint32_t>(std::clamp(noisy, 0.0f, float(kSecond - 1)));
-  }
-
-  void learn_return(std::uint32_t kind, std::uint32_t age) {
-    returned_[kind * kBins + age_bin(age)] += 1;
-  }
-  void learn_drop(std::uint32_t kind, std::uint32_t age) {
-    ended_[kind * kBins + age_bin(age)] += 1;
-  }
-  void clear_running() { std::fill(running_.begin(), running_.end(), 0.0f); }
-  void add_running(std::uint32_t kind, std::uint32_t age) {
-    running_[kind * kBins + age_bin(age)] += 1;
-  }
-
-  float index(std::uint32_t kind, std::uint32_t age) const {
-    return index_[kind * kBins + age_bin(age)];
-  }
-
-  void fit() {
-    if (tuning_.forget < 1) {
-      for (float& x : returned_) x *= tuning_.forget;
-      for (float& x : ended_) x *= tuning_.forget;
+  Table row(std::uint32_t kind, std::span<const std::uint32_t> running) const {
+    Table table;
+    float beyond = 0;
+    for (std::uint32_t bin = kBins; bin-- > 0;) {
+      const std::size_t at = std::size_t{kind} * kBins + bin;
+      const float events = returned_[at].value();
+      float left = ended_[at].value();
+      if (!running.empty()) left += static_cast<float>(running[at]);
+      table.events[bin] = events;
+      table.risk[bin] = beyond + events + 0.5f * left;
+      beyond += events + left;
     }
-    using Row = std::array<float, kBins>;
-    constexpr std::uint32_t kNodes = 2 + kLevels + kLevels * kGaps;
-    std::vector<Row> risk(kClasses + kNodes), events(kClasses + kNodes), hazard(kClasses + kNodes);
-    for (auto& r : risk) r.fill(0);
-    for (auto& r : events) r.fill(0);
-    for (std::uint32_t c = 0; c < kClasses; ++c) {
-      float beyond = 0;
-      for (std::uint32_t b = kBins; b-- > 0;) {
-        const float e = returned_[c * kBins + b];
-        const float d = ended_[c * kBins + b] + running_[c * kBins + b];
-        events[c][b] = e;
-        risk[c][b] = beyond + e + 0.5f * d;
-        beyond += e + d;
+    return table;
+  }
+  Hazards blend(const Table& table, const Hazards& parent) const {
+    const float weight = tuning_.shrink_objects;
+    Hazards hazards;
+    for (std::uint32_t bin = 0; bin < kBins; ++bin)
+      hazards[bin] = (table.events[bin] + weight * parent[bin]) / (table.risk[bin] + weight);
+    return hazards;
+  }
+
+  // From the oldest age back: a stretch of bins is extended by the next one as long as that one
+  // pays better, which leaves stretches of falling value; the first one's value is the index.
+  void set_index(std::uint32_t kind, const Hazards& hazards) {
+    struct Stretch {
+      float gain, held, alive;
+    };
+    std::array<Stretch, kBins> stack;
+    std::uint32_t top = 0;
+    for (std::uint32_t bin = kBins; bin-- > 0;) {
+      const float width = start_[bin + 1] - start_[bin], hazard = hazards[bin];
+      Stretch now = {hazard, width * (1 - 0.5f * hazard), 1 - hazard};
+      while (top > 0 && stack[top - 1].gain * now.held > now.gain * stack[top - 1].held) {
+        const Stretch next = stack[--top];
+        now.gain += now.alive * next.gain;
+        now.held += now.alive * next.held;
+        now.alive *= next.alive;
       }
-    }
-    const std::uint32_t root = kClasses;
-    for (std::uint32_t c = 0; c < kClasses; ++c) {
-      const std::uint32_t p = parent(c);
-      add(risk[p], risk[c]);
-      add(events[p], events[c]);
-    }
-    for (std::uint32_t n = root + 2 + kLevels; n < kClasses + kNodes; ++n) {
-      add(risk[parent(n)], risk[n]);
-      add(events[parent(n)], events[n]);
-    }
-    for (std::uint32_t n = root + 1; n < root + 2 + kLevels; ++n) {
-      add(risk[root], risk[n]);
-      add(events[root], events[n]);
-    }
-    Row prior;
-    prior.fill(tuning_.prior_hazard);
-    blend(hazard[root], events[root], risk[root], prior);
-    for (std::uint32_t n = root + 1; n < kClasses + kNodes; ++n)
-      blend(hazard[n], events[n], risk[n], hazard[parent(n)]);
-    for (std::uint32_t c = 0; c < kClasses; ++c) {
-      blend(hazard[c], events[c], risk[c], hazard[parent(c)]);
-      gittins(hazard[c], &index_[c * kBins]);
-    }
-  }
-  std::size_t bytes() const {
-    return (returned_.capacity() + ended_.capacity() + running_.capacity() + index_.capacity()) *
-           sizeof(float);
-  }
-
- private:
-  template <class R>
-  static void add(R& to, const R& from) {
-    for (std::uint32_t b = 0; b < kBins; ++b) to[b] += from[b];
-  }
-  // root, new, level 0.., (level, gap)
-  static std::uint32_t parent(std::uint32_t node) {
-    const std::uint32_t root = kClasses;
-    if (node >= root) {
-      if (node < root + 2 + kLevels) return root;
-      return root + 2 + (node - root - 2 - kLevels) / kGaps;
-    }
-    if (node < kTwice) return root + 1;
-    if (node < kFew) return root + 2 + kLevels + (node - kTwice);
-    return root + 2 + kLevels + kGaps + (node - kFew) / kSecond;
-  }
-  template <class R>
-  void blend(R& out, const R& events, const R& risk, const R& prior) const {
-    for (std::uint32_t b = 0; b < kBins; ++b)
-      out[b] = (events[b] + tuning_.shrink * prior[b]) / (risk[b] + tuning_.shrink);
-  }
-  template <class R>
-  void gittins(const R& hazard, float* out) const {
-    for (std::uint32_t b = 0; b < kBins; ++b) {
-      float alive = 1, gain = 0, held = 0, best = 0;
-      for (std::uint32_t j = b; j < kBins; ++j) {
-        const float width = start_[j + 1] - start_[j];
-        gain += alive * hazard[j];
-        held += alive * width * (1 - 0.5f * hazard[j]);
-        alive *= 1 - hazard[j];
-        best = std::max(best, gain / held);
-      }
-      out[b] = best;
+      stack[top++] = now;
+      const float octaves = std::log2(std::max(now.gain * objects_ / now.held, 1e-6f));
+      index_[std::size_t{kind} * kBins + bin] =
+          static_cast<std::uint8_t>(std::clamp(160.5f + 16 * octaves, 0.0f, 255.0f));
     }
   }
 
   EvictionTuning tuning_;
-  float scale_ = 1, gap_scale_ = 1;
+  float objects_ = 1;
+  ObjectClasses classes_;
   std::array<float, kBins + 1> start_{};
-  std::vector<float> returned_, ended_, running_, index_;
+  std::vector<Count> returned_, ended_;
+  std::vector<std::uint8_t> index_;
 };
 
 }  // namespace acumen::caching

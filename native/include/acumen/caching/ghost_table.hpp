@@ -1,7 +1,31 @@
 // Ghosts: what a cache remembers of objects that it no longer holds.
+//
+// Idea.  A ghost answers two questions when its key comes back: how long was it gone, and of which
+// class was it?  Both bear being coarse, and a ghost that is lost or mistaken costs a little
+// learning and never a wrong answer.  So a ghost is four bytes: a tag instead of the key, a tick
+// instead of a time.  Buckets of 16 (one cache line) need neither links nor an index.
+//
+// Who is forgotten.  A full bucket gives up its oldest ghost, where age counts 1/2 for objects that
+// were requested twice, 1/8 for those requested more often, and 1/8 for one key in eight whatever
+// its class.  The frequent ones are worth remembering; the random eighth lets a small table see
+// far back, which is how reuse at many times the cache's size is learnt at all.
+//
+// Guarantee.  Bounded memory, fixed by resize(); take() and put() touch one cache line.  A key that
+// was never put is taken for a ghost with probability below 16 / 4095.
+//
+// Layout.  cells_[bucket * 16 + way], 0 = empty (tags are never 0):
+//
+//      31        20 19         9 8       0
+//     +------------+------------+---------+
+//     |  tag (12)  |  tick (11) | kind (9)|     tick = time of the last request / (C / 16)
+//     +------------+------------+---------+
+//
+// Paper: the set-associative, partial-tag table is the cuckoo filter's bucket (Fan et al., CoNEXT
+// 2014) without relocation; sampling keys by hash is SHARDS (Waldspurger et al., FAST 2015).
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -11,90 +35,103 @@ namespace acumen::caching {
 class GhostTable {
  public:
   static constexpr std::uint32_t kWays = 16;
-  static constexpr std::uint32_t kTagBits = 13;
+  static constexpr std::uint32_t kKindBits = 9;
   static constexpr std::uint32_t kTickBits = 11;
+  static constexpr std::uint32_t kTagBits = 12;
+  static constexpr std::uint32_t kKindMask = (1u << kKindBits) - 1;
   static constexpr std::uint32_t kTickMask = (1u << kTickBits) - 1;
-  static constexpr std::uint32_t kTagMask = (1u << kTagBits) - 1;
+  static constexpr std::uint32_t kTagShift = kKindBits + kTickBits;
 
   struct Ghost {
-    std::uint32_t tick_age;
-    std::uint16_t kind;
+    std::uint32_t age_ticks = 0;
+    std::uint32_t kind = 0;
   };
 
-  void resize(std::size_t ghosts_max) {
-    bucket_count_ = std::max<std::size_t>(1, ghosts_max / kWays);
-    cells_.assign(bucket_count_ * kWays, 0);
-    cells_.shrink_to_fit();
+  // Kinds below `twice` are objects seen once, below `often` twice; the rest more often.
+  void resize(std::size_t ghosts_max, std::uint32_t twice, std::uint32_t often) {
+    buckets_ = std::max<std::size_t>(1, ghosts_max / kWays);
+    cells_ = std::vector<std::uint32_t>(buckets_ * kWays, 0u);
+    twice_ = twice;
+    often_ = often;
   }
-  bool allocated() const { return bucket_count_ != 0; }
+  void release() {
+    buckets_ = 0;
+    cells_ = std::vector<std::uint32_t>();
+  }
   void clear() { std::fill(cells_.begin(), cells_.end(), 0u); }
-  std::size_t bytes() const { return cells_.capacity() * 4; }
+  bool allocated() const { return buckets_ != 0; }
+  std::size_t bytes() const { return cells_.capacity() * sizeof(std::uint32_t); }
 
-  // Finds and removes.
-  bool take(std::uint32_t hash, std::uint32_t tick, Ghost& found) {
+  // Finds and removes the ghost of a key.
+  bool take(std::uint32_t hash, std::uint32_t now_tick, Ghost& found) {
     if (!allocated()) return false;
-    std::uint64_t* bucket = bucket_of(hash);
+    std::uint32_t* const bucket = bucket_of(hash);
     const std::uint32_t tag = tag_of(hash);
-    std::uint32_t way = kWays;
-    for (std::uint32_t i = 0; i < kWays; ++i)
-      if (bucket[i] >> 48 == tag) way = i;
-    if (way == kWays) return false;
-    found = {(tick - (static_cast<std::uint32_t>(bucket[way] >> 16))) & kTickMask,
-             static_cast<std::uint16_t>(bucket[way] & 65535)};
-    bucket[way] = 0;
+    std::uint32_t matches = 0;
+    for (std::uint32_t way = 0; way < kWays; ++way)
+      matches |= static_cast<std::uint32_t>(bucket[way] >> kTagShift == tag) << way;
+    if (matches == 0) return false;
+    std::uint32_t& cell = bucket[std::countr_zero(matches)];
+    found = ghost_of(cell, now_tick);
+    cell = 0;
     return true;
   }
 
-  // Remembers; returns true and fills `dropped` when an older ghost had to make room.
-  bool put(std::uint32_t hash, std::uint32_t start_tick, std::uint32_t now_tick, std::uint16_t kind,
+  // Remembers a key; true, and `dropped` filled, when another ghost had to make room.
+  bool put(std::uint32_t hash, std::uint32_t tick, std::uint32_t now_tick, std::uint32_t kind,
            Ghost& dropped) {
     if (!allocated()) return false;
-    std::uint64_t* bucket = bucket_of(hash);
-    std::uint32_t way = 0, oldest = 0;
+    std::uint32_t* const bucket = bucket_of(hash);
+    std::uint32_t way = 0, stalest = 0;
     for (std::uint32_t i = 0; i < kWays; ++i) {
-      if (bucket[i] == 0) {
-        way = i;
-        oldest = ~0u;
-        break;
-      }
-      const std::uint32_t age =
-          (now_tick - (static_cast<std::uint32_t>(bucket[i] >> 16))) & kTickMask;
-      if (age >= oldest) {
-        oldest = age;
-        way = i;
-      }
+      const std::uint32_t rank = staleness(bucket[i], now_tick);
+      way = rank > stalest ? i : way;
+      stalest = std::max(rank, stalest);
     }
-    const bool full = bucket[way] != 0;
-    if (full) dropped = {oldest, static_cast<std::uint16_t>(bucket[way] & 65535)};
-    bucket[way] = (static_cast<std::uint64_t>(tag_of(hash)) << 48) |
-                  (static_cast<std::uint64_t>(start_tick & kTickMask) << 16) | kind;
-    return full;
+    const std::uint32_t before = bucket[way];
+    bucket[way] = tag_of(hash) << kTagShift | (tick & kTickMask) << kKindBits | kind;
+    if (before == 0) return false;
+    dropped = ghost_of(before, now_tick);
+    return true;
   }
 
-  // visit(age, kind) -> keep
+  // Calls visit(ghost) -> bool for every ghost and drops those for which it says false.
   template <typename Visit>
-  void sweep(std::uint32_t tick, Visit&& visit) {
-    for (std::uint64_t& cell : cells_) {
-      if (cell == 0) continue;
-      if (!visit((tick - (static_cast<std::uint32_t>(cell >> 16))) & kTickMask,
-                 static_cast<std::uint16_t>(cell & 65535)))
-        cell = 0;
-    }
+  void sweep(std::uint32_t now_tick, Visit&& visit) {
+    for (std::uint32_t& cell : cells_)
+      if (cell != 0 && !visit(ghost_of(cell, now_tick))) cell = 0;
+  }
+
+  bool validate(std::uint32_t kinds) const {
+    return std::all_of(cells_.begin(), cells_.end(), [&](std::uint32_t cell) {
+      return cell == 0 || (cell >> kTagShift != 0 && (cell & kKindMask) < kinds);
+    });
   }
 
  private:
-  std::uint64_t* bucket_of(std::uint32_t hash) {
-    return &cells_[static_cast<std::size_t>((static_cast<std::uint64_t>(hash) * bucket_count_) >>
-                                            32) *
-                   kWays];
+  static Ghost ghost_of(std::uint32_t cell, std::uint32_t now_tick) {
+    return {(now_tick - (cell >> kKindBits)) & kTickMask, cell & kKindMask};
   }
-  // never 0, so that a cell of 0 is an empty one
+  // At least 1 for a ghost; more than any ghost's for an empty cell.
+  std::uint32_t staleness(std::uint32_t cell, std::uint32_t now_tick) const {
+    const Ghost ghost = ghost_of(cell, now_tick);
+    const std::uint32_t by_kind = ghost.kind >= often_ ? 3u : ghost.kind >= twice_ ? 1u : 0u;
+    const std::uint32_t by_key = (cell >> kTagShift & 7u) == 1u ? 3u : 0u;
+    const std::uint32_t rank = (ghost.age_ticks * 8 + 8) >> std::max(by_kind, by_key);
+    return cell == 0 ? ~0u : rank;
+  }
+  std::uint32_t* bucket_of(std::uint32_t hash) {
+    return &cells_[static_cast<std::size_t>(std::uint64_t{hash} * buckets_ >> 32) * kWays];
+  }
+  // The bucket uses the hash's upper bits; a multiplication brings the lower ones up.
   static std::uint32_t tag_of(std::uint32_t hash) {
-    const std::uint32_t tag = (hash * 0x9E3779B1u) >> (32 - kTagBits);
-    return tag ? tag : 1;
+    return std::max(1u, hash * 0x9E3779B1u >> (32 - kTagBits));
   }
-  std::size_t bucket_count_ = 0;
-  std::vector<std::uint64_t> cells_;
+
+  std::size_t buckets_ = 0;
+  std::uint32_t twice_ = 0;
+  std::uint32_t often_ = 0;
+  std::vector<std::uint32_t> cells_;
 };
 
 }  // namespace acumen::caching

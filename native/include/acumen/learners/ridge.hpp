@@ -117,22 +117,28 @@ class RidgeModels {
     return squared / (1.0 + std::max(variance, 0.0));
   }
 
-  /// theta and P of model m anew, from its sums. Returns the smallest pivot of S + λI.
-  double refresh(std::uint32_t m) {
+  /// theta and P of model m anew, from its sums. Returns whether S + λI is positive definite.
+  ///
+  /// What double can tell apart of S is 1e-16 of its trace; the prior is never left to sink below
+  /// a thousand times that, or directions without data would be filled with rounding errors.
+  bool refresh(std::uint32_t m) {
     double* square = square_.data();
+    double trace = 0.0;
+    for (std::uint32_t i = 0; i < dimension_; ++i) trace += sums(m)[packed_row(i) + i];
+    const double prior = prior_ + 1e-13 * trace;
     const double* packed = sums_.data() + m * packed_;
     for (std::uint32_t i = 0; i < dimension_; ++i) {
       for (std::uint32_t j = 0; j <= i; ++j) {
         square[i * stride_ + j] = square[j * stride_ + i] = packed[j];
       }
-      square[i * stride_ + i] += prior_;
+      square[i * stride_ + i] += prior;
       packed += packed_row(i + 1) - packed_row(i);
     }
-    const double pivot = kernels_->invert(square, dimension_, prior_);
+    const double pivot = kernels_->invert(square, dimension_, prior);
     float* p = inverses_.data() + m * packed_;
     const double* b = products_.data() + m * stride_;
     for (std::uint32_t i = 0; i < dimension_; ++i) {
-      double weight = square[i * stride_] * prior_ * prior_mean_;
+      double weight = square[i * stride_] * prior * prior_mean_;
       for (std::uint32_t j = 0; j < dimension_; ++j) weight += square[i * stride_ + j] * b[j];
       thetas_[m * stride_ + i] = static_cast<float>(std::clamp(weight, -1e30, 1e30));
       const std::size_t width = packed_row(i + 1) - packed_row(i);
@@ -140,7 +146,7 @@ class RidgeModels {
       p += width;
     }
     drift_[m] = 1.0;
-    return pivot;
+    return pivot >= 0.5 * prior;
   }
 
   /// Adds the other's sums. The two have to be of one shape.
@@ -243,17 +249,15 @@ inline bool RidgeModels::validate() {
     if (!(staleness_[m] >= 1.0 && staleness_[m] <= 1e30 && drift_[m] >= 1.0)) return false;
     float* theta = thetas_.data() + m * stride_;
     float* p = inverses_.data() + m * packed_;
-    // The sums are positive semi-definite if no pivot of S + λI falls below λ but by rounding.
-    double trace = 0.0;
-    for (std::uint32_t i = 0; i < dimension_; ++i) trace += sums(m)[packed_row(i) + i];
+    // The refresh is for its check of the sums only; what the state says of theta and P stays.
     std::copy_n(theta, stride_, weights.data());
     std::copy_n(p, packed_, inverse.data());
     const double drift = drift_[m];
-    const double pivot = refresh(m);
+    const bool definite = refresh(m);
     std::copy_n(weights.data(), stride_, theta);
     std::copy_n(inverse.data(), packed_, p);
     drift_[m] = drift;
-    if (!(pivot >= 0.5 * prior_ - 1e-12 * trace)) return false;
+    if (!definite) return false;
   }
   return true;
 }

@@ -31,7 +31,7 @@ class Thompson final : public LinearLearner {
   Thompson(LearnerShape shape, const ThompsonOptions& options)
       : LinearLearner(shape, options),
         options_(options),
-        scratch_((shape.arms + 2) * kNormalScratch) {}
+        scratch_((shape.arms + 1) * kNormalScratch + padded(shape.arms)) {}
 
   void distribution(const float* x, const ArmSet& arms, float* probabilities) override {
     const float* mean = means(x, arms);

@@ -1,0 +1,96 @@
+// Any sequence of lessons, extreme ones included, leaves every learner valid: distributions sum
+// to 1, the state restores, and altered states are either refused or harmless.
+#include <bit>
+#include <cstring>
+
+#include "expect.hpp"
+#include "learner_zoo.hpp"
+
+using namespace acumen;
+
+namespace {
+
+class Input {
+ public:
+  Input(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
+  bool empty() const { return at_ >= size_; }
+  std::uint8_t byte() { return empty() ? 0 : data_[at_++]; }
+  float value() {
+    // Ordinary values, zeros and ones, the limits, what lies beyond them, and raw bits.
+    constexpr float kSpecial[] = {0.0f,   -0.0f, 1.0f,   -1.0f,  8.0f,    1e4f,     -1e4f, 1e-40f,
+                                  1e-30f, 1e18f, -1e18f, 1.1e4f, 1.1e18f, INFINITY, NAN,   1e-4f};
+    const std::uint8_t kind = byte();
+    if (kind < 128) return static_cast<float>(kind - 64) / 16.0f;
+    if (kind < 240) return kSpecial[kind % 16];
+    std::uint32_t bits = 0;
+    for (int i = 0; i < 4; ++i) bits = bits << 8 | byte();
+    return std::bit_cast<float>(bits);
+  }
+
+ private:
+  const std::uint8_t* data_;
+  std::size_t size_, at_ = 0;
+};
+
+void expect_distribution(Learner& learner, const float* x, const ArmSet& arms) {
+  AlignedArray<float> p(padded(arms.count));
+  learner.distribution(x, arms, p.data());
+  double total = 0;
+  for (std::uint32_t a = 0; a < arms.count; ++a) {
+    EXPECT(p[a] >= 0.0f && p[a] <= 1.001f);
+    total += p[a];
+  }
+  EXPECT_NEAR(total, 1.0, 1e-3);
+}
+
+void alter_state(Learner& learner, Input& input, const float* x, const ArmSet& arms) {
+  StateBuffer state;
+  state.save(learner);
+  const std::vector<unsigned char> before = state.bytes();
+  for (int i = 0; i < 4; ++i) {
+    const std::size_t position = (input.byte() << 16 | input.byte() << 8 | input.byte());
+    state.bytes()[position % state.bytes().size()] = input.byte();
+  }
+  state.load(learner);
+  if (learner.validate()) {
+    expect_distribution(learner, x, arms);
+  } else {
+    state.bytes() = before;
+    state.load(learner);
+    EXPECT(learner.validate());
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static const std::vector<LearnerKind> kinds = learner_zoo();
+  Input input(data, size);
+  const std::uint8_t choice = input.byte();
+  const LearnerShape shape{1u + input.byte() % 19, 1u + input.byte() % 9,
+                           choice & 64 ? 1u + input.byte() % 9 : 0};
+  const auto learner = kinds[choice % kinds.size()].make(shape, choice & 128 ? 5.0 : 0.0);
+  const std::uint32_t stride = padded(shape.dimension), arm_stride = padded(shape.features);
+  AlignedArray<float> x(stride), features(shape.arms * arm_stride);
+  x[0] = 1.0f;
+  ArmSet arms{shape.arms, shape.features ? features.data() : nullptr};
+  while (!input.empty()) {
+    const std::uint8_t what = input.byte();
+    for (std::uint32_t i = 1; i < shape.dimension && (what & 1); ++i) x[i] = input.value();
+    const std::uint32_t arm = what / 4 % (shape.arms + 1);  // one too many: refused
+    float* row = arms.features && arm < shape.arms ? features.data() + arm * arm_stride : nullptr;
+    for (std::uint32_t k = 0; row && k < shape.features; ++k) row[k] = input.value();
+    const float propensity = what & 2 ? 0.1f : input.value();
+    learner->learn({x.data(), arm, row, propensity, input.value()});
+    // The engine lets no other contexts through to distribution().
+    for (float& v : x) v = std::fabs(v) <= 8.0f ? v : 0.0f;
+    for (float& v : features) v = std::fabs(v) <= 8.0f ? v : 0.0f;
+    expect_distribution(*learner, x.data(), arms);
+  }
+  EXPECT(learner->validate());
+  expect_distribution(*learner, x.data(), arms);
+  alter_state(*learner, input, x.data(), arms);
+  learner->reset();
+  EXPECT(learner->validate() && learner->version() == 0);
+  return 0;
+}

@@ -1,0 +1,204 @@
+// The dense kernels against plain loops in double, and the AVX2 set against the portable one.
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "acumen/aligned.hpp"
+#include "acumen/random.hpp"
+#include "expect.hpp"
+
+using namespace acumen;
+
+namespace {
+
+Random g_random(20'260'102);
+
+float draw() {
+  return static_cast<float>(g_random.uniform() * 4 - 2);
+}
+
+AlignedArray<float> vector_of(std::uint32_t d) {
+  AlignedArray<float> v(padded(d));
+  for (std::uint32_t i = 0; i < d; ++i) v[i] = draw();
+  return v;
+}
+
+std::size_t at(std::uint32_t i, std::uint32_t j) {
+  return packed_row(std::max(i, j)) + std::min(i, j);
+}
+
+/// A packed symmetric matrix; the diagonal blocks hold both halves.
+template <class T>
+AlignedArray<T> symmetric(std::uint32_t d) {
+  AlignedArray<T> p(packed_size(d));
+  for (std::uint32_t i = 0; i < d; ++i) {
+    for (std::uint32_t j = 0; j <= i; ++j) {
+      const T v = static_cast<T>(draw());
+      p[packed_row(i) + j] = v;
+      if (i / 8 == j / 8) p[packed_row(j) + i] = v;
+    }
+  }
+  return p;
+}
+
+void check_products(const DenseKernels& k, std::uint32_t d) {
+  const auto x = vector_of(d);
+  auto p = symmetric<float>(d);
+  AlignedArray<float> z(packed_size(d)), y(padded(d));
+  const float quadratic = k.multiply(p.data(), x.data(), d, y.data());
+  double expected = 0;
+  for (std::uint32_t i = 0; i < d; ++i) {
+    double row = 0;
+    for (std::uint32_t j = 0; j < d; ++j) row += static_cast<double>(p[at(i, j)]) * x[j];
+    EXPECT_NEAR(y[i], row, 1e-4 * d);
+    expected += row * x[i];
+  }
+  for (std::uint32_t i = d; i < padded(d); ++i) EXPECT(y[i] == 0.0f);
+  EXPECT_NEAR(quadratic, expected, 1e-4 * d * d);
+  k.outer(x.data(), d, z.data());
+  float dotted = 0;
+  k.dots(p.data(), 0, 1, z.data(), p.size(), &dotted);
+  EXPECT_NEAR(dotted, expected, 1e-4 * d * d);
+
+  auto sums = symmetric<double>(d);
+  const auto before = symmetric<double>(d);
+  std::copy(before.begin(), before.end(), sums.begin());
+  k.accumulate(sums.data(), x.data(), 1.5, 0.5, d);
+  AlignedArray<float> moved(p.size());
+  std::copy(p.begin(), p.end(), moved.begin());
+  k.rank_one(moved.data(), x.data(), -0.25f, 1.5f, d);
+  for (std::uint32_t i = 0; i < d; ++i) {
+    for (std::uint32_t j = 0; j <= i; ++j) {
+      const double product = static_cast<double>(x[i]) * x[j];
+      EXPECT_NEAR(sums[at(i, j)], 0.5 * before[at(i, j)] + 1.5 * product, 1e-12);
+      EXPECT_NEAR(moved[at(i, j)], 1.5 * p[at(i, j)] - 0.25 * product, 1e-5);
+    }
+  }
+}
+
+void check_dots(const DenseKernels& k) {
+  for (std::uint32_t rows = 1; rows <= 11; ++rows) {
+    for (std::uint32_t n = 8; n <= 40; n += 8) {
+      const auto x = vector_of(n), m = vector_of(rows * n);
+      std::vector<float> out(rows);
+      k.dots(m.data(), n, rows, x.data(), n, out.data());
+      for (std::uint32_t r = 0; r < rows; ++r) {
+        double sum = 0;
+        for (std::uint32_t j = 0; j < n; ++j) sum += static_cast<double>(m[r * n + j]) * x[j];
+        EXPECT_NEAR(out[r], sum, 1e-4);
+      }
+    }
+  }
+}
+
+void check_inverse(const DenseKernels& k, std::uint32_t d) {
+  const std::uint32_t stride = padded(d);
+  AlignedArray<double> a(d * stride), inverse(d * stride);
+  for (std::uint32_t n = 0; n < 2 * d; ++n) {
+    const auto x = vector_of(d);
+    for (std::uint32_t i = 0; i < d; ++i) {
+      for (std::uint32_t j = 0; j < d; ++j) a[i * stride + j] += static_cast<double>(x[i]) * x[j];
+    }
+  }
+  for (std::uint32_t i = 0; i < d; ++i) a[i * stride + i] += 0.5;
+  std::copy(a.begin(), a.end(), inverse.begin());
+  EXPECT(k.invert(inverse.data(), d, 0.5) >= 0.5);
+  for (std::uint32_t i = 0; i < d; ++i) {
+    for (std::uint32_t j = 0; j < d; ++j) {
+      double sum = 0;
+      for (std::uint32_t l = 0; l < d; ++l) sum += a[i * stride + l] * inverse[l * stride + j];
+      EXPECT_NEAR(sum, i == j ? 1.0 : 0.0, 1e-10);
+    }
+  }
+}
+
+void check_functions(const DenseKernels& k) {
+  AlignedArray<float> in(8), out(8);
+  for (float v = -12.0f; v < 12.0f; v += 0.01f) {
+    std::fill(in.begin(), in.end(), v);
+    k.normal_cdf(in.data(), 8, out.data());
+    EXPECT_NEAR(out[3], 0.5 * std::erfc(-static_cast<double>(v) / std::sqrt(2.0)), 1e-6);
+    if (v > 0) continue;
+    k.exponential(in.data(), 8, out.data());
+    EXPECT_NEAR(out[3] / std::exp(static_cast<double>(v)), 1.0, 1e-6);
+  }
+  in.fill(-1e30f);
+  k.exponential(in.data(), 8, out.data());
+  EXPECT(out[0] >= 0.0f && out[0] < 1e-37f);
+}
+
+/// P(arm is best) by brute force, for the grid's promise in thompson.hpp.
+void check_best_of_normals(const DenseKernels& k, double spread, double tolerance) {
+  constexpr std::uint32_t kArms = 7, kSteps = 40000;
+  AlignedArray<float> mean(8), deviation(8), scratch(9 * kNormalScratch), out(8);
+  double low = -1e30, high = -1e30;
+  for (std::uint32_t a = 0; a < kArms; ++a) {
+    mean[a] = draw();
+    deviation[a] = static_cast<float>(std::pow(10.0, spread * (g_random.uniform() - 0.5)));
+    low = std::max(low, mean[a] - 8.0 * deviation[a]);
+    high = std::max(high, mean[a] + 8.0 * deviation[a]);
+  }
+  double expected[kArms] = {}, below[kArms];
+  std::fill(below, below + kArms, 0.0);
+  for (std::uint32_t s = 0; s <= kSteps; ++s) {
+    const double u = static_cast<double>(s) / kSteps, t = low + (high - low) * u * u * u;
+    double now[kArms];
+    for (std::uint32_t a = 0; a < kArms; ++a) {
+      now[a] = 0.5 * std::erfc((mean[a] - t) / deviation[a] / std::sqrt(2.0));
+    }
+    for (std::uint32_t a = 0; a < kArms && s > 0; ++a) {
+      double others = 1;
+      for (std::uint32_t b = 0; b < kArms; ++b) others *= b == a ? 1 : 0.5 * (now[b] + below[b]);
+      expected[a] += (now[a] - below[a]) * others;
+    }
+    std::copy(now, now + kArms, below);
+  }
+  k.best_of_normals(mean.data(), deviation.data(), kArms, scratch.data(), out.data());
+  double total = 0;
+  for (std::uint32_t a = 0; a < kArms; ++a) {
+    EXPECT_NEAR(out[a], expected[a], tolerance);
+    total += out[a];
+  }
+  EXPECT_NEAR(total, 1.0, 1e-5);
+}
+
+void check_locate(const DenseKernels& k) {
+  constexpr std::uint32_t kPoints = 5;
+  AlignedArray<float> knots(kPoints * 8), inverse(kPoints * 8), values(8), positions(16);
+  for (std::uint32_t i = 0; i < knots.size(); ++i) knots[i] = static_cast<float>(i / 8 * (i / 8));
+  for (std::uint32_t i = 0; i + 8 < knots.size(); ++i) inverse[i] = 1 / (knots[i + 8] - knots[i]);
+  const float inputs[8] = {-3.0f, 0.0f, 0.25f, 1.0f, 6.5f, 9.0f, 16.0f, 1e4f};
+  const float intervals[8] = {0, 0, 0, 1, 2, 3, 3, 3}, fractions[8] = {0, 0, .25f, 0, .5f, 0, 1, 1};
+  std::copy_n(inputs, 8, values.data());
+  k.locate(knots.data(), inverse.data(), kPoints, values.data(), 8, positions.data());
+  for (std::uint32_t i = 0; i < 8; ++i) {
+    EXPECT(positions[i] == intervals[i]);
+    EXPECT_NEAR(positions[8 + i], fractions[i], 1e-6);
+  }
+  const std::uint32_t index[3] = {4, 0, 2};
+  const float weight[3] = {0.5f, 2.0f, 1.0f};
+  k.weigh_rows(knots.data(), 8, index, weight, 3, values.data());
+  for (const float v : values) EXPECT_NEAR(v, 0.5 * 16 + 0 + 4, 1e-6);
+}
+
+}  // namespace
+
+int main() {
+  for (const bool portable : {false, true}) {
+    const DenseKernels& k = dense_kernels(portable);
+    for (const std::uint32_t d : {1u, 2u, 7u, 8u, 9u, 16u, 17u, 24u, 33u, 85u, 128u}) {
+      check_products(k, d);
+      check_inverse(k, d);
+    }
+    check_dots(k);
+    check_functions(k);
+    check_locate(k);
+    for (int i = 0; i < 40; ++i) {
+      check_best_of_normals(k, 0.0, 0.01);
+      check_best_of_normals(k, 1.0, 0.01);
+      check_best_of_normals(k, 2.0, 0.05);
+    }
+  }
+  EXPECT(std::string_view(dense_kernels(true).name) == "portable");
+  std::puts("dense: ok");
+}

@@ -1,0 +1,199 @@
+"""The command line: `acumen race` and what it needs.
+
+Exit codes: 0 all went well; 2 the command was wrong, or something in it failed while the rest
+ran on; 130 interrupted, with the finished rows saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from acumen.evaluation import (
+    Ask,
+    Race,
+    RaceError,
+    Result,
+    describe_machine,
+    find_data,
+    run,
+    select_contenders,
+)
+from acumen.evaluation.discovery import find_races, load_race
+from acumen.evaluation.live import Watch
+from acumen.evaluation.report import Page, check_plotly, write_report
+from acumen.evaluation.terminal import tables
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="acumen")
+def main() -> None:
+    """Learned choices for systems software.
+
+    Start with `acumen race`: it lists what can be raced.
+    """
+
+
+@main.command()
+@click.argument("domain", required=False)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of workloads, or of folders of them by domain. Else $ACUMEN_DATA/DOMAIN, then"
+    " the user's cache directory, else the race makes its own small real workload.",
+)
+@click.option(
+    "--workload",
+    "workloads",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Race on this file only; may be given several times.",
+)
+@click.option(
+    "--contender",
+    "contenders",
+    multiple=True,
+    metavar="NAME",
+    help="Run only these (and the default and the bound, which give values their meaning); may"
+    " be given several times. Also names contenders that are too slow to run unasked.",
+)
+@click.option("--quick", is_flag=True, help="A first look in under a minute.")
+@click.option("--seed", default=0, show_default=True, help="First seed of what is random.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the rows here, again and again while they come in.",
+)
+@click.option(
+    "--html",
+    "html_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write one self-contained page with plots here (needs plotly).",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    default=None,
+    metavar="N",
+    help="Processes; as many as there are cores unless given. The learned contender is timed"
+    " while nothing else runs; with 1, everybody is.",
+)
+def race(
+    domain: str | None,
+    data: Path | None,
+    workloads: tuple[Path, ...],
+    contenders: tuple[str, ...],
+    quick: bool,
+    seed: int,
+    json_path: Path | None,
+    html_path: Path | None,
+    jobs: int | None,
+) -> None:
+    r"""Race a learned choice against today's heuristics and against the bound.
+
+    DOMAIN is what is raced; without one, the domains are listed. Every contender runs on every
+    workload at every setting. Each row is a mean with its 95 % interval where something is
+    random. The residual of a contender is the share of the gap between the default heuristic and
+    the bound that it leaves: 0 is perfect, 1 is no better than today.
+
+    \b
+      acumen race                                   which domains there are
+      acumen race caching --quick                   a first look, with no data at all
+      acumen race caching --workload trace.csv      on a trace of your own
+      acumen race caching --data DIR --json out.json --html out.html
+
+    Ctrl-C stops at once and keeps the rows that are finished. A workload that cannot be used is
+    reported in one line, the others run on, and the exit code is 2.
+    """
+    if domain is None:
+        _list_races()
+        return
+    try:
+        chosen = load_race(domain)
+        # Named files replace the data that would have been found unasked.
+        folder = None if workloads and data is None else find_data(domain, data)
+        ask = Ask(folder, workloads, quick, seed, contenders)
+        _check_outputs(json_path, html_path)
+        if html_path is not None:
+            check_plotly()
+        code = _run_race(chosen, ask, jobs or _cores(), json_path, html_path)
+    except RaceError as error:
+        _complain(str(error))
+        code = 2
+    sys.exit(code)
+
+
+def _list_races() -> None:
+    table = Table(box=None, show_header=False)
+    for name, load in find_races().items():
+        try:
+            table.add_row(f"[bold]{name}[/bold]", load().summary)
+        except Exception as error:  # A part that is broken must not hide the others.
+            table.add_row(name, f"[red]cannot be loaded: {error}[/red]")
+    console = Console()
+    console.print("Domains to race in (acumen race DOMAIN):")
+    console.print(table)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _complain(message: str) -> None:
+    click.echo(f"acumen: {message}", err=True)
+
+
+def _check_outputs(*paths: Path | None) -> None:
+    # Better now than after twenty minutes.
+    for path in paths:
+        if path is not None and not os.access(path.absolute().parent, os.W_OK):
+            raise RaceError(f"cannot write {path}: its folder is missing or read-only")
+
+
+def _run_race(
+    chosen: Race, ask: Ask, jobs: int, json_path: Path | None, html_path: Path | None
+) -> int:
+    everyone = select_contenders(chosen, ask)
+    default = next((c.name for c in everyone if c.default), None)
+    result = Result(chosen.domain, chosen.metric, ask.seed, describe_machine())
+    notes = list(chosen.notes(ask))
+    for note in notes:
+        click.echo(note, err=True)
+    watch = Watch(result, json_path, Console(stderr=True))
+    interrupted = False
+    try:
+        with watch.live(), contextlib.closing(run(chosen, ask, jobs)) as events:
+            for event in events:
+                watch.take(event)
+    except KeyboardInterrupt:
+        interrupted = True
+    watch.finish()
+    output = Console()
+    for table in tables(result, default):
+        output.print(table)
+    if html_path is not None:
+        page = Page(
+            result,
+            chosen.summary,
+            default,
+            watch.details,
+            {contender.name: contender.about for contender in everyone},
+            (*notes, *watch.remarks),
+        )
+        write_report(page, html_path)
+    if interrupted:
+        where = f", saved in {json_path}" if json_path else ""
+        _complain(f"interrupted; {len(result.rows)} finished rows{where}")
+        return 130
+    return 2 if watch.failures else 0

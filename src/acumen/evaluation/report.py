@@ -1,0 +1,301 @@
+"""One self-contained page that shows a race: opens offline, light and dark, on a phone too.
+
+Tables and figures are written here, so that they can be read without JavaScript; the plots are
+drawn in the page (`report_assets/page.js`) by plotly, which goes into the page whole.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from acumen.evaluation.race import RaceError, Row
+from acumen.evaluation.results import Result, write_atomically
+from acumen.evaluation.statistics import (
+    TIE_MARGIN,
+    Cell,
+    Summary,
+    Verdict,
+    cells_of,
+    summarize,
+)
+
+# Stands where there is no number: an en dash.
+NOTHING = "\u2013"
+_SIGNS: dict[Verdict, str] = {"won": "▲", "tied": "=", "lost": "▼"}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a report shows.
+
+    Attributes:
+        result: the rows; there may be none.
+        summary: what is chosen in this race, one line.
+        default: name of today's heuristic, or None.
+        details: a line for each workload, by its name.
+        abouts: a line for each contender, by its name.
+        remarks: lines about what failed or was left out, shown at the top.
+    """
+
+    result: Result
+    summary: str = ""
+    default: str | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    abouts: Mapping[str, str] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+
+
+def check_plotly() -> None:
+    """Makes sure that a report can be written.
+
+    Raises:
+        RaceError: plotly is not installed.
+    """
+    try:
+        import plotly.offline  # noqa: F401
+    except ImportError:
+        raise RaceError("--html needs plotly: pip install 'acumen[race]'") from None
+
+
+def write_report(page: Page, path: Path) -> None:
+    """Writes the page, whole or not at all; about 5 MB, most of it plotly.
+
+    Raises:
+        RaceError: plotly is not installed.
+        OSError: the file cannot be written.
+    """
+    check_plotly()
+    from plotly.offline import get_plotlyjs
+
+    assets = resources.files(__package__).joinpath("report_assets")
+    result = page.result
+    cells = cells_of(result.rows, result.metric.goal, page.default)
+    summary = summarize(cells, result.metric.goal)
+    learned = next((row.contender for row in result.rows if row.kind == "learned"), "learned")
+    fields = {
+        "title": _text(f"Acumen race: {result.domain}"),
+        "domain": _text(result.domain),
+        "summary": _text(page.summary),
+        "facts": _text(f"{result.machine} · seed {result.seed} · {len(result.rows)} rows"),
+        "remarks": "\n".join(f'<p class="remark">{_text(line)}</p>' for line in page.remarks),
+        "tiles": "\n".join(_tiles(summary)),
+        "default": _text(page.default or "the default"),
+        "learned": _text(learned),
+        "label": _text(result.metric.label.capitalize()),
+        "setting": _text(result.metric.setting),
+        "direction": "Less is better." if result.metric.goal == "minimize" else "More is better.",
+        "cell_table": _cell_table(cells, learned, page.default),
+        "matrix": _matrix(cells),
+        "reading": _reading(page, result),
+        "data": _data(page, cells, summary, learned),
+        "style": assets.joinpath("page.css").read_text("utf-8"),
+        "script": assets.joinpath("page.js").read_text("utf-8"),
+        "plotly": get_plotlyjs(),
+    }
+    template = string.Template(assets.joinpath("page.html").read_text("utf-8"))
+    write_atomically(path, [template.substitute(fields)])
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _tiles(summary: Summary) -> Iterator[str]:
+    def tile(name: str, number: str, note: str) -> str:
+        return (
+            f'<div class="tile"><div class="name">{name}</div>'
+            f'<div class="number">{number}</div><div class="note">{note}</div></div>'
+        )
+
+    if not summary.cells:
+        yield tile("Cells", "0", "no cell was run by both sides")
+        return
+    tally = "".join(
+        f'<i class="{verdict}" style="flex-grow:{number}"></i>'
+        for verdict, number in (
+            ("won", summary.won),
+            ("tied", summary.tied),
+            ("lost", summary.lost),
+        )
+        if number
+    )
+    yield (
+        '<div class="tile"><div class="name">Against the best heuristic of each cell</div>'
+        f'<div class="number">{summary.won} <small>of {summary.cells} won</small></div>'
+        f'<div class="tally">{tally}</div><div class="note">'
+        f'<b class="won-text">▲ {summary.won} won</b> · '
+        f'<b class="tied-text">= {summary.tied} tied</b> · '
+        f'<b class="lost-text">▼ {summary.lost} lost</b></div></div>'
+    )
+    if summary.mean_residual is not None:
+        yield tile(
+            "Mean residual",
+            f"{summary.mean_residual:.3f}",
+            f"of the gap is left, over {summary.residual_cells} cells; best heuristic of each"
+            f" cell, with hindsight: {_number(summary.mean_residual_best, 3)}",
+        )
+    if summary.within_one_percent is not None:
+        yield tile(
+            "At most 1 % behind the best",
+            f"{summary.within_one_percent:.0%}",
+            f"of {summary.cells} cells",
+        )
+    worst = summary.worst
+    if worst is not None and worst.excess is not None and worst.best is not None:
+        verdict = "lost" if worst.excess > TIE_MARGIN else "won"
+        yield tile(
+            "Worst cell",
+            f'<span class="{verdict}-text">{worst.excess:+.1%}</span>',
+            f"{_text(worst.workload)} at {worst.setting:g}, against {_text(worst.best.contender)}",
+        )
+
+
+def _cell_table(cells: Sequence[Cell], learned: str, default: str | None) -> str:
+    heads = ["workload", "setting", learned, "± 95 %", "best heuristic", "", default or "default"]
+    heads += ["bound", "residual", "of best", "against best", "M/s"]
+    head = "".join(f"<th{_right(i)}>{_text(name)}</th>" for i, name in enumerate(heads))
+    body = "".join(map(_line, cells))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _right(column: int) -> str:
+    return "" if column in (0, 5) else ' class="n"'
+
+
+def _line(cell: Cell) -> str:
+    mine, best = cell.learned, cell.best
+    verdict = ""
+    if cell.verdict is not None and cell.excess is not None:
+        verdict = f'<b class="{cell.verdict}-text">{_SIGNS[cell.verdict]} {cell.excess:+.1%}</b>'
+    columns = (
+        _text(cell.workload),
+        f"{cell.setting:g}",
+        f"<b>{_value(mine)}</b>",
+        _number((mine.high - mine.low) / 2 if mine else None, 4),
+        _value(best),
+        _text(best.contender if best else ""),
+        _value(cell.default),
+        _value(cell.bound),
+        _number(cell.residual(mine), 3),
+        _number(cell.residual(best), 3),
+        verdict,
+        f"{mine.throughput / 1e6:.2f}" if mine else NOTHING,
+    )
+    body = "".join(f"<td{_right(i)}>{column}</td>" for i, column in enumerate(columns))
+    return f'<tr class="{cell.verdict or ""}">{body}</tr>'
+
+
+def _matrix(cells: Sequence[Cell]) -> str:
+    names = list(dict.fromkeys(name for cell in cells for name in cell.rows))
+    order = {"learned": 0, "heuristic": 1, "bound": 2}
+    kinds = {name: row.kind for cell in cells for name, row in cell.rows.items()}
+    names.sort(key=lambda name: order[kinds[name]])
+    heads = "".join(f'<th class="n">{_text(name)}</th>' for name in names)
+    lines = []
+    for cell in cells:
+        columns = "".join(
+            f'<td class="{_emphasis(cell, name)}">{_value(cell.rows.get(name))}</td>'
+            for name in names
+        )
+        place = f'<td>{_text(cell.workload)}</td><td class="n">{cell.setting:g}</td>'
+        lines.append(f"<tr>{place}{columns}</tr>")
+    head = f'<tr><th>workload</th><th class="n">setting</th>{heads}</tr>'
+    return f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _emphasis(cell: Cell, name: str) -> str:
+    if cell.learned is not None and name == cell.learned.contender:
+        return "n mine"
+    return "n top" if cell.best is not None and name == cell.best.contender else "n"
+
+
+def _reading(page: Page, result: Result) -> str:
+    lines = [
+        "A cell is one workload at one setting. The residual is (value - bound) / (default -"
+        " bound): the share of what could be gained that is left. Cells without a gap have none.",
+        "Values are means; ± is half of a 95 % interval over runs with several seeds, 0 where"
+        " nothing is random.",
+        f"A cell is won or lost when the 95 % intervals are apart and the values differ by more"
+        f" than {TIE_MARGIN:.1%}; tied otherwise. The best heuristic is chosen in every cell with"
+        " hindsight, which nobody can do beforehand.",
+        f"M/s: millions of {result.metric.operation} per second of processor time on one core,"
+        " measured while nothing else of this race was running.",
+    ]
+    paragraphs = "".join(f"<p>{_text(line)}</p>" for line in lines)
+    items = "".join(
+        f"<li><b>{_text(name)}</b>: {_text(about)}</li>" for name, about in page.abouts.items()
+    )
+    return f"{paragraphs}<ul>{items}</ul>"
+
+
+def _data(page: Page, cells: Sequence[Cell], summary: Summary, learned: str) -> str:
+    """The page's data as JSON that cannot end the script element it stands in."""
+    by_workload: dict[str, list[dict[str, Any]]] = {}
+    for cell in cells:
+        by_workload.setdefault(cell.workload, []).extend(
+            {
+                "setting": row.setting,
+                "contender": row.contender,
+                "kind": row.kind,
+                "value": row.value,
+                "low": row.low,
+                "high": row.high,
+            }
+            for row in cell.rows.values()
+        )
+    data = {
+        "learned": learned,
+        "default": page.default or "default",
+        "goal": page.result.metric.goal,
+        "label": page.result.metric.label,
+        "setting_label": page.result.metric.setting,
+        "cells": [_cell_data(cell) for cell in cells],
+        "standings": [
+            {
+                "contender": s.contender,
+                "kind": s.kind,
+                "mean_residual": s.mean_residual,
+                "cells": s.cells,
+                "best_in": s.best_in,
+            }
+            for s in summary.standings
+            if s.kind != "bound"
+        ],
+        "workloads": [
+            {"name": name, "detail": page.details.get(name, ""), "rows": rows}
+            # Those with most settings first: they make curves.
+            for name, rows in sorted(
+                by_workload.items(), key=lambda item: -len({r["setting"] for r in item[1]})
+            )
+        ],
+    }
+    return json.dumps(data).replace("<", "\\u003c")
+
+
+def _cell_data(cell: Cell) -> dict[str, Any]:
+    return {
+        "workload": cell.workload,
+        "setting": cell.setting,
+        "value": cell.learned.value if cell.learned else None,
+        "best": cell.best.contender if cell.best else None,
+        "best_value": cell.best.value if cell.best else None,
+        "residual": cell.residual(cell.learned),
+        "best_residual": cell.residual(cell.best),
+        "excess": cell.excess,
+        "verdict": cell.verdict,
+    }
+
+
+def _value(row: Row | None) -> str:
+    return _number(row.value if row else None, 4)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return NOTHING if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,198 @@
+"use strict";
+// Draws the plots from the data in the page, in the colours of the page's theme.
+(() => {
+  const race = JSON.parse(document.getElementById("race").textContent);
+  const narrow = () => window.innerWidth < 560;
+  const colour = (name) =>
+    getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+  const config = { displayModeBar: false, responsive: true };
+  const escape = (text) =>
+    String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
+  const short = (text, length) => (text.length > length ? text.slice(0, length - 1) + "…" : text);
+  const number = (value) => (value === null ? "–" : Number(value).toPrecision(4));
+  const signed = (value) => (value > 0 ? "+" : "") + (100 * value).toFixed(1) + " %";
+
+  function layout(extra) {
+    const axis = {
+      gridcolor: colour("faint"), linecolor: colour("faint"), zeroline: false,
+      tickfont: { color: colour("soft"), size: 12 }, fixedrange: true,
+      title: { font: { color: colour("soft"), size: 12 } },
+    };
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
+      font: { color: colour("ink"), family: getComputedStyle(document.body).fontFamily },
+      hoverlabel: { bgcolor: colour("panel"), bordercolor: colour("soft"),
+                    font: { color: colour("ink") }, align: "left" },
+      hovermode: "closest", dragmode: false,
+      ...extra,
+      xaxis: { ...axis, ...extra.xaxis, title: { ...axis.title, ...(extra.xaxis || {}).title } },
+      yaxis: { ...axis, ...extra.yaxis, title: { ...axis.title, ...(extra.yaxis || {}).title } },
+    };
+  }
+
+  // One line a cell: a ring for the best heuristic, a dot for the learned contender.
+  function drawCells() {
+    const cells = race.cells.filter((cell) => cell.residual !== null && cell.best_residual !== null);
+    if (!cells.length) { document.getElementById("cells-section").remove(); return; }
+    cells.sort((a, b) => (b.residual - b.best_residual) - (a.residual - a.best_residual));
+    const length = narrow() ? 17 : 34;
+    const names = cells.map((cell) => `${short(cell.workload, length)}  ${cell.setting}`);
+    const shapes = cells.map((cell, row) => ({
+      type: "line", x0: cell.best_residual, x1: cell.residual, y0: row, y1: row, layer: "below",
+      line: { width: 4, color: colour(cell.residual <= cell.best_residual ? "won" : "lost") },
+    }));
+    for (const x of [0, 1]) {
+      shapes.push({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, layer: "below",
+                    line: { width: 1.5, dash: x ? "dot" : "dash",
+                            color: colour(x ? "default" : "bound") } });
+    }
+    const text = cells.map((cell) =>
+      `<b>${escape(cell.workload)}</b> at ${cell.setting}<br>` +
+      `${escape(race.learned)} ${number(cell.value)} (residual ${cell.residual.toFixed(3)})<br>` +
+      `${escape(cell.best)} ${number(cell.best_value)} (residual ${cell.best_residual.toFixed(3)})<br>` +
+      `${cell.verdict}: ${signed(cell.excess)}`);
+    const rows = cells.map((_, row) => row);
+    const dots = (x, marker) => ({
+      type: "scatter", mode: "markers", x, y: rows, text, hovertemplate: "%{text}<extra></extra>",
+      marker,
+    });
+    const plot = document.getElementById("cells-plot");
+    plot.style.height = `${70 + 24 * cells.length}px`;
+    Plotly.react(plot, [
+      dots(cells.map((cell) => cell.best_residual),
+           { size: 10, color: colour("panel"), line: { width: 2, color: colour("best") } }),
+      dots(cells.map((cell) => cell.residual), { size: 11, color: colour("learned") }),
+    ], layout({
+      shapes, margin: { l: narrow() ? 150 : 240, r: 14, t: 6, b: 44 },
+      xaxis: { title: { text: "residual: 0 the bound, 1 " + race.default } },
+      yaxis: { tickvals: rows, ticktext: names, range: [-0.7, cells.length - 0.3],
+               showgrid: false },
+    }), config);
+  }
+
+  function drawStandings() {
+    const list = race.standings.filter((s) => s.mean_residual !== null).reverse();
+    if (!list.length) { document.getElementById("standings-section").remove(); return; }
+    const plot = document.getElementById("standings-plot");
+    plot.style.height = `${50 + 25 * list.length}px`;
+    Plotly.react(plot, [{
+      type: "bar", orientation: "h", x: list.map((s) => s.mean_residual),
+      y: list.map((s) => s.contender),
+      marker: { color: list.map((s) => colour(s.kind === "learned" ? "learned" : "others")) },
+      text: list.map((s) => s.mean_residual.toFixed(3) +
+        (narrow() ? "" : `   ${s.cells} cells, best in ${s.best_in}`)),
+      textposition: "auto", insidetextanchor: "end", cliponaxis: false,
+      textfont: { color: list.map((s) => colour(s.kind === "learned" ? "panel" : "ink")) },
+      hoverinfo: "none",
+    }], layout({
+      margin: { l: 100, r: 14, t: 4, b: 40 }, bargap: 0.25,
+      xaxis: { title: { text: "mean residual" }, rangemode: "tozero" },
+      yaxis: { showgrid: false, type: "category" },
+    }), config);
+  }
+
+  // The settings stand in equal steps: they are few, and often powers of ten apart.
+  function drawWorkload(workload, plot) {
+    if (new Set(workload.rows.map((row) => row.setting)).size === 1) {
+      drawSingle(workload, plot);
+      return;
+    }
+    const settings = [...new Set(workload.rows.map((row) => row.setting))].sort((a, b) => a - b);
+    const labels = settings.map(String);
+    const series = new Map();
+    for (const row of workload.rows) {
+      if (!series.has(row.contender)) series.set(row.contender, []);
+      series.get(row.contender).push(row);
+    }
+    const looks = {
+      learned: { color: colour("learned"), width: 3.5, size: 9, order: 5 },
+      bound: { color: colour("bound"), width: 2, size: 6, dash: "dash", order: 2 },
+      default: { color: colour("default"), width: 2, size: 6, dash: "dot", order: 3 },
+      best: { color: colour("best"), width: 2, size: 7, order: 4 },
+      heuristic: { color: colour("others"), width: 1.2, size: 5, order: 1 },
+    };
+    const trace = (name, rows, look) => ({
+      type: "scatter", mode: "lines+markers", name,
+      x: rows.map((row) => String(row.setting)), y: rows.map((row) => row.value),
+      text: rows.map((row) => `<b>${escape(row.contender)}</b> ${number(row.value)}`),
+      hovertemplate: "%{text}<extra></extra>",
+      line: { color: look.color, width: look.width, dash: look.dash || "solid" },
+      marker: { color: look.color, size: look.size },
+      error_y: { type: "data", symmetric: false, color: look.color, thickness: 1.5, width: 3,
+                 visible: look === looks.learned,
+                 array: rows.map((row) => row.high - row.value),
+                 arrayminus: rows.map((row) => row.value - row.low) },
+      order: look.order,
+    });
+    const traces = [];
+    for (const [name, rows] of series) {
+      rows.sort((a, b) => a.setting - b.setting);
+      const kind = name === race.default ? "default" : rows[0].kind;
+      traces.push(trace(name, rows, looks[kind]));
+    }
+    const better = race.goal === "minimize" ? (a, b) => a.value < b.value : (a, b) => a.value > b.value;
+    const best = settings.map((setting) => workload.rows
+      .filter((row) => row.setting === setting && row.kind === "heuristic")
+      .reduce((a, b) => (a === null || better(b, a) ? b : a), null)).filter(Boolean);
+    if (best.length) traces.push(trace("best heuristic", best, looks.best));
+    traces.sort((a, b) => a.order - b.order);
+    Plotly.react(plot, traces, layout({
+      margin: { l: 46, r: 10, t: 8, b: 40 },
+      xaxis: { type: "category", categoryorder: "array", categoryarray: labels,
+               title: { text: race.setting_label }, range: [-0.4, labels.length - 0.6] },
+      yaxis: { nticks: 6 },
+    }), config);
+  }
+
+  // One setting only makes no line: the contenders stand in their order instead.
+  function drawSingle(workload, plot) {
+    const sign = race.goal === "minimize" ? 1 : -1;
+    const rows = [...workload.rows].sort((a, b) => sign * (b.value - a.value));
+    const kind = (row) => (row.contender === race.default ? "default"
+      : row.kind === "heuristic" ? "heuristic" : row.kind);
+    const tint = { learned: "learned", bound: "bound", default: "default", heuristic: "best" };
+    const learned = (row) => row.kind === "learned";
+    Plotly.react(plot, [{
+      type: "scatter", mode: "markers", x: rows.map((row) => row.value),
+      y: rows.map((row) => row.contender),
+      text: rows.map((row) => `<b>${escape(row.contender)}</b> ${number(row.value)}`),
+      hovertemplate: "%{text}<extra></extra>",
+      marker: { size: rows.map((row) => (learned(row) ? 11 : 7)),
+                color: rows.map((row) => colour(tint[kind(row)])) },
+    }], layout({
+      margin: { l: 84, r: 12, t: 4, b: 40 },
+      xaxis: { nticks: 5, title: { text: `${race.label} at ${rows[0].setting}` } },
+      yaxis: { type: "category", tickvals: rows.map((row) => row.contender), tickfont: { size: 10,
+               color: colour("soft") },
+               ticktext: rows.map((row) => (learned(row) ? `<b>${escape(row.contender)}</b>`
+                                                         : escape(row.contender))) },
+    }), config);
+  }
+
+  function cards() {
+    const grid = document.getElementById("workloads");
+    return race.workloads.map((workload) => {
+      const card = document.createElement("div");
+      card.className = "card";
+      const chips = race.cells.filter((cell) => cell.workload === workload.name && cell.verdict)
+        .map((cell) => `<span>${cell.setting}: <b class="${cell.verdict}-text">${cell.verdict} ` +
+                       `${signed(cell.excess)}</b> vs ${escape(cell.best)}</span>`);
+      card.innerHTML = `<h3>${escape(workload.name)}</h3>` +
+        `<p class="detail">${escape(workload.detail)}</p>` +
+        `<p class="chips">${chips.join("")}</p><div class="plot"></div>`;
+      grid.append(card);
+      return [workload, card.querySelector(".plot")];
+    });
+  }
+
+  const plots = cards();
+  function draw() {
+    drawCells();
+    drawStandings();
+    for (const [workload, plot] of plots) drawWorkload(workload, plot);
+    document.documentElement.dataset.drawn = "yes";
+  }
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  matchMedia("(max-width: 559px)").addEventListener("change", draw);
+})();

@@ -1,0 +1,104 @@
+"""What a race leaves behind: rows under a header, in a file that is never half written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import platform
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from acumen.evaluation.race import Metric, Row
+
+
+@dataclass(slots=True)
+class Result:
+    """A race's rows, and what they mean. Rows are added while the race runs."""
+
+    domain: str
+    metric: Metric
+    seed: int
+    machine: str
+    rows: list[Row] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON of a race: numbers are finite, or null."""
+        return {
+            "domain": self.domain,
+            "metric": self.metric.name,
+            "goal": self.metric.goal,
+            "seed": self.seed,
+            "machine": self.machine,
+            "rows": [_finite(dataclasses.asdict(row)) for row in self.rows],
+        }
+
+    def save(self, path: Path) -> None:
+        """Writes the JSON, whole or not at all.
+
+        Raises:
+            OSError: the folder is missing or may not be written to.
+        """
+        write_atomically(path, [json.dumps(self.as_dict(), indent=1), "\n"])
+
+
+def write_atomically(path: Path, parts: Iterable[str]) -> None:
+    """Replaces `path` in one step: a reader, or a crash, sees the old file or the new one.
+
+    Raises:
+        OSError: the folder is missing or may not be written to.
+    """
+    path = path.absolute()
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.writelines(parts)
+            # mkstemp keeps others out; a result is an ordinary file.
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def describe_machine() -> str:
+    """Processor, cores, memory, system and Python, in one line.
+
+    >>> "Python 3" in describe_machine()
+    True
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = [_processor(), f"{cores} cores"]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        parts.append(f"{memory / 2**30:.0f} GiB")
+    parts += [f"{platform.system()} {platform.release()}", f"Python {platform.python_version()}"]
+    return ", ".join(parts)
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # Not Linux: the platform module knows less, but something.
+    return platform.processor() or platform.machine()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    # JSON has no NaN: most readers would refuse the whole file for one bad number.
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }

@@ -1,0 +1,122 @@
+"""A race's result as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from acumen.evaluation.race import Row
+from acumen.evaluation.results import Result
+from acumen.evaluation.statistics import Cell, Summary, Verdict, cells_of, summarize
+
+# Stands where there is no number: an en dash.
+NOTHING = "\u2013"
+_STYLES: dict[Verdict | None, str] = {"won": "green", "tied": "yellow", "lost": "red", None: "dim"}
+
+
+def tables(result: Result, default: str | None) -> Iterator[RenderableType]:
+    """Cell by cell, then contender by contender, then the sum in a few lines."""
+    cells = cells_of(result.rows, result.metric.goal, default)
+    if not cells:
+        return
+    summary = summarize(cells, result.metric.goal)
+    yield _cell_table(result, cells, default)
+    yield _standings_table(summary)
+    yield from _summary_lines(summary)
+
+
+def _cell_table(result: Result, cells: Sequence[Cell], default: str | None) -> Table:
+    table = Table(
+        title=f"{result.metric.label} by {result.metric.setting}",
+        caption="residual: share of the gap from the default to the bound that is left",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("workload", overflow="fold")
+    table.add_column("setting", justify="right")
+    learned = next((cell.learned.contender for cell in cells if cell.learned), "learned")
+    bound = next((cell.bound.contender for cell in cells if cell.bound), "bound")
+    for name in (learned, "best heuristic", default or "default", bound, "residual", "of best"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    previous = None
+    for cell in cells:
+        if previous is not None and cell.workload != previous:
+            table.add_section()
+        best = f"{cell.best.value:.4f} {cell.best.contender}" if cell.best else NOTHING
+        table.add_row(
+            cell.workload if cell.workload != previous else "",
+            f"{cell.setting:g}",
+            Text(_value(cell.learned), style="bold"),
+            best,
+            _value(cell.default),
+            _value(cell.bound),
+            _residual(cell.residual(cell.learned)),
+            _residual(cell.residual(cell.best)),
+            _verdict(cell),
+        )
+        previous = cell.workload
+    return table
+
+
+def _standings_table(summary: Summary) -> Table:
+    table = Table(title="mean residual over cells", title_justify="left")
+    table.add_column("contender")
+    table.add_column("kind")
+    table.add_column("mean residual", justify="right")
+    table.add_column("cells", justify="right")
+    table.add_column("best in", justify="right")
+    for standing in summary.standings:
+        if standing.kind == "bound":
+            continue
+        table.add_row(
+            standing.contender,
+            standing.kind,
+            _residual(standing.mean_residual),
+            str(standing.cells),
+            str(standing.best_in),
+            style="bold" if standing.kind == "learned" else "",
+        )
+    return table
+
+
+def _summary_lines(summary: Summary) -> Iterator[Text]:
+    if not summary.cells:
+        yield Text("No cell was run by both the learned contender and a heuristic.", style="dim")
+        return
+    line = Text(f"{summary.cells} cells against the best heuristic of each: ")
+    for number, verdict in ((summary.won, "won"), (summary.tied, "tied"), (summary.lost, "lost")):
+        line.append(f"{number} {verdict}  ", style=_STYLES[verdict])  # type: ignore[index]
+    yield line
+    if summary.mean_residual is not None and summary.mean_residual_best is not None:
+        yield Text(
+            f"mean residual {summary.mean_residual:.3f}"
+            f" (best heuristic of each cell, with hindsight: {summary.mean_residual_best:.3f};"
+            f" {summary.residual_cells} cells)"
+        )
+    if summary.within_one_percent is not None and summary.worst is not None:
+        worst = summary.worst
+        yield Text(
+            f"at most 1 % behind the best heuristic in {summary.within_one_percent:.0%} of cells;"
+            f" worst {worst.excess:+.1%} on {worst.workload} at {worst.setting:g}"
+        )
+
+
+def _verdict(cell: Cell) -> Text:
+    if cell.verdict is None or cell.excess is None:
+        return Text(NOTHING, style="dim")
+    return Text(f"{cell.verdict} {cell.excess:+.1%}", style=_STYLES[cell.verdict])
+
+
+def _value(row: Row | None) -> str:
+    if row is None:
+        return NOTHING
+    width = (row.high - row.low) / 2
+    return f"{row.value:.4f}" + (f" ±{width:.4f}" if width >= 0.00005 else "")
+
+
+def _residual(residual: float | None) -> str:
+    return NOTHING if residual is None else f"{residual:.3f}"

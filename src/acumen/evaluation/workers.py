@@ -1,0 +1,170 @@
+"""A few processes that run one task each, and may be killed at any moment.
+
+Python's own executor waits for running tasks when it is shut down, and gives up altogether when
+one worker dies. A race needs the opposite of both: Ctrl-C must end it although a C library is
+in the middle of a long run, and a library that crashes must cost one cell, not the evening.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from acumen.evaluation.race import BrokenError, WorkloadError
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`call(*arguments)`, to be run elsewhere: both must be picklable. `key` is the caller's."""
+
+    key: Any
+    label: str
+    call: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a task: a result, or one line that says why there is none.
+
+    `expected` is True where the task itself refused (BrokenError, WorkloadError), False where
+    something is wrong.
+    """
+
+    result: Any = None
+    error: str | None = None
+    expected: bool = False
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: Any
+    connection: Connection
+    log: Path
+    task: Task | None = None
+
+
+class Workers:
+    """At most `count` processes, started when first needed, all dead after the `with` block."""
+
+    def __init__(self, count: int, scratch: Path) -> None:
+        """`scratch` is a folder for what the processes print, which nobody wants on a screen."""
+        self._count = count
+        self._scratch = scratch
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker] = []
+        self._started = 0
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+            worker.connection.close()
+        for worker in self._workers:
+            worker.process.join()
+        self._workers.clear()
+
+    @property
+    def running(self) -> list[str]:
+        """Labels of the tasks that run now."""
+        return [worker.task.label for worker in self._workers if worker.task is not None]
+
+    def run(
+        self, tasks: Sequence[Task], width: int | None = None
+    ) -> Iterator[tuple[Task, Outcome]]:
+        """Runs the tasks, started in order, at most `width` at once; yields them as they end."""
+        queue = list(reversed(tasks))
+        width = min(width or self._count, self._count)
+        while queue or self.running:
+            while queue and len(self.running) < width:
+                self._hand(queue.pop())
+            busy = [worker for worker in self._workers if worker.task is not None]
+            # Both are watched: a worker that dies closes its pipe, but so may a worker's child.
+            ready = wait([w.connection for w in busy] + [w.process.sentinel for w in busy])
+            done = [
+                (worker.task, self._collect(worker))
+                for worker in busy
+                if worker.task is not None
+                and (worker.connection in ready or worker.process.sentinel in ready)
+            ]
+            # Hand out new work before yielding: the caller may take its time over the results.
+            while queue and len(self.running) < width:
+                self._hand(queue.pop())
+            yield from done
+
+    def _hand(self, task: Task) -> None:
+        idle = [worker for worker in self._workers if worker.task is None]
+        worker = idle[0] if idle else self._start()
+        worker.task = task
+        # A worker may have died since it was last heard of; `_collect` then tells.
+        with contextlib.suppress(BrokenPipeError):
+            worker.connection.send((task.call, task.arguments))
+
+    def _start(self) -> _Worker:
+        mine, theirs = self._context.Pipe()
+        log = self._scratch / f"worker-{self._started}.log"
+        self._started += 1
+        process = self._context.Process(target=_serve, args=(theirs, log), daemon=True)
+        process.start()
+        theirs.close()
+        worker = _Worker(process, mine, log)
+        self._workers.append(worker)
+        return worker
+
+    def _collect(self, worker: _Worker) -> Outcome:
+        worker.task = None
+        try:
+            outcome: Outcome = worker.connection.recv()
+        except (EOFError, ConnectionResetError):
+            worker.process.join()
+            self._workers.remove(worker)
+            worker.connection.close()
+            return Outcome(error=_obituary(worker))
+        return outcome
+
+
+def _obituary(worker: _Worker) -> str:
+    code = worker.process.exitcode or 0
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    printed = worker.log.read_text(errors="replace").strip().splitlines()
+    return f"its process died ({how})" + (f": {printed[-1][:200]}" if printed else "")
+
+
+def _serve(connection: Connection, log: Path) -> None:
+    """A worker's life: calls what it is sent until the pipe closes."""
+    # Ctrl-C reaches the whole process group; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with open(log, "wb") as sink:
+        os.dup2(sink.fileno(), 1)
+        os.dup2(sink.fileno(), 2)
+    while True:
+        try:
+            call, arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            outcome = Outcome(result=call(*arguments))
+        except (BrokenError, WorkloadError) as error:
+            outcome = Outcome(error=_line(error), expected=True)
+        except Exception as error:
+            outcome = Outcome(error=f"{type(error).__name__}: {_line(error)}")
+        connection.send(outcome)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

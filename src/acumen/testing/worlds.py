@@ -1,0 +1,106 @@
+"""Small worlds with known expected rewards, in which learners can be compared exactly."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acumen import _native
+
+Array = NDArray[np.float32]
+Rewards = Callable[[Array, Array | None, float], NDArray[np.float64]]
+"""(x without bias, arm features or None, share of the run that has passed) -> expected rewards."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A contextual problem: contexts are standard normal, rewards have a known expectation.
+
+    Args:
+        inputs: Values of the context, the bias not counted.
+        arms: Number of arms, or of candidates a call.
+        features: Features of an arm, drawn anew for every call; 0: fixed arms.
+        rewards: The expected reward of every arm.
+        noise: Standard deviation of the noise on an observed reward.
+    """
+
+    inputs: int
+    arms: int
+    features: int
+    rewards: Rewards
+    noise: float = 0.3
+
+    def run(self, learner: _native.Learner, steps: int, seed: int) -> NDArray[np.float64]:
+        """Let a learner act; return the expected regret of its distribution at every step.
+
+        The learner sees the first ``learner.dimension - 1`` inputs of the context.
+        """
+        rng = np.random.default_rng(seed)
+        contexts = np.ones((steps, 1 + self.inputs), np.float32)
+        contexts[:, 1:] = rng.standard_normal((steps, self.inputs))
+        draws, noises = rng.random(steps), self.noise * rng.standard_normal(steps)
+        regrets = np.empty(steps)
+        for step in range(steps):
+            features = self._features(rng)
+            expected = self.rewards(contexts[step, 1:], features, step / steps)
+            x = contexts[step, : learner.dimension]
+            p = learner.distribution(x, features)
+            arm = min(int(np.searchsorted(np.cumsum(p), draws[step])), self.arms - 1)
+            reward = float(expected[arm] + noises[step])
+            row = None if features is None else features[arm]
+            learner.learn(x, arm, float(p[arm]), reward, row)
+            regrets[step] = expected.max() - p @ expected
+        return regrets
+
+    def single_arm_regrets(self, steps: int, seed: int) -> NDArray[np.float64]:
+        """Mean regret of always taking one arm, for every arm; the contexts are those of run()."""
+        rng = np.random.default_rng(seed)
+        contexts = rng.standard_normal((steps, self.inputs)).astype(np.float32)
+        expected = np.array(
+            [self.rewards(x, self._features(rng), i / steps) for i, x in enumerate(contexts)]
+        )
+        regrets: NDArray[np.float64] = (expected.max(1, keepdims=True) - expected).mean(0)
+        return regrets
+
+    def _features(self, rng: np.random.Generator) -> Array | None:
+        if self.features == 0:
+            return None
+        return rng.standard_normal((self.arms, self.features)).astype(np.float32)
+
+
+def linear_world(seed: int) -> World:
+    """Four arms, each with a linear reward of its own over four inputs."""
+    weights = np.random.default_rng(seed).standard_normal((4, 4))
+    return World(4, 4, 0, lambda x, features, time: weights @ x)
+
+
+def candidate_world(seed: int) -> World:
+    """Six candidates a call; what their three features are worth depends on the context."""
+    weights = np.random.default_rng(seed).standard_normal((3, 3))
+
+    def rewards(x: Array, features: Array | None, time: float) -> NDArray[np.float64]:
+        assert features is not None
+        worth: NDArray[np.float64] = features @ (weights @ x)
+        return worth
+
+    return World(3, 6, 3, rewards)
+
+
+def drifting_world(seed: int) -> World:
+    """As linear_world, with three arms, whose rewards change places after half of the run."""
+    weights = np.random.default_rng(seed).standard_normal((3, 3))
+    return World(
+        3, 3, 0, lambda x, features, time: (weights if time < 0.5 else weights[[1, 2, 0]]) @ x
+    )
+
+
+def bent_world(seed: int) -> World:
+    """Three arms, each best around its own sweet spots: no line can tell them apart."""
+    centres = np.random.default_rng(seed).uniform(-1.5, 1.5, (3, 3))
+
+    def rewards(x: Array, features: Array | None, time: float) -> NDArray[np.float64]:
+        worth: NDArray[np.float64] = np.exp(-((x - centres) ** 2)).sum(1)
+        return worth
+
+    return World(3, 3, 0, rewards, noise=0.1)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import multiprocessing
+import time
+from typing import Any
+
+import pytest
+import toy_race
+from toy_race import ToyRace, trouble
+
+from acumen.evaluation import Ask, RaceError, Row, run, runner, select_contenders
+
+
+def events(race: ToyRace, ask: Ask | None = None, jobs: int = 2) -> list[runner.Event]:
+    return list(run(race, ask or Ask(), jobs))
+
+
+def of(kind: type, happened: list[runner.Event]) -> list[Any]:
+    return [event for event in happened if isinstance(event, kind)]
+
+
+def test_every_contender_runs_in_every_cell() -> None:
+    happened = events(ToyRace(("alpha", "beta")))
+    rows = of(Row, happened)
+    assert {(r.workload, r.setting, r.contender) for r in rows} == {
+        (workload, setting, name)
+        for workload in ("alpha", "beta")
+        for setting in (1.0, 2.0)
+        for name in ("learner", "today", "other", "oracle")
+    }
+    assert len(rows) == 16
+    assert not of(runner.Failed, happened)
+    last = of(runner.Progress, happened)[-1]
+    assert last.done == pytest.approx(last.total)
+
+
+def test_random_contenders_get_an_interval_and_the_others_none() -> None:
+    rows = {(r.setting, r.contender): r for r in of(Row, events(ToyRace()))}
+    learned, fixed = rows[1.0, "learner"], rows[1.0, "today"]
+    # Seeds 0, 1, 2 give 0.50, 0.51, 0.52; the standard error is 0.01 / sqrt(3), t is 4.303.
+    assert learned.value == pytest.approx(0.51)
+    assert learned.high - learned.value == pytest.approx(4.303 * 0.01 / 3**0.5, rel=1e-3)
+    assert fixed.low == fixed.value == fixed.high == 1.0
+    # The timed run is the first one, with the seed that was asked for.
+    assert learned.throughput == pytest.approx(1000 / 0.001)
+    assert learned.seconds == pytest.approx(0.001 + 0.002 + 0.003)
+
+
+def test_the_seed_reaches_the_contenders() -> None:
+    rows = {(r.setting, r.contender): r for r in of(Row, events(ToyRace(), Ask(seed=10)))}
+    assert rows[1.0, "learner"].throughput == pytest.approx(1000 / 0.011)
+
+
+def test_a_workload_that_fails_leaves_the_others_unharmed() -> None:
+    happened = events(ToyRace(("malformed", "alpha", "crash", "small")))
+    failed = {event.workload: event.message for event in of(runner.Failed, happened)}
+    assert failed == {
+        "malformed": "ends in the middle",
+        "crash": "its process died (exit code 7)",
+    }
+    assert {row.workload for row in of(Row, happened)} == {"alpha"}
+    assert {event.workload for event in of(runner.Ready, happened)} == {"alpha", "small"}
+
+
+def test_a_contender_that_fails_costs_its_cells_only() -> None:
+    race = ToyRace(
+        extra=(
+            trouble("broken", toy_race.measure_broken),
+            trouble("raises", toy_race.measure_raises),
+            trouble("dies", toy_race.measure_dies),
+        )
+    )
+    happened = events(race)
+    left_out = of(runner.LeftOut, happened)
+    assert [(e.contender, e.setting, e.reason) for e in left_out] == [
+        ("broken", 1.0, "cannot be this small")
+    ]
+    messages = {(e.contender, e.setting): e.message for e in of(runner.Failed, happened)}
+    assert messages["raises", 1.0] == "RuntimeError: no luck"
+    assert messages["dies", 2.0].startswith("its process died (SIGABRT)")
+    names = [row.contender for row in of(Row, happened)]
+    assert sorted(names) == sorted(2 * ["learner", "today", "other", "oracle"] + ["broken"])
+
+
+def test_closing_kills_work_in_progress_at_once() -> None:
+    stream = run(ToyRace(extra=(trouble("sleeps", toy_race.measure_sleeps),)), Ask(), 2)
+    rows = 0
+    for event in stream:
+        rows += isinstance(event, Row)
+        if rows == 8:  # Everything but the sleeper.
+            break
+    start = time.monotonic()
+    stream.close()
+    assert time.monotonic() - start < 5
+    assert not multiprocessing.active_children()
+
+
+def test_contenders_are_chosen_by_name_with_default_and_bound_beside_them() -> None:
+    def names(*only: str) -> list[str]:
+        return [c.name for c in select_contenders(ToyRace(), Ask(only=only))]
+
+    assert names() == ["learner", "today", "other", "oracle"]
+    assert names("other") == ["today", "other", "oracle"]
+    with pytest.raises(RaceError, match=r"'othr'.*Did you mean other\?"):
+        names("othr")
