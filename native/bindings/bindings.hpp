@@ -9,6 +9,7 @@ void bind_learners(nanobind::module_& m);
 void bind_choice(nanobind::module_& m);
 void bind_caching(nanobind::module_& m);
 void bind_cache(nanobind::module_& m);
+void bind_floors(nanobind::module_& m);
 void bind_cached(nanobind::module_& m);
 
 }  // namespace acumen::bindings

@@ -6,5 +6,6 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_choice(m);
   acumen::bindings::bind_caching(m);
   acumen::bindings::bind_cache(m);
+  acumen::bindings::bind_floors(m);
   acumen::bindings::bind_cached(m);
 }

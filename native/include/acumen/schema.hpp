@@ -13,6 +13,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -73,11 +74,9 @@ class Schema {
     place(FieldKind::kCategory);
     for (std::uint32_t i = 0; i < fields_.size(); ++i) {
       indicators_.push_back(fields_[i].optional ? next++ : 0);
-      if (fields_[i].kind == FieldKind::kNumber) {
-        if (!fields_[i].optional)
-          numbers_.push_back(i);
-        else
-          others_.push_back(i);
+      const bool plain = fields_[i].kind == FieldKind::kNumber && !fields_[i].optional;
+      if (plain && run_ == i) {
+        run_ += 1;
       } else {
         others_.push_back(i);
       }
@@ -86,6 +85,7 @@ class Schema {
     }
     dimension_ = next;
     scales_.resize(fields_.size());
+    derive();
   }
 
   std::uint32_t fields() const { return static_cast<std::uint32_t>(fields_.size()); }
@@ -109,11 +109,11 @@ class Schema {
   /// Writes padded(dimension) floats. Returns kGood, or the first field whose value is neither
   /// finite (for a category: one of its codes) nor missing where that is allowed.
   std::uint32_t encode(const double* row, float* x) const {
-    std::fill_n(x, padded(dimension_), 0.0f);
     x[0] = 1.0f;
-    for (const std::uint32_t i : numbers_) {
-      if (!std::isfinite(row[i])) return i;
-      x[offsets_[i]] = standardised(row[i], scales_[i]);
+    std::fill_n(x + 1 + run_, padded(dimension_) - 1 - run_, 0.0f);
+    if (!encode_run(row, x + 1)) {
+      for (std::uint32_t i = 0;; ++i)
+        if (!std::isfinite(row[i])) return i;
     }
     for (const std::uint32_t i : others_) {
       if (!encode_other(i, row[i], x)) return i;
@@ -125,6 +125,7 @@ class Schema {
   void calibrate(const std::vector<double>& rows) {
     for (std::uint32_t i = 0; i < fields(); ++i)
       if (fields_[i].kind == FieldKind::kNumber) fit_column(rows, i, fields(), scales_[i]);
+    derive();
   }
 
   /// The same for a matrix in which every column is a number: the features of candidates.
@@ -146,6 +147,7 @@ class Schema {
   void visit(StateVisitor& visitor) {
     visit_scales(visitor, "schema.scales", scales_);
     visitor.array("schema.seen", seen_.data(), seen_.size());
+    derive();
   }
 
   /// True if every scale is usable; asked after the state was overwritten.
@@ -164,15 +166,42 @@ class Schema {
   void forget() {
     std::fill(scales_.begin(), scales_.end(), Scale{});
     std::fill(seen_.begin(), seen_.end(), 0);
+    derive();
   }
 
   std::size_t memory_bytes() const {
     return fields_.size() * (sizeof(Field) + sizeof(Scale) + 5 * sizeof(std::uint32_t)) +
-           seen_.size() * sizeof(std::uint64_t);
+           run_ * 2 * sizeof(double) + seen_.size() * sizeof(std::uint64_t);
   }
 
  private:
   static double logarithm(double v) { return std::copysign(std::log1p(std::fabs(v)), v); }
+
+  /// The scales of the run once more, in the order in which encode_run() wants them.
+  void derive() {
+    centers_.clear(), inverses_.clear(), logarithms_.clear();
+    for (std::uint32_t i = 0; i < run_; ++i) {
+      centers_.push_back(scales_[i].center);
+      inverses_.push_back(scales_[i].inverse);
+      if (scales_[i].logarithmic) logarithms_.push_back(i);
+    }
+  }
+
+  /// standardised() of the run: on every hot path, so written for the compiler to vectorise.
+  static constexpr std::uint64_t kExponent = 0x7ffULL << 52, kExponentUnit = 1ULL << 52;
+  bool encode_run(const double* row, float* x) const {
+    const double *centers = centers_.data(), *inverses = inverses_.data();
+    std::uint64_t bad = 0;
+    for (std::uint32_t i = 0; i < run_; ++i) {
+      const double t = (row[i] - centers[i]) * inverses[i];
+      const double above = t < -kLimit ? -kLimit : t;
+      x[i] = static_cast<float>(above > kLimit ? kLimit : above);
+      // An exponent of all ones (NaN, infinity) carries into the sign's place.
+      bad |= (std::bit_cast<std::uint64_t>(row[i]) & kExponent) + kExponentUnit;
+    }
+    for (const std::uint32_t i : logarithms_) x[i] = standardised(row[i], scales_[i]);
+    return bad >> 63 == 0;
+  }
 
   static bool is_code(double value, std::uint32_t codes) {
     return value >= 0 && value < codes && value == std::floor(value);
@@ -229,7 +258,8 @@ class Schema {
   static Scale fit(const std::vector<double>& values) {
     const Moments raw = moments(values, [](double v) { return v; });
     const Moments logs = moments(values, logarithm);
-    const bool logarithmic = !(raw.kurtosis <= 6.0) && logs.kurtosis < raw.kurtosis;
+    // Moments of values beyond 1e77 overflow, and their kurtosis is NaN: the logarithm it is.
+    const bool logarithmic = !(raw.kurtosis <= 6.0) && !(logs.kurtosis >= raw.kurtosis);
     const Moments& m = logarithmic ? logs : raw;
     Scale scale;
     scale.logarithmic = logarithmic;
@@ -244,7 +274,10 @@ class Schema {
 
   std::vector<Field> fields_;
   std::vector<std::uint32_t> offsets_, indicators_, seen_offsets_;
-  std::vector<std::uint32_t> numbers_, others_;  ///< numbers that are never missing; all the rest
+  std::uint32_t run_ = 0;              ///< fields before the first that is no number or optional
+  std::vector<std::uint32_t> others_;  ///< all the rest
+  std::vector<double> centers_, inverses_;  ///< of the run
+  std::vector<std::uint32_t> logarithms_;   ///< which of the run are taken in logarithms
   std::vector<Scale> scales_;
   std::vector<std::uint64_t> seen_;
   std::uint32_t dimension_ = 1;

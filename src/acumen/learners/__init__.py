@@ -1,7 +1,8 @@
 """Learners: one file, one algorithm. Each is a small description that builds a native learner.
 
 `SquareCB` and the others are immutable descriptions (parameters only); ``build`` makes the native
-learner that a `Choice` asks and teaches.
+learner that a `Choice` asks and teaches. `acumen.learners.vowpal_wabbit` is an optional adapter to
+somebody else's learners.
 """
 
 from acumen.learners.binned_additive import BinnedAdditive
