@@ -1,9 +1,10 @@
 """What memory buys: the learned policy's residual by bytes of metadata a cached object.
 
-    python benchmarks/cache_metadata.py DIR [--json FILE]
+    python benchmarks/cache_metadata.py DIR [--json FILE] [--requests N]
 
-DIR holds traces as for `acumen race caching`. For each budget: the mean residual of the gap from
-LRU to Belady over all cells, and the metadata really used, ghosts included, in bytes an object.
+DIR holds traces as for `acumen race caching`; of each, the first N requests count. For each
+budget: the mean residual of the gap from LRU to Belady over all cells, and the metadata really
+used, ghosts included, in bytes an object.
 LRU in a textbook layout costs 16 bytes (two pointers), and S3-FIFO with its ghosts some 10.
 """
 
@@ -24,9 +25,9 @@ BUDGETS = (16, 24, 32, 48, 64, 96, 128, 256)
 GAP_MIN = 0.001
 
 
-def cells(folder: Path, scratch: Path) -> Iterator[tuple[Keys, int]]:
+def cells(folder: Path, scratch: Path, requests: int) -> Iterator[tuple[Keys, int]]:
     for path in sorted(filter(is_trace, folder.iterdir())):
-        trace = lay_out(read_trace(path), scratch)
+        trace = lay_out(read_trace(path), scratch, requests)
         for fraction in FRACTIONS:
             if trace.capacity(fraction) >= OBJECTS_MIN:
                 yield trace.keys(), trace.capacity(fraction)
@@ -36,11 +37,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, metavar="DIR")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--requests", type=int, default=1_000_000, metavar="N")
     given = parser.parse_args()
     residuals: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
     used: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
     with tempfile.TemporaryDirectory() as scratch:
-        for keys, capacity in cells(given.data, Path(scratch)):
+        for keys, capacity in cells(given.data, Path(scratch), given.requests):
             lru = _native.simulate_lru(keys, capacity)
             belady = _native.simulate_belady(keys, capacity)
             for budget in BUDGETS:
