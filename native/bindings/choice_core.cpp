@@ -47,7 +47,7 @@ constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 bool read_numpy(PyObject* object, std::uint32_t n, double* row) {
   auto* array = reinterpret_cast<PyArrayObject*>(object);
   if (PyArray_NDIM(array) != 1 || PyArray_DIM(array, 0) != static_cast<npy_intp>(n)) return false;
-  if (!PyArray_ISNOTSWAPPED(array) || !PyArray_ISALIGNED(array)) return false;
+  if (!PyArray_ISNBO(PyArray_DESCR(array)->byteorder) || !PyArray_ISALIGNED(array)) return false;
   const char* data = PyArray_BYTES(array);
   const npy_intp stride = PyArray_STRIDE(array, 0);
   if (PyArray_TYPE(array) == NPY_DOUBLE) {
