@@ -119,13 +119,22 @@ def _decode(contents: bytes) -> tuple[dict[str, Any], Arrays]:
         raise ModelError("the header is longer than the file")
     try:
         header = json.loads(bytes(body[_PREFIX.size : start]))
-        arrays = {
-            name: _array(body[start:], dtype, count, offset)
-            for name, dtype, count, offset in header.pop("arrays")
-        }
+        arrays = _arrays(body[start:], header.pop("arrays"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelError(f"the header makes no sense: {error}") from None
     return header, arrays
+
+
+def _arrays(payload: memoryview, index: list[tuple[str, str, int, int]]) -> Arrays:
+    arrays: Arrays = {}
+    end = 0
+    for name, dtype, count, offset in index:
+        # In order and apart, so that a small file cannot ask for much memory.
+        if not isinstance(name, str) or name in arrays or offset < end:
+            raise ValueError(f"array {name!r} is repeated, or overlaps another")
+        arrays[name] = _array(payload, dtype, count, offset)
+        end = offset + arrays[name].nbytes
+    return arrays
 
 
 def _array(payload: memoryview, dtype: str, count: int, offset: int) -> NDArray[np.generic]:
