@@ -78,7 +78,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Arrays]:
     if size > BYTES_MAX:
         raise ModelError(f"{path}: {size} bytes is more than a model may have")
     try:
-        return _decode(Path(path).read_bytes())
+        return decode(Path(path).read_bytes())
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
 
@@ -103,7 +103,8 @@ def _encode(header: dict[str, Any], arrays: Mapping[str, Any]) -> bytes:
     return body + _digest(body)
 
 
-def _decode(contents: bytes) -> tuple[dict[str, Any], Arrays]:
+def decode(contents: bytes) -> tuple[dict[str, Any], Arrays]:
+    """Reads the bytes of a model file; ModelError if they are none."""
     if len(contents) < _PREFIX.size + _DIGEST_BYTES:
         raise ModelError("too short to be a model file")
     magic, version, header_bytes = _PREFIX.unpack_from(contents)
