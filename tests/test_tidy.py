@@ -1,2 +1,196 @@
-def test_the_package_imports() -> None:
-    import acumen._native  # noqa: F401
+"""The house's own rules, as far as a machine can see them: size, place, and what is imported."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "acumen"
+COLUMNS_MAX = 100
+FUNCTION_LINES_MAX = 70
+MODULE_LINES_MAX = 500
+HEADINGS = ["Choice", "Context", "Metric", "Heuristics", "Bound", "Result", "References"]
+# Modules that are entered from outside, not imported by another module.
+ENTRANCES = {"acumen.cli", "acumen.__main__"}
+
+
+def files(*patterns: str) -> list[Path]:
+    folders = ("src", "tests", "benchmarks", "examples", "native")
+    return sorted(
+        path
+        for folder in folders
+        for pattern in patterns
+        for path in (ROOT / folder).rglob(pattern)
+    )
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+PYTHON = files("*.py")
+NATIVE = files("*.hpp", "*.cpp")
+SOURCES = [path for path in PYTHON if PACKAGE in path.parents]
+DOMAINS = sorted(p.parent for p in PACKAGE.rglob("race.py") if p.parent.name != "evaluation")
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(SOURCES) > 20
+    assert NATIVE
+    assert DOMAINS
+
+
+@pytest.mark.parametrize(
+    "path", files("*.py", "*.pyi", "*.hpp", "*.cpp", "*.css", "*.js"), ids=name_of
+)
+def test_lines_are_short(path: Path) -> None:
+    long = [number for number, line in enumerate(lines_of(path), 1) if len(line) > COLUMNS_MAX]
+    assert not long, f"{name_of(path)}: longer than {COLUMNS_MAX} columns: lines {long}"
+
+
+@pytest.mark.parametrize("path", PYTHON + NATIVE, ids=name_of)
+def test_modules_are_short(path: Path) -> None:
+    assert len(lines_of(path)) <= MODULE_LINES_MAX
+
+
+@pytest.mark.parametrize("path", PYTHON + NATIVE, ids=name_of)
+def test_functions_are_short(path: Path) -> None:
+    functions = python_functions(path) if path.suffix == ".py" else native_functions(path)
+    long = [(name, lines) for name, lines in functions if lines > FUNCTION_LINES_MAX]
+    assert not long, f"{name_of(path)}: longer than {FUNCTION_LINES_MAX} lines: {long}"
+
+
+def python_functions(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def native_functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Functions of formatted C++: from where a definition begins to the brace below its start."""
+    lines = lines_of(path)
+    for opening, line in enumerate(lines):
+        if not re.search(r"\).*\{$", line):
+            continue
+        start = opening
+        while start and not re.search(r"(^\s*|[;{}:]|^\s*//.*)$", lines[start - 1]):
+            start -= 1
+        first = lines[start]
+        if re.match(r"\s*(\} )?(if|else|for|while|switch|catch|do|namespace)\b", first):
+            continue
+        closing = re.compile(re.match(r" *", first)[0] + r"\}[;)]*")  # type: ignore[index]
+        for end in range(opening + 1, len(lines)):
+            if closing.fullmatch(lines[end]):
+                yield first.strip(), end - start + 1
+                break
+
+
+@pytest.mark.parametrize("folder", DOMAINS, ids=name_of)
+def test_a_domain_folder_has_its_evidence(folder: Path) -> None:
+    for needed in ("__init__.py", "heuristics.py", "learned.py", "race.py", "README.md"):
+        assert (folder / needed).is_file(), f"{name_of(folder)} has no {needed}"
+    headings = [line[3:].strip() for line in lines_of(folder / "README.md") if line[:3] == "## "]
+    assert headings == HEADINGS
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Modules that a file imports, and whether already when it is loaded."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    eager = set()
+    for node in tree.body:
+        eager |= {id(n) for n in ast.walk(node)} if isinstance(node, ast.Import) else {id(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in eager) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module, id(node) in eager
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", id(node) in eager
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"acumen(\.\w+)+", str(node.value)):
+            # Lazy tables name modules as text.
+            yield str(node.value), False
+
+
+def test_no_module_is_an_orphan() -> None:
+    imported = {name for path in SOURCES for name, _ in imports(path) if name != module_name(path)}
+    orphans = [
+        module_name(path)
+        for path in SOURCES
+        if path.name != "__init__.py"
+        # Races are found by looking.
+        and not (path.name == "race.py" and path.parent in DOMAINS)
+        and module_name(path) not in imported | ENTRANCES
+    ]
+    assert not orphans
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=!~;\[ ]", name.strip())[0]).lower()
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+BASE = {normal(name) for name in PROJECT["dependencies"]}
+EXTRAS = {
+    extra: {normal(name) for name in names}
+    for extra, names in PROJECT["optional-dependencies"].items()
+}
+DISTRIBUTIONS = packages_distributions()
+
+
+def third_party(path: Path) -> Iterator[tuple[str, bool]]:
+    own = {"acumen", *(p.stem for p in PYTHON if PACKAGE not in p.parents)}
+    for name, eager in imports(path):
+        top = name.partition(".")[0]
+        if top not in own and top not in sys.stdlib_module_names and top != "__future__":
+            yield top, eager
+
+
+def distributions(top: str) -> set[str]:
+    return {normal(name) for name in DISTRIBUTIONS.get(top, [top])}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_the_package_imports_what_is_declared(path: Path) -> None:
+    product = BASE | EXTRAS["race"] | EXTRAS["vw"]
+    for top, eager in third_party(path):
+        # Optional ones only where they are needed, in a function.
+        allowed = BASE if eager else product
+        assert distributions(top) & allowed, f"{name_of(path)} imports {top}"
+
+
+@pytest.mark.parametrize("path", [p for p in PYTHON if p not in SOURCES], ids=name_of)
+def test_tests_and_benchmarks_import_what_is_declared(path: Path) -> None:
+    declared = BASE.union(*EXTRAS.values())
+    for top, _ in third_party(path):
+        assert distributions(top) & declared, f"{name_of(path)} imports {top}"
+
+
+def test_each_optional_dependency_is_imported_in_one_file() -> None:
+    where: dict[str, set[str]] = {}
+    for path in SOURCES:
+        for top, _ in third_party(path):
+            if not distributions(top) & BASE:
+                where.setdefault(top, set()).add(name_of(path))
+    assert {top: paths for top, paths in where.items() if len(paths) > 1} == {}
+
+
+def test_the_product_knows_no_development_path() -> None:
+    for path in [*SOURCES, *NATIVE]:
+        assert "shared/data" not in path.read_text(encoding="utf-8"), name_of(path)

@@ -54,12 +54,15 @@ std::uint64_t simulate_belady(const Keys& keys, std::uint32_t capacity, bool byp
 }  // namespace
 
 void bind_caching(nb::module_& m) {
-  m.def("simulate_learned", &simulate_learned, "keys"_a, "capacity"_a, nb::kw_only(), "seed"_a = 0,
+  m.def("simulate_learned", &simulate_learned, "keys"_a.noconvert(), "capacity"_a, nb::kw_only(),
+        "seed"_a = 0,
         "Misses of the learned policy over the requests (uint64, one dimension) from an empty\n"
         "cache of `capacity` objects, and the bytes of metadata that it ends with.");
-  m.def("simulate_lru", &simulate_lru, "keys"_a, "capacity"_a, "Misses of least recently used.");
-  m.def("simulate_fifo", &simulate_fifo, "keys"_a, "capacity"_a, "Misses of first in, first out.");
-  m.def("simulate_belady", &simulate_belady, "keys"_a, "capacity"_a, nb::kw_only(),
+  m.def("simulate_lru", &simulate_lru, "keys"_a.noconvert(), "capacity"_a,
+        "Misses of least recently used.");
+  m.def("simulate_fifo", &simulate_fifo, "keys"_a.noconvert(), "capacity"_a,
+        "Misses of first in, first out.");
+  m.def("simulate_belady", &simulate_belady, "keys"_a.noconvert(), "capacity"_a, nb::kw_only(),
         "bypass"_a = false,
         "Misses of the optimum, which knows the future; with `bypass` it need not admit.");
 }

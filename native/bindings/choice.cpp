@@ -274,21 +274,8 @@ void restore(ChoiceCore& core, nb::dict arrays) {
         "the values break an invariant of the model; it has forgotten everything");
 }
 
-}  // namespace
-
-PyObject* give_feedback(PyObject* choice, std::uint64_t id, PyObject* const* args,
-                        Py_ssize_t positional, PyObject* names) {
-  return guarded(choice, [&](ChoiceCore& core) {
-    double values[kMetricsMax];
-    const bool good = core.read_metrics(args, positional, names, values);
-    if (!good) std::fill_n(values, core.metrics.size(), std::numeric_limits<double>::quiet_NaN());
-    const FeedbackResult result = core.feedback(id, values);
-    return PyBool_FromLong(result == FeedbackResult::kLearned ||
-                           result == FeedbackResult::kRecorded);
-  });
-}
-
-void bind_choice(nb::module_& m) {
+/// What Python's Choice needs to know before there is one.
+void bind_constants(nb::module_& m) {
   PyObject* decision = make_decision_type();
   if (!decision) nb::raise_python_error();
   m.attr("Decision") = nb::steal(decision);
@@ -309,7 +296,24 @@ void bind_choice(nb::module_& m) {
         return native.reward(values.data());
       },
       nb::arg("objective"), nb::arg("values"));
+}
 
+}  // namespace
+
+PyObject* give_feedback(PyObject* choice, std::uint64_t id, PyObject* const* args,
+                        Py_ssize_t positional, PyObject* names) {
+  return guarded(choice, [&](ChoiceCore& core) {
+    double values[kMetricsMax];
+    const bool good = core.read_metrics(args, positional, names, values);
+    if (!good) std::fill_n(values, core.metrics.size(), std::numeric_limits<double>::quiet_NaN());
+    const FeedbackResult result = core.feedback(id, values);
+    return PyBool_FromLong(result == FeedbackResult::kLearned ||
+                           result == FeedbackResult::kRecorded);
+  });
+}
+
+void bind_choice(nb::module_& m) {
+  bind_constants(m);
   nb::class_<ChoiceCore>(m, "ChoiceCore", nb::type_slots(type_slots),
                          "The engine behind acumen.Choice; made by it alone.")
       .def(nb::init<nb::dict, nb::object>(), nb::arg("spec"), nb::arg("learner"))

@@ -274,19 +274,18 @@ void bind_other_kinds(nb::module_& m) {
       "half_life"_a);
   m.def(
       "binned_additive",
-      [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, double gamma,
-         double exponent, double epsilon, double prior, double half_life) {
+      [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, double ridge,
+         double half_life, double gamma, double exponent, double epsilon, double prior) {
+        const BinnedAdditiveOptions options{{ridge, half_life}, gamma, exponent, epsilon, prior};
+        require_linear(options);
         require_range(gamma, 1e-6, 1e9, "gamma");
         require_range(exponent, 0.0, 1.0, "exponent");
         require_share(epsilon, "epsilon");
         require_range(prior, 1e-3, 1e6, "prior");
-        require_half_life(half_life);
-        return make<BinnedAdditive>(
-            make_shape(dimension, arms, features),
-            BinnedAdditiveOptions{gamma, exponent, epsilon, prior, half_life});
+        return make<BinnedAdditive>(make_shape(dimension, arms, features), options);
       },
-      "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "gamma"_a, "exponent"_a, "epsilon"_a,
-      "prior"_a, "half_life"_a);
+      "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "ridge"_a, "half_life"_a, "gamma"_a,
+      "exponent"_a, "epsilon"_a, "prior"_a);
 }
 
 }  // namespace

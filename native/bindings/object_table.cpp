@@ -6,7 +6,13 @@
 namespace acumen::bindings {
 
 Slot ObjectTable::victim() {
-  if (!eviction_.started()) start_policy_anew(static_cast<std::uint32_t>(size()));
+  if (!eviction_.started()) {
+    eviction_.start_with(size(), [this](auto&& visit) {
+      for (Slot slot = first(); slot != kAbsent; slot = after(slot)) {
+        visit(slot, mixed(entries_[slot].hash), size_of(slot));
+      }
+    });
+  }
   return eviction_.victim();
 }
 
@@ -14,7 +20,6 @@ Slot ObjectTable::make_room(Slot found, double now, Trash& trash) {
   if (settings_.timed && expire(now, 1, trash) > 0) {
     return found != kAbsent && entries_[found].key == nullptr ? kAbsent : found;
   }
-  judge_policy();
   const Slot slot = victim();
   remove(slot, Cause::kEvicted, trash);
   return slot == found ? kAbsent : found;
@@ -23,7 +28,11 @@ Slot ObjectTable::make_room(Slot found, double now, Trash& trash) {
 void ObjectTable::store(Slot found, const ObjectKey& key, PyObject* value, double size,
                         double deadline, Trash& trash) {
   if (found != kAbsent) {
-    eviction_.set(found);
+    if (settings_.sized && sizes_[found] != size) {
+      eviction_.resize(found, mixed(key.hash), size);
+    } else {
+      eviction_.set(found);
+    }
     trash.add(std::exchange(entries_[found].value, Py_NewRef(value)));
     if (settings_.sized) total_ += size - std::exchange(sizes_[found], size);
     if (settings_.timed) {
@@ -37,7 +46,7 @@ void ObjectTable::store(Slot found, const ObjectKey& key, PyObject* value, doubl
   index_.reserve_one();
   const Slot slot = free_;
   start_policy(size);
-  eviction_.insert(slot, mixed(key.hash));
+  eviction_.insert(slot, mixed(key.hash), size);
   free_ = static_cast<Slot>(entries_[slot].hash);
   entries_[slot] = {Py_NewRef(key.object), Py_NewRef(value), key.hash};
   index_.insert(mixed(key.hash), slot);
@@ -106,18 +115,6 @@ int ObjectTable::traverse(visitproc visit, void* arg) const {
 std::size_t ObjectTable::bytes() const {
   return index_.bytes() + eviction_.bytes() + entries_.capacity() * sizeof(Entry) +
          sizes_.capacity() * sizeof(double) + timed_.capacity() * sizeof(Timed);
-}
-
-void ObjectTable::judge_policy() {
-  if (eviction_.misjudged(size())) start_policy_anew(eviction_.suggestion());
-}
-
-void ObjectTable::start_policy_anew(std::uint32_t objects) {
-  eviction_.start_anew(objects, [this](auto&& visit) {
-    for (Slot slot = first(); slot != kAbsent; slot = after(slot)) {
-      visit(slot, mixed(entries_[slot].hash));
-    }
-  });
 }
 
 void ObjectTable::reserve_slot() {

@@ -132,7 +132,7 @@ class ObjectTable {
   /// Only while the table is empty.
   void configure(const TableSettings& settings) noexcept {
     settings_ = settings;
-    eviction_.configure(settings.maxsize, !settings.sized, settings.seed);
+    eviction_.configure(settings.sized, settings.seed);
   }
 
   // What is inside.
@@ -170,7 +170,7 @@ class ObjectTable {
   void announce(Slot found, Py_hash_t hash, double size) {
     if (found != kAbsent) return;
     start_policy(size);
-    eviction_.miss(mixed(hash));
+    eviction_.miss(mixed(hash), size);
   }
   /// Removes one entry, an expired one if there is any; gives `found` back if it survived.
   Slot make_room(Slot found, double now, Trash& trash);
@@ -202,16 +202,12 @@ class ObjectTable {
     Slot older, newer;
   };
 
-  /// Without a bound, or with one that may never be reached, nobody has to learn yet.
+  /// A policy that starts later, because there is no bound or it was dropped, starts in victim().
   void start_policy(double size) {
-    if (eviction_.started() || !(settings_.maxsize < Eviction::kObjectsMax)) return;
-    if (settings_.sized && size > 0) {
-      eviction_.configure(settings_.maxsize / size, false, settings_.seed);
-    }
-    eviction_.start();
+    if (eviction_.started() || this->size() > 0) return;
+    const double objects = settings_.maxsize / (settings_.sized && size > 0 ? size : 1);
+    if (objects < Eviction::kObjectsMax) eviction_.start(objects);
   }
-  void judge_policy();
-  void start_policy_anew(std::uint32_t objects);
   void reserve_slot();
   Slot next_used(Slot slot) const {
     for (; slot < entries_.size(); ++slot) {

@@ -29,11 +29,21 @@ typedef double Wide __attribute__((vector_size(32), may_alias));
 #define ACUMEN_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Int{__VA_ARGS__})
 #endif
 
-ACUMEN_INLINE Vec load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
-ACUMEN_INLINE void store(float* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
-ACUMEN_INLINE Vec splat(float v) { return Vec{v, v, v, v, v, v, v, v}; }
-ACUMEN_INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
-ACUMEN_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+ACUMEN_INLINE Vec load(const float* p) {
+  return *reinterpret_cast<const Loose*>(p);
+}
+ACUMEN_INLINE void store(float* p, Vec v) {
+  *reinterpret_cast<Loose*>(p) = v;
+}
+ACUMEN_INLINE Vec splat(float v) {
+  return Vec{v, v, v, v, v, v, v, v};
+}
+ACUMEN_INLINE Vec smaller(Vec a, Vec b) {
+  return a < b ? a : b;
+}
+ACUMEN_INLINE Vec larger(Vec a, Vec b) {
+  return a > b ? a : b;
+}
 
 /// The sums of four vectors: lanes 0–3 hold the lower halves' sums, 4–7 the upper halves'.
 ACUMEN_INLINE Vec fold4(Vec a, Vec b, Vec c, Vec d) {
@@ -75,8 +85,8 @@ ACUMEN_INLINE void dot_rows(const float* rows, Size row_stride, const float* x, 
     for (U32 m = 0; m < kRows; ++m) even[m] += load(rows + m * row_stride + j) * x0;
   }
   if constexpr (kRows == 4) {
-    const Vec folded = fold4(even[0] + odd[0], even[1] + odd[1], even[2] + odd[2],
-                             even[3] + odd[3]);
+    const Vec folded =
+        fold4(even[0] + odd[0], even[1] + odd[1], even[2] + odd[2], even[3] + odd[3]);
     for (U32 m = 0; m < 4; ++m) out[m] = folded[m] + folded[m + 4];
   } else {
     for (U32 m = 0; m < kRows; ++m) out[m] = sum(even[m] + odd[m]);
@@ -164,18 +174,34 @@ void rank_one(float* packed, const float* y, float scale, float factor, U32 d) {
   }
 }
 
-void accumulate(double* packed, const float* x, double weight, double decay, U32 d) {
+template <bool kDecay>
+ACUMEN_INLINE void accumulate_rows(double* packed, const double* x, double weight, double decay,
+                                   U32 d) {
   const Wide f = {decay, decay, decay, decay};
   for (U32 i = 0; i < d; ++i) {
-    const double xi = weight * static_cast<double>(x[i]);
+    const double xi = weight * x[i];
     const Wide w = {xi, xi, xi, xi};
     const U32 width = i / 8 * 8 + 8;
     for (U32 j = 0; j < width; j += 4) {
-      const Half narrow = *reinterpret_cast<const Half*>(x + j);
       Wide* s = reinterpret_cast<Wide*>(packed + j);
-      *s = f * *s + w * __builtin_convertvector(narrow, Wide);
+      const Wide kept = kDecay ? f * *s : *s;
+      *s = kept + w * *reinterpret_cast<const Wide*>(x + j);
     }
     packed += width;
+  }
+}
+
+// x is widened once, not once a row: conversions would take longer than the sums.
+void accumulate(double* packed, const float* x, double weight, double decay, double* wide, U32 d) {
+  for (U32 j = 0; j < d; j += 4) {
+    const Half narrow = *reinterpret_cast<const Half*>(x + j);
+    *reinterpret_cast<Wide*>(wide + j) = __builtin_convertvector(narrow, Wide);
+  }
+  for (U32 j = (d + 3) & ~3u; j < ((d + 7) & ~7u); ++j) wide[j] = 0.0;
+  if (decay == 1.0) {
+    accumulate_rows<false>(packed, wide, weight, decay, d);
+  } else {
+    accumulate_rows<true>(packed, wide, weight, decay, d);
   }
 }
 
@@ -346,8 +372,8 @@ void weigh_rows(const float* rows, U32 stride, const U32* index, const float* we
 
 }  // namespace
 
-inline constexpr DenseKernels kKernels{ACUMEN_ISA_NAME, dots,       outer,       multiply,
-                                       rank_one,        accumulate, invert,      normal_cdf,
-                                       exponential,     best_of_normals, locate, weigh_rows};
+inline constexpr DenseKernels kKernels{
+    ACUMEN_ISA_NAME, dots,       outer,       multiply,        rank_one, accumulate,
+    invert,          normal_cdf, exponential, best_of_normals, locate,   weigh_rows};
 
 }  // namespace acumen::ACUMEN_ISA

@@ -63,7 +63,8 @@ void check_products(const DenseKernels& k, std::uint32_t d) {
   auto sums = symmetric<double>(d);
   const auto before = symmetric<double>(d);
   std::copy(before.begin(), before.end(), sums.begin());
-  k.accumulate(sums.data(), x.data(), 1.5, 0.5, d);
+  AlignedArray<double> wide(padded(d));
+  k.accumulate(sums.data(), x.data(), 1.5, 0.5, wide.data(), d);
   AlignedArray<float> moved(p.size());
   std::copy(p.begin(), p.end(), moved.begin());
   k.rank_one(moved.data(), x.data(), -0.25f, 1.5f, d);

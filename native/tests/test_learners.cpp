@@ -161,7 +161,7 @@ void check_numerics(std::uint64_t lessons, double half_life) {
   for (std::uint64_t n = 0; n < lessons; ++n) {
     hostile_context(random, x.data());
     const float reward = static_cast<float>(hostile_reward(x.data()) + random.uniform() - 0.5);
-    const double noise = model.learn(0, x.data(), reward);
+    const double noise = model.learn(0, x.data(), reward).noise();
     if (n % 1024 == 0) EXPECT(std::isfinite(noise));
     for (std::uint32_t i = 0; i < kDimension; ++i) {
       const long double xi = x[i];

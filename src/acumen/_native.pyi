@@ -89,11 +89,12 @@ def binned_additive(
     arms: int,
     features: int,
     *,
+    ridge: float,
+    half_life: float,
     gamma: float,
     exponent: float,
     epsilon: float,
     prior: float,
-    half_life: float,
 ) -> Learner: ...
 
 # Cache simulators. Keys: uint64, one dimension, contiguous. All raise ValueError for a capacity

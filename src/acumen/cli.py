@@ -179,8 +179,9 @@ def _run_race(
     except KeyboardInterrupt:
         interrupted = True
     watch.finish()
-    output = Console()
-    for table in tables(result, default):
+    # What is piped or kept in a file has no width to be squeezed into.
+    output = Console() if sys.stdout.isatty() else Console(width=140)
+    for table in tables(result, default, output.width):
         output.print(table)
     if html_path is not None:
         page = Page(

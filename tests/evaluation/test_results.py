@@ -56,7 +56,7 @@ def test_races_are_found_by_looking() -> None:
     assert load_race("caching").domain == "caching"
     with pytest.raises(RaceError, match=r"Did you mean caching\?"):
         load_race("cachign")
-    with pytest.raises(RaceError, match="There are: .*caching"):
+    with pytest.raises(RaceError, match=r"There are: .*caching"):
         load_race("zzz")
 
 

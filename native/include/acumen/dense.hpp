@@ -61,8 +61,9 @@ struct DenseKernels {
   /// P = factor · P + scale · y yᵀ, packed.
   void (*rank_one)(float* packed, const float* y, float scale, float factor, std::uint32_t d);
 
-  /// S = decay · S + weight · x xᵀ, packed, in double.
-  void (*accumulate)(double* packed, const float* x, double weight, double decay, std::uint32_t d);
+  /// S = decay · S + weight · x xᵀ, packed, in double. wide: scratch, padded(d) doubles.
+  void (*accumulate)(double* packed, const float* x, double weight, double decay, double* wide,
+                     std::uint32_t d);
 
   /// Inverts an n×n square of doubles in place (rows of padded(n), zero padding), symmetric and
   /// at least floor · I. Returns the smallest pivot met, which is below floor only by rounding.

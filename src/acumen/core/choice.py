@@ -114,6 +114,7 @@ class Choice(_native.ChoiceCore):
     Raises:
         TypeError, ValueError: something above is wrong. Only construction raises.
 
+    >>> from acumen.core import minimize
     >>> codec = Choice(
     ...     "codec",
     ...     arms=["none", "lz4", "zstd-3"],

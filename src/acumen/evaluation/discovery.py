@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import acumen
 from acumen.evaluation.race import Race, RaceError
 
 GROUP = "acumen.races"
@@ -30,7 +29,8 @@ def find_races() -> dict[str, Callable[[], Race]]:
     for point in entry_points(group=GROUP):
         found[point.name] = point.load
     # Acumen's own come last, so that no other distribution can take their names.
-    for module in _race_modules(list(acumen.__path__), "acumen"):
+    package = importlib.import_module("acumen")
+    for module in _race_modules(list(package.__path__), "acumen"):
         found[module.split(".")[-2]] = _loader(module)
     return dict(sorted(found.items()))
 

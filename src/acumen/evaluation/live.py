@@ -44,6 +44,7 @@ class Watch:
             TextColumn("{task.description}", style="dim"),
             console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
         self._task: TaskID = self._bar.add_task("starting", total=None, rows=0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -17,53 +18,57 @@ NOTHING = "\u2013"
 _STYLES: dict[Verdict | None, str] = {"won": "green", "tied": "yellow", "lost": "red", None: "dim"}
 
 
-def tables(result: Result, default: str | None) -> Iterator[RenderableType]:
-    """Cell by cell, then contender by contender, then the sum in a few lines."""
+def tables(result: Result, default: str | None, width: int) -> Iterator[RenderableType]:
+    """Cell by cell, then contender by contender, then the sum in a few lines.
+
+    `width` is the terminal's, in characters; below 120 some columns are left out.
+    """
     cells = cells_of(result.rows, result.metric.goal, default)
     if not cells:
         return
     summary = summarize(cells, result.metric.goal)
-    yield _cell_table(result, cells, default)
+    yield _cell_table(result, cells, default, wide=width >= 120)
     yield _standings_table(summary)
     yield from _summary_lines(summary)
 
 
-def _cell_table(result: Result, cells: Sequence[Cell], default: str | None) -> Table:
+def _cell_table(result: Result, cells: Sequence[Cell], default: str | None, *, wide: bool) -> Table:
     table = Table(
         title=f"{result.metric.label} by {result.metric.setting}",
-        caption="residual: share of the gap from the default to the bound that is left",
         title_justify="left",
-        caption_justify="left",
+        box=box.SIMPLE_HEAD,
     )
-    table.add_column("workload", overflow="fold")
-    table.add_column("setting", justify="right")
     learned = next((cell.learned.contender for cell in cells if cell.learned), "learned")
     bound = next((cell.bound.contender for cell in cells if cell.bound), "bound")
-    for name in (learned, "best heuristic", default or "default", bound, "residual", "of best"):
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
+    names = ["workload", "setting", learned, "best heuristic"]
+    names += [default or "default", bound, "residual", "of best"] if wide else ["residual"]
+    for name in [*names, "against best"]:
+        left = name in ("workload", "best heuristic")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "workload")
     previous = None
     for cell in cells:
-        if previous is not None and cell.workload != previous:
-            table.add_section()
-        best = f"{cell.best.value:.4f} {cell.best.contender}" if cell.best else NOTHING
-        table.add_row(
+        columns: list[str | Text] = [
             cell.workload if cell.workload != previous else "",
             f"{cell.setting:g}",
-            Text(_value(cell.learned), style="bold"),
-            best,
-            _value(cell.default),
-            _value(cell.bound),
-            _residual(cell.residual(cell.learned)),
-            _residual(cell.residual(cell.best)),
-            _verdict(cell),
-        )
+            Text(_value(cell.learned, interval=wide), style="bold"),
+            f"{cell.best.value:.4f} {cell.best.contender}" if cell.best else NOTHING,
+        ]
+        if wide:
+            columns += [_value(cell.default), _value(cell.bound)]
+        columns.append(_residual(cell.residual(cell.learned)))
+        if wide:
+            columns.append(_residual(cell.residual(cell.best)))
+        table.add_row(*columns, _verdict(cell))
         previous = cell.workload
     return table
 
 
 def _standings_table(summary: Summary) -> Table:
-    table = Table(title="mean residual over cells", title_justify="left")
+    table = Table(
+        title="mean residual: what is left of the gap between the default and the bound",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
     table.add_column("contender")
     table.add_column("kind")
     table.add_column("mean residual", justify="right")
@@ -111,11 +116,11 @@ def _verdict(cell: Cell) -> Text:
     return Text(f"{cell.verdict} {cell.excess:+.1%}", style=_STYLES[cell.verdict])
 
 
-def _value(row: Row | None) -> str:
+def _value(row: Row | None, *, interval: bool = False) -> str:
     if row is None:
         return NOTHING
-    width = (row.high - row.low) / 2
-    return f"{row.value:.4f}" + (f" ±{width:.4f}" if width >= 0.00005 else "")
+    half = (row.high - row.low) / 2
+    return f"{row.value:.4f}" + (f" ±{half:.4f}" if interval and half >= 0.00005 else "")
 
 
 def _residual(residual: float | None) -> str:

@@ -120,7 +120,13 @@ class Workers:
         log = self._scratch / f"worker-{self._started}.log"
         self._started += 1
         process = self._context.Process(target=_serve, args=(theirs, log), daemon=True)
-        process.start()
+        # Ctrl-C reaches the whole process group; the parent alone decides what it means. A signal
+        # that is blocked here is blocked in the child too, even before it runs any Python.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
         worker = _Worker(process, mine, log)
         self._workers.append(worker)
@@ -147,8 +153,6 @@ def _obituary(worker: _Worker) -> str:
 
 def _serve(connection: Connection, log: Path) -> None:
     """A worker's life: calls what it is sent until the pipe closes."""
-    # Ctrl-C reaches the whole process group; the parent alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with open(log, "wb") as sink:
         os.dup2(sink.fileno(), 1)
         os.dup2(sink.fileno(), 2)

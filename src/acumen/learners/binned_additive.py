@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from acumen import _native
-from acumen.learners._parameters import check_between, check_half_life
+from acumen.learners._parameters import check_between, check_linear
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class BinnedAdditive:
         exponent: Growth of gamma with experience, ``gamma * lessons ** exponent``.
         epsilon: Above 0, explore by epsilon-greedy instead.
         prior: Variance of a curve's point before any lesson, in units of the noise's.
+        ridge: Prior of the regression, in lessons' worth of "the context does not matter".
         half_life: Lessons after which a lesson counts about half; 0 forgets very slowly.
 
     Raises:
@@ -44,10 +45,11 @@ class BinnedAdditive:
         ICML 2020.
     """
 
-    gamma: float = 5.0
+    gamma: float = 10.0
     exponent: float = 0.5
     epsilon: float = 0.0
-    prior: float = 1.0
+    prior: float = 0.3
+    ridge: float = 1.0
     half_life: float = 0.0
 
     def __post_init__(self) -> None:
@@ -55,7 +57,7 @@ class BinnedAdditive:
         check_between("exponent", self.exponent, 0.0, 1.0)
         check_between("epsilon", self.epsilon, 0.0, 1.0)
         check_between("prior", self.prior, 1e-3, 1e6)
-        check_half_life(self.half_life)
+        check_linear(self.ridge, self.half_life)
 
     def build(self, dimension: int, arms: int, features: int) -> _native.Learner:
         """Build the native learner for contexts of ``dimension`` values, the bias included."""
@@ -63,9 +65,10 @@ class BinnedAdditive:
             dimension,
             arms,
             features,
+            ridge=self.ridge,
+            half_life=self.half_life,
             gamma=self.gamma,
             exponent=self.exponent,
             epsilon=self.epsilon,
             prior=self.prior,
-            half_life=self.half_life,
         )

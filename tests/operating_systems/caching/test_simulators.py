@@ -99,9 +99,10 @@ def test_bypass_lowers_the_bound_a_little_and_never_raises_it(
     bound = _native.simulate_belady(trace.keys(), capacity)
     lower = _native.simulate_belady(trace.keys(), capacity, bypass=True)
     assert lower <= bound
-    if trace.requests > 100_000:
+    # In caches of fewer objects one slot counts more; races leave them out.
+    if capacity >= 100 and trace.requests > 100_000:
         assert bound - lower <= 0.0005 * trace.requests
-    assert trace.distinct <= lower
+    assert trace.distinct <= lower <= trace.requests
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.1])

@@ -34,11 +34,7 @@ def oracle(keys: npt.NDArray[np.uint64]) -> bytes:
 
 
 def zstd(data: bytes) -> bytes:
-    sink = io.BytesIO()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-        stream.flush()
-        return sink.getvalue()
+    return bytes(pa.compress(data, codec="zstd", asbytes=True))
 
 
 def parquet(keys: npt.NDArray[Any] | list[Any], name: str = "key", **columns: Any) -> bytes:
@@ -165,7 +161,7 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "fields": ("t.npy", npy(np.zeros(3, [("a", "u8")])), "no field `key`"),
     "objects": ("t.npy", npy(np.array([1, "x"], object)), "cannot be read"),
     "cut npy": ("t.npy", npy(KEYS)[:-9], "cannot be read"),
-    "huge npy": ("t.npy", npy(KEYS).replace(b"(6,)", b"(2**60,)"[:4]), "cannot be read"),
+    "huge npy": ("t.npy", npy(KEYS).replace(b"(6,)", b"(9,)"), "cannot be read"),
     "bad cell": ("t.csv", b"key\n" + b"1\n" * 20000 + b"x7\n", "cannot be read.*x7"),
     "missing cell": ("t.csv", b"0,1,1\n0,,1\n", "without a key|cannot be read"),
     "ragged": ("t.csv", b"0,1,1\n0,2\n", "cannot be read.*Expected 3"),
@@ -195,6 +191,16 @@ def test_missing_files_and_folders_give_one_line(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def read_or_refuse(path: Path) -> None:
+    refusal = ""
+    try:
+        trace = lay_out(read_trace(path), path.parent)
+        assert 0 < trace.distinct <= trace.requests
+    except WorkloadError as error:
+        refusal = str(error)
+    assert "\n" not in refusal
+
+
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), name=st.sampled_from(sorted(GOOD)))
 def test_damaged_files_are_read_or_refused_never_more(
@@ -206,12 +212,7 @@ def test_damaged_files_are_read_or_refused_never_more(
     del content[data.draw(st.integers(0, len(content))) :]
     path = tmp_path / name
     path.write_bytes(bytes(content))
-    try:
-        trace = lay_out(read_trace(path), tmp_path)
-    except WorkloadError as error:
-        assert "\n" not in str(error)
-    else:
-        assert 0 < trace.distinct <= trace.requests
+    read_or_refuse(path)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -219,10 +220,7 @@ def test_damaged_files_are_read_or_refused_never_more(
 def test_any_bytes_are_read_or_refused(content: bytes, name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    try:
-        lay_out(read_trace(path), tmp_path)
-    except WorkloadError as error:
-        assert "\n" not in str(error)
+    read_or_refuse(path)
 
 
 def test_a_limit_reads_only_the_beginning(tmp_path: Path) -> None:

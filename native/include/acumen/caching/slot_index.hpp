@@ -66,7 +66,7 @@ class SlotIndex {
     ++used_;
   }
 
-  /// True if the slot was found under this hash and removed.
+  /// `hash` must be what the slot was inserted with. False: it was not inside.
   bool erase(std::uint64_t hash, std::uint32_t slot) noexcept {
     std::size_t gap = tag_of(hash) & mask_;
     for (; cells_[gap].slot != slot; gap = (gap + 1) & mask_) {

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <typeinfo>
 
 #include "acumen/learners/reward_scale.hpp"
 #include "acumen/learners/ridge.hpp"
@@ -50,10 +51,9 @@ class LinearLearner : public Learner {
   const RewardScale& scale() const { return scale_; }
 
   bool merge(const Learner& other) override {
-    const auto* o = dynamic_cast<const LinearLearner*>(&other);
-    if (o == nullptr || o->shape() != shape() || o->models_.prior() != models_.prior()) {
-      return false;
-    }
+    if (typeid(*this) != typeid(other) || other.shape() != shape()) return false;
+    const auto* o = static_cast<const LinearLearner*>(&other);
+    if (!models_.same_terms(o->models_)) return false;
     scale_.merge(o->scale_);
     models_.merge(o->models_, scale_.average());
     version_ += o->version();
@@ -103,21 +103,23 @@ class LinearLearner : public Learner {
     return deviation_.data();
   }
 
-  void update(const Lesson& lesson) override {
+  void update(const Lesson& lesson) override { scale_.add_error(teach(lesson).noise()); }
+
+  /// Teaches the regression; the caller decides what error counts as noise.
+  Surprise teach(const Lesson& lesson) {
     scale_.add(lesson.reward);
     models_.set_prior_mean(scale_.average());
-    if (shape().features == 0) {
-      scale_.add_error(models_.learn(lesson.arm, lesson.x, lesson.reward));
-      return;
-    }
+    if (shape().features == 0) return models_.learn(lesson.arm, lesson.x, lesson.reward);
     float* phi = design_.data();
     std::fill_n(phi, design_stride(), 0.0f);
     write_design(lesson.x, 0, 1.0f, phi);
     for (std::uint32_t k = 0; k < shape().features; ++k) {
       write_design(lesson.x, k + 1, lesson.features[k], phi);
     }
-    scale_.add_error(models_.learn(0, phi, lesson.reward));
+    return models_.learn(0, phi, lesson.reward);
   }
+
+  void note_noise(double variance) { scale_.add_error(variance); }
 
   void clear() override {
     models_.clear();

@@ -26,6 +26,15 @@
 
 namespace acumen {
 
+/// How a lesson compares with what was expected before it.
+struct Surprise {
+  double error = 0.0;     ///< reward - prediction
+  double variance = 0.0;  ///< xᵀPx >= 0, of the prediction, in units of the noise's variance
+
+  /// An estimate of the noise's variance.
+  double noise() const { return error * error / (1.0 + variance); }
+};
+
 class RidgeModels {
  public:
   /// prior: λ > 0. half_life in lessons (of all models together); 0: never forget.
@@ -52,7 +61,9 @@ class RidgeModels {
 
   std::uint32_t dimension() const { return dimension_; }
   std::uint32_t models() const { return models_; }
-  double prior() const { return prior_; }
+  bool same_terms(const RidgeModels& other) const {
+    return prior_ == other.prior_ && growth_ == other.growth_;
+  }
   const float* theta(std::uint32_t m) const { return thetas_.data() + m * stride_; }
   const float* inverse(std::uint32_t m) const { return inverses_.data() + m * packed_; }
   const double* sums(std::uint32_t m) const { return sums_.data() + m * packed_; }
@@ -88,9 +99,8 @@ class RidgeModels {
     }
   }
 
-  /// One lesson for model m. Returns the squared error of its prediction, divided by
-  /// 1 + xᵀPx: an estimate of the noise's variance.
-  double learn(std::uint32_t m, const float* x, float reward) {
+  /// One lesson for model m.
+  Surprise learn(std::uint32_t m, const float* x, float reward) {
     const double growth = pass_time(m);
     float* p = inverses_.data() + m * packed_;
     float* theta = thetas_.data() + m * stride_;
@@ -113,8 +123,7 @@ class RidgeModels {
       kernels_->rank_one(p, step_.data(), -gain * static_cast<float>(growth),
                          static_cast<float>(growth), dimension_);
     }
-    const double squared = static_cast<double>(error) * error;
-    return squared / (1.0 + std::max(variance, 0.0));
+    return {error, std::max(variance, 0.0)};
   }
 
   /// theta and P of model m anew, from its sums. Returns whether S + λI is positive definite.
@@ -122,6 +131,7 @@ class RidgeModels {
   /// What double can tell apart of S is 1e-16 of its trace; the prior is never left to sink below
   /// a thousand times that, or directions without data would be filled with rounding errors.
   bool refresh(std::uint32_t m) {
+    square_.clear();
     double* square = square_.data();
     double trace = 0.0;
     for (std::uint32_t i = 0; i < dimension_; ++i) trace += sums(m)[packed_row(i) + i];
@@ -215,10 +225,11 @@ class RidgeModels {
   }
 
   void add_sums(std::uint32_t m, const float* x, float reward, double decay) {
-    kernels_->accumulate(sums_.data() + m * packed_, x, 1.0, decay, dimension_);
+    kernels_->accumulate(sums_.data() + m * packed_, x, 1.0, decay, square_.data(), dimension_);
     double* b = products_.data() + m * stride_;
+    const double* wide = square_.data();  // x, as accumulate() has left it
     const double r = reward;
-    for (std::uint32_t i = 0; i < stride_; ++i) b[i] = decay * b[i] + r * x[i];
+    for (std::uint32_t i = 0; i < stride_; ++i) b[i] = decay * b[i] + r * wide[i];
   }
 
   const DenseKernels* kernels_ = &dense_kernels();

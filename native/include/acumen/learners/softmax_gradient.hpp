@@ -68,7 +68,7 @@ class SoftmaxGradient final : public Learner {
     kernels_->dots(lesson.x, stride_, 1, lesson.x, stride_, &square);
     scale_.add(lesson.reward);
     baseline_.set_prior_mean(scale_.average());
-    scale_.add_error(baseline_.learn(0, lesson.x, lesson.reward));
+    scale_.add_error(baseline_.learn(0, lesson.x, lesson.reward).noise());
     if (version_ == 0) return;
     const double advantage = (lesson.reward - static_cast<double>(expected)) / scale_.noise();
     float step = static_cast<float>(options_.rate * std::clamp(advantage, -4.0, 4.0));

@@ -7,7 +7,7 @@
     getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
   const config = { displayModeBar: false, responsive: true };
   const escape = (text) =>
-    String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
+    String(text).replace(/[&<>"]/g, (letter) => `&#${letter.charCodeAt(0)};`);
   const short = (text, length) => (text.length > length ? text.slice(0, length - 1) + "…" : text);
   const number = (value) => (value === null ? "–" : Number(value).toPrecision(4));
   const signed = (value) => (value > 0 ? "+" : "") + (100 * value).toFixed(1) + " %";
@@ -32,8 +32,11 @@
 
   // One line a cell: a ring for the best heuristic, a dot for the learned contender.
   function drawCells() {
-    const cells = race.cells.filter((cell) => cell.residual !== null && cell.best_residual !== null);
-    if (!cells.length) { document.getElementById("cells-section").remove(); return; }
+    const cells = race.cells.filter((c) => c.residual !== null && c.best_residual !== null);
+    if (!cells.length) {
+      document.getElementById("cells-section")?.remove();
+      return;
+    }
     cells.sort((a, b) => (b.residual - b.best_residual) - (a.residual - a.best_residual));
     const length = narrow() ? 17 : 34;
     const names = cells.map((cell) => `${short(cell.workload, length)}  ${cell.setting}`);
@@ -49,7 +52,8 @@
     const text = cells.map((cell) =>
       `<b>${escape(cell.workload)}</b> at ${cell.setting}<br>` +
       `${escape(race.learned)} ${number(cell.value)} (residual ${cell.residual.toFixed(3)})<br>` +
-      `${escape(cell.best)} ${number(cell.best_value)} (residual ${cell.best_residual.toFixed(3)})<br>` +
+      `${escape(cell.best)} ${number(cell.best_value)} ` +
+      `(residual ${cell.best_residual.toFixed(3)})<br>` +
       `${cell.verdict}: ${signed(cell.excess)}`);
     const rows = cells.map((_, row) => row);
     const dots = (x, marker) => ({
@@ -72,7 +76,10 @@
 
   function drawStandings() {
     const list = race.standings.filter((s) => s.mean_residual !== null).reverse();
-    if (!list.length) { document.getElementById("standings-section").remove(); return; }
+    if (!list.length) {
+      document.getElementById("standings-section")?.remove();
+      return;
+    }
     const plot = document.getElementById("standings-plot");
     plot.style.height = `${50 + 25 * list.length}px`;
     Plotly.react(plot, [{
@@ -130,7 +137,8 @@
       const kind = name === race.default ? "default" : rows[0].kind;
       traces.push(trace(name, rows, looks[kind]));
     }
-    const better = race.goal === "minimize" ? (a, b) => a.value < b.value : (a, b) => a.value > b.value;
+    const sign = race.goal === "minimize" ? 1 : -1;
+    const better = (a, b) => sign * a.value < sign * b.value;
     const best = settings.map((setting) => workload.rows
       .filter((row) => row.setting === setting && row.kind === "heuristic")
       .reduce((a, b) => (a === null || better(b, a) ? b : a), null)).filter(Boolean);

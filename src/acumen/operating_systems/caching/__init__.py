@@ -1,1 +1,1 @@
-"""To be filled."""
+"""Caching: the cache that learns, and the race that shows whether it does."""

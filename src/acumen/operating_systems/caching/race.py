@@ -18,6 +18,7 @@ from acumen.evaluation import (
     Prepared,
     RaceError,
     Workload,
+    WorkloadError,
 )
 from acumen.operating_systems.caching import trace_recorder
 from acumen.operating_systems.caching.heuristics import (
@@ -97,7 +98,10 @@ RACE = CachingRace()
 
 def prepare_file(path: Path, limit: int | None, scratch: Path) -> Prepared:
     """Reads a trace file; raises WorkloadError."""
-    return _prepared(lay_out(read_trace(path), scratch, limit))
+    try:
+        return _prepared(lay_out(read_trace(path), scratch, limit))
+    except WorkloadError as error:
+        raise WorkloadError(f"{error} ({path})") from error
 
 
 def prepare_recorded(seed: int, scratch: Path) -> Prepared:

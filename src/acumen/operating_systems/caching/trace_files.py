@@ -27,6 +27,8 @@ _ORACLE = np.dtype([("time", "<u4"), ("key", "<u8"), ("size", "<u4"), ("next", "
 # Never requested again is -1, or the largest number in files of older converters; -2 stands for
 # "not computed".
 _NEVER = np.iinfo(np.int64).max
+# No trace is as long as this; text, read as numbers, lies beyond it.
+_PLACE_MAX = 1 << 48
 
 
 def read_parquet(path: Path) -> Iterator[Keys]:
@@ -97,7 +99,8 @@ def read_oracle_general(path: Path) -> Iterator[Keys]:
 def _check_next_accesses(following: npt.NDArray[np.int64], seen: int) -> None:
     """The only redundancy of the format: nothing is requested next before it is requested."""
     place = np.arange(seen, seen + len(following))
-    wrong = (following < -2) | ((following >= 0) & (following < place) & (following != _NEVER))
+    wrong = (following < -2) | ((following >= 0) & (following < place))
+    wrong |= (following > _PLACE_MAX) & (following != _NEVER)
     if wrong.any():
         first = int(np.argmax(wrong))
         raise WorkloadError(

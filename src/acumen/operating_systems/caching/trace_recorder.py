@@ -187,7 +187,7 @@ def _work(connection: Any, random: np.random.Generator, enough: Callable[[], boo
     for visit, customer in enumerate(customers):
         history, order, status, report = chances[visit]
         basket = items[visit][: viewed[visit]]
-        statements = [(_CUSTOMER, (customer,))]
+        statements: list[tuple[str, tuple[int, ...]]] = [(_CUSTOMER, (customer,))]
         statements += [(_ITEM, (item,)) for item in basket]
         if history < 0.5:
             statements.append((_HISTORY, (customer,)))
