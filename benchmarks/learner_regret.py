@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+import acumen.learners
 from acumen.testing import discover_learners
 from acumen.testing.worlds import Array, World, candidate_world, drifting_world
 
@@ -65,7 +66,7 @@ def main() -> None:
             problems.append((name, of_size(make, arms, inputs), steps))
     problems.append(("candidates with 3 features, 3 inputs, 2500 choices", candidate_world, 2500))
     problems.append(("drift (no half-life), 3 arms, 2500 choices", drifting_world, 2500))
-    classes = discover_learners()
+    classes = discover_learners(acumen.learners)
     names = [c.__name__ for c in classes]
     print("| world | best single arm | " + " | ".join(names) + " |")
     print("|" + "---|" * (len(names) + 2))
