@@ -51,8 +51,8 @@ class LearnerContract:
     """
 
     spec: ClassVar[LearnerSpec]
-    seeds: ClassVar[int] = 12
-    steps: ClassVar[int] = 2500
+    seeds: ClassVar[int] = 8
+    steps: ClassVar[int] = 1500
     shapes: ClassVar[list[tuple[int, int, int]]] = [(5, 4, 0), (1, 3, 0), (5, 6, 3), (40, 4, 6)]
 
     def test_distributions_are_probabilities(self) -> None:
