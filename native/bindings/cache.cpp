@@ -4,44 +4,12 @@
 // of the type or in METH_FASTCALL functions; what is rarer or better said in Python lies in
 // cache.py. User code may run wherever object_table.hpp says so, and where a hook is called:
 // __missing__, popitem (if overridden) and getsizeof.
-#include <cmath>
-
 #include "bindings.hpp"
-#include "object_table.hpp"
+#include "cache_operations.hpp"
 #include "python_type.hpp"
 
 namespace acumen::bindings {
 namespace {
-
-constexpr std::size_t kExpirePerSet = 4;  // more than one, so that expired entries cannot pile up
-constexpr std::size_t kHookCallsSpare = 1000;
-
-struct Cache {
-  PyObject_HEAD ObjectTable table;
-  Clock clock;
-  PyObject* maxsize;  // as the user gave it
-  PyObject* ttl;      // likewise; None: entries do not expire
-  Slot nominated;     // _victim() named it: its removal is an eviction, not a deletion
-};
-
-// The methods as this type defines them, to see whether a subclass has its own.
-PyObject* own_missing = nullptr;
-PyObject* own_popitem = nullptr;
-PyObject* name_missing = nullptr;
-PyObject* name_popitem = nullptr;
-PyObject* name_getsizeof = nullptr;
-
-Cache* cast(PyObject* self) {
-  return reinterpret_cast<Cache*>(self);
-}
-ObjectTable& table_of(PyObject* self) {
-  return cast(self)->table;
-}
-
-bool now(PyObject* self, double& seconds) {
-  seconds = 0;
-  return !table_of(self).settings().timed || cast(self)->clock.now(seconds);
-}
 
 PyObject* missing_key(PyObject* key) {
   // A tuple given as the value of an exception would be taken for its arguments.
@@ -49,134 +17,6 @@ PyObject* missing_key(PyObject* key) {
   if (arguments != nullptr) PyErr_SetObject(PyExc_KeyError, arguments);
   Py_XDECREF(arguments);
   return nullptr;
-}
-
-/// The slot of a key that has not expired; an expired one is removed.
-Slot find_live(ObjectTable& table, const ObjectKey& key, double seconds, Trash& trash) {
-  const Slot slot = table.find(key);
-  if (slot >= kFailed || !table.expired(slot, seconds)) return slot;
-  table.remove(slot, ObjectTable::Cause::kExpired, trash);
-  return kAbsent;
-}
-
-/// Reads the key and the clock, then looks. kFailed with an exception set.
-Slot look(PyObject* self, PyObject* object, Trash& trash) {
-  ObjectKey key;
-  double seconds;
-  if (!key.read(object) || !now(self, seconds)) return kFailed;
-  return find_live(table_of(self), key, seconds, trash);
-}
-
-enum class Outcome { kHit, kMiss, kError };
-
-/// A lookup; the value is a new reference. Only a counted one is a request to the policy.
-Outcome request(PyObject* self, PyObject* key, bool counted, PyObject*& value) {
-  Trash trash;
-  const Slot slot = look(self, key, trash);
-  if (slot == kFailed) return Outcome::kError;
-  ObjectTable& table = table_of(self);
-  if (slot == kAbsent) {
-    table.counters.misses += counted;
-    return Outcome::kMiss;
-  }
-  if (counted) table.hit(slot);
-  value = Py_NewRef(table.value(slot));
-  return Outcome::kHit;
-}
-
-/// The size of a value, >= 0; -1 with an exception set.
-double measure(PyObject* self, PyObject* value) {
-  if (!table_of(self).settings().sized) return 1;
-  PyObject* answer = PyObject_CallMethodOneArg(self, name_getsizeof, value);
-  if (answer == nullptr) return -1;
-  const double size = PyFloat_AsDouble(answer);
-  Py_DECREF(answer);
-  if (size == -1 && PyErr_Occurred()) return -1;
-  if (size >= 0) return size;
-  PyErr_SetString(PyExc_ValueError, "getsizeof must return a number >= 0");
-  return -1;
-}
-
-/// Evicts until `size` fits; `slot` is that of the key, and follows it through user code.
-bool make_room(PyObject* self, const ObjectKey& key, double size, double seconds, Slot& slot,
-               Trash& trash) {
-  ObjectTable& table = table_of(self);
-  std::size_t calls_max = table.size() + kHookCallsSpare;
-  while (!table.fits(slot, size)) {
-    const bool hooked = _PyType_Lookup(Py_TYPE(self), name_popitem) != own_popitem;
-    if (!hooked && !trash.full()) {
-      slot = table.make_room(slot, seconds, trash);
-      continue;
-    }
-    trash.release();
-    if (hooked) {
-      if (calls_max-- == 0) {
-        PyErr_SetString(PyExc_RuntimeError, "popitem() makes no room");
-        return false;
-      }
-      PyObject* item = PyObject_CallMethodNoArgs(self, name_popitem);
-      if (item == nullptr) return false;
-      Py_DECREF(item);
-    }
-    slot = table.find(key);
-    if (slot == kFailed) return false;
-  }
-  return true;
-}
-
-/// Inserts or replaces. `ttl`: seconds from now on.
-bool put(PyObject* self, PyObject* object, PyObject* value, double size, double ttl) {
-  ObjectTable& table = table_of(self);
-  Trash trash;
-  ObjectKey key;
-  double seconds;
-  if (!key.read(object)) return false;
-  if (size > table.settings().maxsize) {
-    PyErr_SetString(PyExc_ValueError, "value too large");
-    return false;
-  }
-  if (!now(self, seconds)) return false;
-  Slot slot = find_live(table, key, seconds, trash);
-  if (slot == kFailed) return false;
-  if (table.settings().timed) {
-    table.expire(seconds, kExpirePerSet, trash);
-    if (slot != kAbsent && table.key(slot) == nullptr) slot = kAbsent;
-  }
-  table.announce(slot, key.hash, size);
-  if (!make_room(self, key, size, seconds, slot, trash)) return false;
-  table.store(slot, key, value, size, seconds + ttl, trash);
-  return true;
-}
-
-bool put(PyObject* self, PyObject* key, PyObject* value) {
-  const double size = measure(self, value);
-  return size >= 0 && put(self, key, value, size, table_of(self).settings().ttl);
-}
-
-/// Removes a key; its value is a new reference. No key: kMiss.
-Outcome take(PyObject* self, PyObject* key, PyObject*& value) {
-  Trash trash;
-  const Slot slot = look(self, key, trash);
-  if (slot == kFailed) return Outcome::kError;
-  if (slot == kAbsent) return Outcome::kMiss;
-  ObjectTable& table = table_of(self);
-  value = Py_NewRef(table.value(slot));
-  const bool evicted = slot == cast(self)->nominated;
-  cast(self)->nominated = kAbsent;
-  table.remove(slot, evicted ? ObjectTable::Cause::kEvicted : ObjectTable::Cause::kDeleted, trash);
-  return Outcome::kHit;
-}
-
-/// Removes all that has expired; the number of entries, or -1 with an exception set.
-Py_ssize_t expire_all(PyObject* self) {
-  double seconds;
-  if (!now(self, seconds)) return -1;
-  Py_ssize_t total = 0;
-  for (std::size_t count = 1; count > 0; total += static_cast<Py_ssize_t>(count)) {
-    Trash trash;
-    count = table_of(self).expire(seconds, SIZE_MAX, trash);
-  }
-  return total;
 }
 
 // Protocols.
@@ -191,8 +31,8 @@ PyObject* cache_subscript(PyObject* self, PyObject* key) {
     case Outcome::kMiss:
       break;
   }
-  if (_PyType_Lookup(Py_TYPE(self), name_missing) == own_missing) return missing_key(key);
-  return PyObject_CallMethodOneArg(self, name_missing, key);
+  if (_PyType_Lookup(Py_TYPE(self), hooks.missing) == hooks.own_missing) return missing_key(key);
+  return PyObject_CallMethodOneArg(self, hooks.missing, key);
 }
 
 int cache_assign(PyObject* self, PyObject* key, PyObject* value) {
@@ -263,14 +103,6 @@ PyObject* cache_pop(PyObject* self, PyObject* const* arguments, Py_ssize_t count
   });
 }
 
-/// Names whom to evict: removes what has expired first. kFailed with an exception set.
-Slot nominate(PyObject* self) {
-  if (expire_all(self) < 0) return kFailed;
-  if (table_of(self).size() > 0) return table_of(self).victim();
-  PyErr_Format(PyExc_KeyError, "%s is empty", Py_TYPE(self)->tp_name);
-  return kFailed;
-}
-
 PyObject* cache_popitem(PyObject* self, PyObject*) {
   return guarded(static_cast<PyObject*>(nullptr), [&]() -> PyObject* {
     Trash trash;
@@ -291,7 +123,7 @@ PyObject* cache_victim(PyObject* self, PyObject*) {
   return guarded(static_cast<PyObject*>(nullptr), [&]() -> PyObject* {
     const Slot slot = nominate(self);
     if (slot == kFailed) return nullptr;
-    cast(self)->nominated = slot;
+    as_cache(self)->nominated = slot;
     return Py_NewRef(table_of(self).key(slot));
   });
 }
@@ -330,9 +162,8 @@ bool fill(PyObject* list, Py_ssize_t at, const ObjectTable& table, Slot slot, lo
 PyObject* cache_snapshot(PyObject* self, PyObject* kind_object) {
   const long kind = PyLong_AsLong(kind_object);
   double seconds;
-  if ((kind == -1 && PyErr_Occurred()) || !now(self, seconds) || expire_all(self) < 0) {
-    return nullptr;
-  }
+  if ((kind == -1 && PyErr_Occurred()) || expire_all(self) < 0) return nullptr;
+  if (!as_cache(self)->clock.now_if(table_of(self).settings().timed, seconds)) return nullptr;
   const ObjectTable& table = table_of(self);
   for (;;) {
     // Making containers may collect garbage, which may run anything: make all of them first.
@@ -406,7 +237,7 @@ PyObject* cache_configure(PyObject* self, PyObject* const* arguments, Py_ssize_t
   if (settings.timed) settings.ttl = PyFloat_AsDouble(arguments[2]);
   settings.seed = PyLong_AsUnsignedLongLongMask(arguments[4]);
   if (PyErr_Occurred()) return nullptr;
-  Cache* cache = cast(self);
+  Cache* cache = as_cache(self);
   cache->table.clear(true);
   if (cache->table.size() > 0) {
     PyErr_SetString(PyExc_RuntimeError, "the cache was filled while it was set up");
@@ -423,23 +254,20 @@ PyObject* cache_configure(PyObject* self, PyObject* const* arguments, Py_ssize_t
 
 PyObject* get_currsize(PyObject* self, void*) {
   if (guarded(Py_ssize_t{-1}, [&] { return expire_all(self); }) < 0) return nullptr;
-  const double total = table_of(self).total();
-  // Whole sizes, the usual ones, are shown as the ints they were.
-  const bool whole = total == std::floor(total) && std::isfinite(total);
-  return whole ? PyLong_FromDouble(total) : PyFloat_FromDouble(total);
+  return show_size(table_of(self).total());
 }
 
 PyObject* or_none(PyObject* object) {
   return Py_NewRef(object == nullptr ? Py_None : object);
 }
 PyObject* get_maxsize(PyObject* self, void*) {
-  return or_none(cast(self)->maxsize);
+  return or_none(as_cache(self)->maxsize);
 }
 PyObject* get_ttl(PyObject* self, void*) {
-  return or_none(cast(self)->ttl);
+  return or_none(as_cache(self)->ttl);
 }
 PyObject* get_timer(PyObject* self, void*) {
-  return or_none(cast(self)->clock.timer());
+  return or_none(as_cache(self)->clock.timer());
 }
 
 PyObject* get_sized(PyObject* self, void*) {
@@ -456,26 +284,26 @@ PyObject* cache_new(PyTypeObject* type, PyObject*, PyObject*) {
   PyObject* self = type->tp_alloc(type, 0);
   if (self == nullptr) return nullptr;
   return guarded(static_cast<PyObject*>(nullptr), [&] {
-    new (&cast(self)->table) ObjectTable();
-    new (&cast(self)->clock) Clock();
-    cast(self)->nominated = kAbsent;
+    new (&as_cache(self)->table) ObjectTable();
+    new (&as_cache(self)->clock) Clock();
+    as_cache(self)->nominated = kAbsent;
     return self;
   });
 }
 
 int cache_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
-  Py_VISIT(cast(self)->maxsize);
-  Py_VISIT(cast(self)->ttl);
-  Py_VISIT(cast(self)->clock.timer());
+  Py_VISIT(as_cache(self)->maxsize);
+  Py_VISIT(as_cache(self)->ttl);
+  Py_VISIT(as_cache(self)->clock.timer());
   return table_of(self).traverse(visit, arg);
 }
 
 int cache_clear_references(PyObject* self) {
   table_of(self).clear(true);
-  Py_CLEAR(cast(self)->maxsize);
-  Py_CLEAR(cast(self)->ttl);
-  cast(self)->clock.drop();
+  Py_CLEAR(as_cache(self)->maxsize);
+  Py_CLEAR(as_cache(self)->ttl);
+  as_cache(self)->clock.drop();
   return 0;
 }
 
@@ -556,16 +384,16 @@ PyType_Spec spec = {"acumen._native.CacheBase", sizeof(Cache), 0,
 
 void bind_cache(nanobind::module_& m) {
   PyObject* type = PyType_FromModuleAndSpec(m.ptr(), &spec, nullptr);
-  name_missing = PyUnicode_InternFromString("__missing__");
-  name_popitem = PyUnicode_InternFromString("popitem");
-  name_getsizeof = PyUnicode_InternFromString("getsizeof");
-  if (type == nullptr || name_missing == nullptr || name_popitem == nullptr ||
-      name_getsizeof == nullptr || PyModule_AddObjectRef(m.ptr(), "CacheBase", type) < 0) {
+  hooks.missing = PyUnicode_InternFromString("__missing__");
+  hooks.popitem = PyUnicode_InternFromString("popitem");
+  hooks.getsizeof_ = PyUnicode_InternFromString("getsizeof");
+  if (type == nullptr || hooks.missing == nullptr || hooks.popitem == nullptr ||
+      hooks.getsizeof_ == nullptr || PyModule_AddObjectRef(m.ptr(), "CacheBase", type) < 0) {
     throw nanobind::python_error();
   }
   // The type's dictionary, and so the module's, keeps both alive.
-  own_missing = _PyType_Lookup(reinterpret_cast<PyTypeObject*>(type), name_missing);
-  own_popitem = _PyType_Lookup(reinterpret_cast<PyTypeObject*>(type), name_popitem);
+  hooks.own_missing = _PyType_Lookup(reinterpret_cast<PyTypeObject*>(type), hooks.missing);
+  hooks.own_popitem = _PyType_Lookup(reinterpret_cast<PyTypeObject*>(type), hooks.popitem);
   Py_DECREF(type);
 }
 

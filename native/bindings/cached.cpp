@@ -8,7 +8,6 @@
 #include <structmember.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "bindings.hpp"
 #include "call_key.hpp"
@@ -55,29 +54,13 @@ PyObject* compute(PyObject* callable, const Call& call) {
 }
 
 bool now(Function* self, double& seconds) {
-  seconds = 0;
-  return !self->table.settings().timed || self->clock.now(seconds);
-}
-
-template <typename Key>
-Slot find_live(ObjectTable& table, const Key& key, double seconds, Trash& trash) {
-  const Slot slot = table.find(key);
-  if (slot >= kFailed || !table.expired(slot, seconds)) return slot;
-  table.remove(slot, ObjectTable::Cause::kExpired, trash);
-  return kAbsent;
+  return self->clock.now_if(self->table.settings().timed, seconds);
 }
 
 /// The size of a result, >= 0; -1 with an exception set.
 double measure(Function* self, PyObject* value) {
   if (self->getsizeof_ == nullptr) return 1;
-  PyObject* answer = PyObject_CallOneArg(self->getsizeof_, value);
-  if (answer == nullptr) return -1;
-  const double size = PyFloat_AsDouble(answer);
-  Py_DECREF(answer);
-  if (size == -1 && PyErr_Occurred()) return -1;
-  if (size >= 0) return size;
-  PyErr_SetString(PyExc_ValueError, "getsizeof must return a number >= 0");
-  return -1;
+  return read_size(PyObject_CallOneArg(self->getsizeof_, value));
 }
 
 /// Keeps a result, unless it is too large or somebody else was quicker. `epoch`: the table's when
@@ -91,7 +74,7 @@ bool keep(Function* self, const ObjectKey& key, PyObject* value, std::uint64_t e
   if (size > table.settings().maxsize) return true;
   if (!now(self, seconds)) return false;
   Slot slot = kAbsent;
-  if (table.epoch() != epoch) slot = find_live(table, key, seconds, trash);
+  if (table.epoch() != epoch) slot = table.find_live(key, seconds, trash);
   if (slot != kAbsent) return slot != kFailed;
   table.expire(seconds, kExpirePerSet, trash);
   table.announce(kAbsent, key.hash, size);
@@ -113,7 +96,7 @@ PyObject* look(Function* self, const Key& key) {
   Trash trash;
   double seconds;
   if (!now(self, seconds)) return nullptr;
-  const Slot slot = find_live(self->table, key, seconds, trash);
+  const Slot slot = self->table.find_live(key, seconds, trash);
   if (slot == kFailed) return nullptr;
   if (slot == kAbsent) {
     ++self->table.counters.misses;
@@ -181,9 +164,7 @@ PyObject* function_cache_info(PyObject* object, PyObject*) {
       count = self->table.expire(seconds, SIZE_MAX, trash);
     }
     const auto& counters = self->table.counters;
-    const double total = self->table.total();
-    const bool whole = total == std::floor(total) && std::isfinite(total);
-    PyObject* size = whole ? PyLong_FromDouble(total) : PyFloat_FromDouble(total);
+    PyObject* size = show_size(self->table.total());
     if (size == nullptr) return nullptr;
     return PyObject_CallFunction(self->info, "KKON", static_cast<unsigned long long>(counters.hits),
                                  static_cast<unsigned long long>(counters.misses), self->maxsize,

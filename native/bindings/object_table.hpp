@@ -94,6 +94,11 @@ class Clock {
   PyObject* timer() const { return timer_; }
   void drop() { Py_CLEAR(timer_); }
 
+  /// 0 without a look at the clock if nobody needs to know.
+  bool now_if(bool needed, double& seconds) const {
+    seconds = 0;
+    return !needed || now(seconds);
+  }
   bool now(double& seconds) const {
     if (timer_ == nullptr) {
       const auto since = std::chrono::steady_clock::now().time_since_epoch();
@@ -155,6 +160,15 @@ class ObjectTable {
   /// The slot of a key, kAbsent, or kFailed. Expired entries are found like others.
   template <typename Key>
   Slot find(const Key& key);
+
+  /// The same, but an expired entry is removed and counts as absent.
+  template <typename Key>
+  Slot find_live(const Key& key, double now, Trash& trash) {
+    const Slot slot = find(key);
+    if (slot >= kFailed || !expired(slot, now)) return slot;
+    remove(slot, Cause::kExpired, trash);
+    return kAbsent;
+  }
 
   /// One request that found its key.
   void hit(Slot slot) {

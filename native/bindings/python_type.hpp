@@ -3,6 +3,7 @@
 
 #include <Python.h>
 
+#include <cmath>
 #include <new>
 
 namespace acumen::bindings {
@@ -32,6 +33,24 @@ inline bool count_between(const char* name, Py_ssize_t count, Py_ssize_t low, Py
   PyErr_Format(PyExc_TypeError, "%s() takes %zd to %zd positional arguments but %zd were given",
                name, low, high, count);
   return false;
+}
+
+/// The size that getsizeof answered, >= 0; -1 with an exception set. Takes the reference, or the
+/// failure of the call.
+inline double read_size(PyObject* answer) {
+  if (answer == nullptr) return -1;
+  const double size = PyFloat_AsDouble(answer);
+  Py_DECREF(answer);
+  if (size == -1 && PyErr_Occurred()) return -1;
+  if (size >= 0) return size;
+  PyErr_SetString(PyExc_ValueError, "getsizeof must return a number >= 0");
+  return -1;
+}
+
+/// A sum of sizes for the user: whole ones, the usual ones, as the ints they were.
+inline PyObject* show_size(double size) {
+  const bool whole = size == std::floor(size) && std::isfinite(size);
+  return whole ? PyLong_FromDouble(size) : PyFloat_FromDouble(size);
 }
 
 }  // namespace acumen::bindings

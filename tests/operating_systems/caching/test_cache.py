@@ -265,6 +265,19 @@ def test_popitem_that_makes_no_room_is_found_out() -> None:
     assert dict(cache) == {1: 1}
 
 
+def test_popitem_that_sets_the_cache_up_anew() -> None:
+    class Shrinking(Cache):
+        def popitem(self) -> tuple[Any, Any]:
+            Cache.__init__(self, maxsize=0)
+            return (None, None)
+
+    cache = Shrinking(maxsize=1)
+    cache[1] = 1
+    with pytest.raises(ValueError, match="value too large"):
+        cache[2] = 2
+    assert len(cache) == 0
+
+
 def test_popitem_that_raises_stops_the_set() -> None:
     class Failing(Cache):
         def popitem(self) -> tuple[Any, Any]:

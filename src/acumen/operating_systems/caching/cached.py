@@ -121,10 +121,7 @@ def cached(
     clock = None if timer is time.monotonic else timer
 
     def decorate(function: Callable[..., Any]) -> Any:
-        if not callable(function):
-            raise TypeError(f"cached() decorates callables, not {function!r}")
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError("cached() cannot remember a generator: it can be used only once")
+        _check(function)
         wrapper: Any
         if inspect.iscoroutinefunction(function):
             bound = math.inf if maxsize is None else maxsize
@@ -139,6 +136,13 @@ def cached(
         return wrapper
 
     return decorate
+
+
+def _check(function: Callable[..., Any]) -> None:
+    if not callable(function):
+        raise TypeError(f"cached() decorates callables, not {function!r}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError("cached() cannot remember a generator: it can be used only once")
 
 
 def _key_maker(typed: bool) -> Callable[..., Hashable]:
