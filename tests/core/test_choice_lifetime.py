@@ -42,7 +42,8 @@ print(rss() - before)
 
 def test_garbage_is_collected(make_choice: Make) -> None:
     class Holder:
-        pass
+        choice: Any = None
+        decisions: Any = None
 
     def cycle() -> weakref.ref[Any]:
         holder = Holder()
@@ -50,9 +51,9 @@ def test_garbage_is_collected(make_choice: Make) -> None:
         def heuristic(_: dict[str, Any]) -> str:
             return "a" if holder else "b"
 
-        holder.choice = make_choice(default=heuristic)  # type: ignore[attr-defined]
-        holder.decisions = [holder.choice.choose(size=1.0) for _ in range(100)]  # type: ignore[attr-defined]
-        return weakref.ref(holder.choice)  # type: ignore[attr-defined]
+        holder.choice = make_choice(default=heuristic)
+        holder.decisions = [holder.choice.choose(size=1.0) for _ in range(100)]
+        return weakref.ref(holder.choice)
 
     references = [cycle() for _ in range(3)]
     gc.collect()
