@@ -19,13 +19,12 @@ from pathlib import Path
 import acumen
 
 LINK_BYTES_PER_SECOND = 20e6
-PIECE_BYTES = 32_768
+PIECE_BYTES = 4_096
 CODECS = {
     "none": lambda data: data,
     "zlib-1": lambda data: zlib.compress(data, 1),
     "zlib-6": lambda data: zlib.compress(data, 6),
     "bz2": bz2.compress,
-    "lzma": lzma.compress,
 }
 
 
@@ -39,7 +38,8 @@ def entropy(data: bytes) -> float:
 def pieces() -> list[tuple[str, bytes]]:
     """Pieces of real files with their kind, in a random but repeatable order."""
     library = Path(sysconfig.get_path("stdlib"))
-    files = [*library.glob("*.py"), *library.glob("__pycache__/*.pyc"), Path(sys.executable)]
+    found = sorted([*library.glob("*.py"), *library.glob("__pycache__/*.pyc")])
+    files = [*found, Path(sys.executable)]
     result = []
     for path in files:
         data = path.read_bytes()[: 16 * PIECE_BYTES]
@@ -47,7 +47,7 @@ def pieces() -> list[tuple[str, bytes]]:
             (path.suffix, data[i : i + PIECE_BYTES]) for i in range(0, len(data), PIECE_BYTES)
         ]
         # The same data as an archive would hold it: packing it again is time lost.
-        result.append((".xz", lzma.compress(data)[:PIECE_BYTES]))
+        result.append((".xz", lzma.compress(data, preset=0)[:PIECE_BYTES]))
     random.Random(1).shuffle(result)
     return result
 

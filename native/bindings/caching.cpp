@@ -23,12 +23,18 @@ std::span<const std::uint64_t> view(const Keys& keys, std::uint32_t capacity) {
   return {keys.data(), keys.size()};
 }
 
-nb::tuple simulate_learned(const Keys& keys, std::uint32_t capacity, std::uint64_t seed) {
+nb::tuple simulate_learned(const Keys& keys, std::uint32_t capacity, std::uint64_t seed,
+                           float metadata_bytes) {
   const auto requests = view(keys, capacity);
+  if (!(metadata_bytes >= 0 && metadata_bytes <= 65536)) {
+    throw nb::value_error("metadata_bytes must be between 0 and 65536");
+  }
+  caching::EvictionOptions options;
+  options.metadata_bytes_per_object = metadata_bytes;
   caching::Simulation run;
   {
     nb::gil_scoped_release free;
-    run = caching::simulate_learned(requests, capacity, seed);
+    run = caching::simulate_learned(requests, capacity, seed, options);
   }
   return nb::make_tuple(run.misses, run.metadata_bytes);
 }
@@ -55,9 +61,10 @@ std::uint64_t simulate_belady(const Keys& keys, std::uint32_t capacity, bool byp
 
 void bind_caching(nb::module_& m) {
   m.def("simulate_learned", &simulate_learned, "keys"_a.noconvert(), "capacity"_a, nb::kw_only(),
-        "seed"_a = 0,
+        "seed"_a = 0, "metadata_bytes"_a = 64,
         "Misses of the learned policy over the requests (uint64, one dimension) from an empty\n"
-        "cache of `capacity` objects, and the bytes of metadata that it ends with.");
+        "cache of `capacity` objects, and the bytes of metadata that it ends with; it\n"
+        "aims at `metadata_bytes` an object, ghosts included.");
   m.def("simulate_lru", &simulate_lru, "keys"_a.noconvert(), "capacity"_a,
         "Misses of least recently used.");
   m.def("simulate_fifo", &simulate_fifo, "keys"_a.noconvert(), "capacity"_a,

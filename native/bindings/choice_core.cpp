@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <optional>
 
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #include <numpy/ndarraytypes.h>
@@ -47,7 +48,7 @@ constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 bool read_numpy(PyObject* object, std::uint32_t n, double* row) {
   auto* array = reinterpret_cast<PyArrayObject*>(object);
   if (PyArray_NDIM(array) != 1 || PyArray_DIM(array, 0) != static_cast<npy_intp>(n)) return false;
-  if (!PyArray_ISNOTSWAPPED(array) || !PyArray_ISALIGNED(array)) return false;
+  if (!PyArray_ISNBO(PyArray_DESCR(array)->byteorder) || !PyArray_ISALIGNED(array)) return false;
   const char* data = PyArray_BYTES(array);
   const npy_intp stride = PyArray_STRIDE(array, 0);
   if (PyArray_TYPE(array) == NPY_DOUBLE) {
@@ -187,9 +188,9 @@ double ChoiceCore::now_s() const {
 }
 
 void ChoiceCore::note_exception(const std::string& where) {
-  // A choice never raises, but Ctrl-C is not the choice's to swallow: it comes again at once.
-  if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) PyErr_SetInterrupt();
   const nb::python_error error;
+  // A choice never raises, but Ctrl-C and sys.exit() are not the choice's to swallow.
+  if (!error.matches(PyExc_Exception)) throw error;
   problem = where + ": " + error.what();
 }
 
@@ -428,20 +429,27 @@ void ChoiceCore::teach_python_learner() {
     if (values.empty()) return nb::none();
     return nb::cast(Vector(values.data(), {values.size()}), nb::rv_policy::copy);
   };
-  try {
-    if (reset) python_learner_.attr("reset")();
-  } catch (nb::python_error& error) {
-    note_learner_failure(error);
-  }
-  for (const OwnedLesson& lesson : lessons) {
-    // A lesson that the learner cannot take does not cost it the others.
+  // A lesson that the learner cannot take does not cost it the others, and neither does Ctrl-C.
+  std::optional<nb::python_error> interrupt;
+  const auto attempt = [&](const auto& call) {
     try {
+      call();
+    } catch (nb::python_error& error) {
+      if (error.matches(PyExc_Exception)) {
+        note_learner_failure(error);
+      } else {
+        interrupt.emplace(std::move(error));
+      }
+    }
+  };
+  if (reset) attempt([&] { python_learner_.attr("reset")(); });
+  for (const OwnedLesson& lesson : lessons) {
+    attempt([&] {
       python_learner_.attr("learn")(array(lesson.x), lesson.arm, lesson.propensity, lesson.reward,
                                     array(lesson.features));
-    } catch (nb::python_error& error) {
-      note_learner_failure(error);
-    }
+    });
   }
+  if (interrupt) throw std::move(*interrupt);
 }
 
 void ChoiceCore::become_replica(std::uint64_t seed, std::uint64_t replica) {

@@ -314,7 +314,9 @@ void best_of_normals(const float* mean, const float* deviation, U32 count, float
     Vec f[kParts + 1];
     for (U32 i = 0; i < kParts; ++i) {
       f[i] = cdf((grid[i] - centre) * inverse);
-      product[i] *= f[i];
+      // With many arms the product leaves the normal numbers, on which arithmetic is slow. No F
+      // is below Φ(-3) on the grid, so that this floor keeps the next product normal.
+      product[i] = larger(product[i] * f[i], splat(1e-30f));
     }
     f[kParts] = one;
     for (U32 i = 0; i < kParts; ++i) {

@@ -17,6 +17,8 @@ int main() {
   options.shape.arms = 2;
   options.fields.resize(2);
   options.metrics.push_back({1.0, false});
+  // A thread that is not scheduled for a while must find its decision again: all of them fit.
+  options.pending_max = 1u << 17;
   ChoiceEngine engine(options, &learner);
 
   constexpr int kThreads = 4, kRounds = 20'000;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -66,7 +67,13 @@ def main() -> None:
     " be given several times. Also names contenders that are too slow to run unasked.",
 )
 @click.option("--quick", is_flag=True, help="A first look in under a minute.")
-@click.option("--seed", default=0, show_default=True, help="First seed of what is random.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**62),
+    default=0,
+    show_default=True,
+    help="First seed of what is random.",
+)
 @click.option(
     "--json",
     "json_path",
@@ -100,7 +107,7 @@ def race(
     html_path: Path | None,
     jobs: int | None,
 ) -> None:
-    r"""Race a learned choice against today's heuristics and against the bound.
+    """Race a learned choice against today's heuristics and against the bound.
 
     DOMAIN is what is raced; without one, the domains are listed. Every contender runs on every
     workload at every setting. Each row is a mean with its 95 % interval where something is
@@ -115,7 +122,7 @@ def race(
 
     Ctrl-C stops at once and keeps the rows that are finished. A workload that cannot be used is
     reported in one line, the others run on, and the exit code is 2.
-    """
+    """  # noqa: D301 (a real backspace is how click is told to leave lines as they are)
     if domain is None:
         _list_races()
         return
@@ -128,7 +135,7 @@ def race(
         if html_path is not None:
             check_plotly()
         code = _run_race(chosen, ask, jobs or _cores(), json_path, html_path)
-    except RaceError as error:
+    except (RaceError, OSError) as error:
         _complain(str(error))
         code = 2
     sys.exit(code)
@@ -170,6 +177,8 @@ def _run_race(
     notes = list(chosen.notes(ask))
     for note in notes:
         click.echo(note, err=True)
+    # Whoever ends the process politely gets the finished rows too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     watch = Watch(result, json_path, Console(stderr=True))
     interrupted = False
     try:
@@ -193,6 +202,7 @@ def _run_race(
             (*notes, *watch.remarks),
         )
         write_report(page, html_path)
+        click.echo(f"The report is in {html_path}; open it in a browser.")
     if interrupted:
         where = f", saved in {json_path}" if json_path else ""
         _complain(f"interrupted; {len(result.rows)} finished rows{where}")

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
-from toy_race import METRIC
+from toy_race import METRIC, ToyRace
 
-from acumen.evaluation import RaceError, Result, Row, find_data
+from acumen.evaluation import RaceError, Result, Row, discovery, find_data
 from acumen.evaluation import results as results_module
 from acumen.evaluation.discovery import find_races, load_race
 
@@ -79,3 +79,25 @@ def test_where_data_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ACUMEN_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(RaceError, match="ACUMEN_DATA: there is no folder"):
         find_data("toy", None)
+
+
+class Point:
+    """An entry point of another distribution."""
+
+    def __init__(self, name: str, result: object) -> None:
+        self.name = name
+        self.result = result
+
+    def load(self) -> object:
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+def test_other_distributions_add_races_but_take_no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [Point("toy", ToyRace()), Point("caching", ToyRace()), Point("bad", ImportError("no"))]
+    monkeypatch.setattr(discovery, "entry_points", lambda group: points)
+    assert load_race("toy").summary == "which toy"
+    assert load_race("caching").domain == "caching"
+    with pytest.raises(RaceError, match="'bad' cannot be loaded: no"):
+        load_race("bad")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import acumen.learners
 from acumen import _native
 from acumen.learners import BinnedAdditive, EpsilonGreedy, LinUCB, SoftmaxGradient, SquareCB
 from acumen.testing import discover_learners
@@ -17,7 +18,7 @@ def bias() -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.ones(1, np.float32)
 
 
-@pytest.mark.parametrize("spec", discover_learners())
+@pytest.mark.parametrize("spec", discover_learners(acumen.learners))
 def test_every_parameter_is_checked(spec: Any) -> None:
     for field in dataclasses.fields(spec):
         for bad in (-1.0, float("nan")):
@@ -25,7 +26,7 @@ def test_every_parameter_is_checked(spec: Any) -> None:
                 spec(**{field.name: bad})
 
 
-@pytest.mark.parametrize("spec", discover_learners())
+@pytest.mark.parametrize("spec", discover_learners(acumen.learners))
 def test_descriptions_are_values(spec: Any) -> None:
     assert spec() == spec()
     assert hash(spec()) == hash(spec())

@@ -8,7 +8,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -162,8 +162,9 @@ class Choice(_native.ChoiceCore):
             raise ValueError(f"pending_max must be between 1 and 2**24, not {pending_max}")
         if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
             raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
+        fields = tuple((f.kind, f.optional, f.buckets) for f in self.schema.fields)
         spec = {
-            "fields": tuple((f.kind, f.optional, f.buckets) for f in self.schema.fields),
+            "fields": fields,
             "field_names": self.schema.names,
             "arms": self._arms.arms,
             "arms_max": len(self._arms.arms),
@@ -183,7 +184,7 @@ class Choice(_native.ChoiceCore):
             "seed": int.from_bytes(os.urandom(8)) if seed is None else seed % (1 << 64),
             "replica": int.from_bytes(os.urandom(3)),
         }
-        dimension = _native.schema_dimension(spec["fields"])
+        dimension = _native.schema_dimension(fields)
         learner = learner or self.default_learner
         if learner is None:
             raise TypeError("no learner was given, and acumen.learners has set no default")
@@ -339,7 +340,8 @@ class Choice(_native.ChoiceCore):
             if not isinstance(self.learner, _native.Learner):
                 self.learner.restore(learners)
             self._restore(own)
-        except ValueError as error:
+        # A learner of somebody else's may complain about its arrays in any of these ways.
+        except (ValueError, TypeError, LookupError) as error:
             raise model_file.ModelError(f"{path}: {error}") from None
         self._no_model = False
 
@@ -369,6 +371,17 @@ class Choice(_native.ChoiceCore):
         if not isinstance(self.learner, _native.Learner):
             arrays |= {f"learner:{name}": array for name, array in self.learner.state().items()}
         return arrays
+
+    def __reduce__(self) -> NoReturn:
+        """A choice is not copied: two that learn apart, under one name, would be two choices.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            f"choice {self.name!r} cannot be pickled or copied; save() its model and load() it "
+            "into a choice of the same arms and context"
+        )
 
     def __repr__(self) -> str:
         """Name, arms and mode."""

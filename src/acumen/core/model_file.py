@@ -78,7 +78,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Arrays]:
     if size > BYTES_MAX:
         raise ModelError(f"{path}: {size} bytes is more than a model may have")
     try:
-        return _decode(Path(path).read_bytes())
+        return decode(Path(path).read_bytes())
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
 
@@ -103,7 +103,8 @@ def _encode(header: dict[str, Any], arrays: Mapping[str, Any]) -> bytes:
     return body + _digest(body)
 
 
-def _decode(contents: bytes) -> tuple[dict[str, Any], Arrays]:
+def decode(contents: bytes) -> tuple[dict[str, Any], Arrays]:
+    """Reads the bytes of a model file; ModelError if they are none."""
     if len(contents) < _PREFIX.size + _DIGEST_BYTES:
         raise ModelError("too short to be a model file")
     magic, version, header_bytes = _PREFIX.unpack_from(contents)
@@ -119,13 +120,22 @@ def _decode(contents: bytes) -> tuple[dict[str, Any], Arrays]:
         raise ModelError("the header is longer than the file")
     try:
         header = json.loads(bytes(body[_PREFIX.size : start]))
-        arrays = {
-            name: _array(body[start:], dtype, count, offset)
-            for name, dtype, count, offset in header.pop("arrays")
-        }
+        arrays = _arrays(body[start:], header.pop("arrays"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelError(f"the header makes no sense: {error}") from None
     return header, arrays
+
+
+def _arrays(payload: memoryview, index: list[tuple[str, str, int, int]]) -> Arrays:
+    arrays: Arrays = {}
+    end = 0
+    for name, dtype, count, offset in index:
+        # In order and apart, so that a small file cannot ask for much memory.
+        if not isinstance(name, str) or name in arrays or offset < end:
+            raise ValueError(f"array {name!r} is repeated, or overlaps another")
+        arrays[name] = _array(payload, dtype, count, offset)
+        end = offset + arrays[name].nbytes
+    return arrays
 
 
 def _array(payload: memoryview, dtype: str, count: int, offset: int) -> NDArray[np.generic]:

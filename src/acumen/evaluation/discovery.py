@@ -43,7 +43,10 @@ def load_race(domain: str) -> Race:
     """
     races = find_races()
     if domain in races:
-        return races[domain]()
+        try:
+            return races[domain]()
+        except Exception as error:
+            raise RaceError(f"the race {domain!r} cannot be loaded: {error}") from error
     near = difflib.get_close_matches(domain, races, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(races)}."
     raise RaceError(f"there is no race named {domain!r}. {hint}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -41,7 +41,7 @@ class Watch:
             BarColumn(bar_width=30),
             TimeElapsedColumn(),
             TextColumn("{task.fields[rows]} rows"),
-            TextColumn("{task.description}", style="dim"),
+            TextColumn("{task.description}", style="dim", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -59,7 +59,9 @@ class Watch:
         if isinstance(event, Row):
             self._result.rows.append(event)
             if time.monotonic() - self._saved_at >= _SAVE_EVERY_S:
-                self.save()
+                # A full disk now need not be full at the end, where it is reported.
+                with suppress(OSError):
+                    self.save()
         elif isinstance(event, runner.Progress):
             self._bar.update(
                 self._task,

@@ -75,13 +75,13 @@ class Cell:
 
 
 def cells_of(rows: Iterable[Row], goal: Goal, default: str | None) -> list[Cell]:
-    """Groups rows into cells, in the order of their first row, settings ascending within."""
+    """Groups rows into cells, sorted by workload and setting."""
     groups: dict[str, dict[float, dict[str, Row]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         groups[row.workload][row.setting][row.contender] = row
     return [
         _cell(workload, setting, by_setting[setting], goal, default)
-        for workload, by_setting in groups.items()
+        for workload, by_setting in sorted(groups.items())
         for setting in sorted(by_setting)
     ]
 

@@ -48,7 +48,7 @@ def _cell_table(result: Result, cells: Sequence[Cell], default: str | None, *, w
     previous = None
     for cell in cells:
         columns: list[str | Text] = [
-            cell.workload if cell.workload != previous else "",
+            Text(cell.workload if cell.workload != previous else ""),
             f"{cell.setting:g}",
             Text(_value(cell.learned, interval=wide), style="bold"),
             f"{cell.best.value:.4f} {cell.best.contender}" if cell.best else NOTHING,
@@ -65,7 +65,7 @@ def _cell_table(result: Result, cells: Sequence[Cell], default: str | None, *, w
 
 def _standings_table(summary: Summary) -> Table:
     table = Table(
-        title="mean residual: what is left of the gap between the default and the bound",
+        title="mean residual (0: the bound, 1: the default)",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )

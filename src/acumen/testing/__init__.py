@@ -1,5 +1,12 @@
-"""Contracts that anyone's learner can be held to: inherit, name your class, run pytest."""
+"""Contracts for anyone's learner or race: inherit, name yours, run pytest."""
 
 from acumen.testing.learners import LearnerContract, LearnerSpec, discover_learners
+from acumen.testing.races import RaceContract, discover_races
 
-__all__ = ["LearnerContract", "LearnerSpec", "discover_learners"]
+__all__ = [
+    "LearnerContract",
+    "LearnerSpec",
+    "RaceContract",
+    "discover_learners",
+    "discover_races",
+]

@@ -1,12 +1,12 @@
 """The contract of a learner: what every one of them keeps, whoever wrote it."""
 
 import dataclasses
+from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-import acumen.learners
 from acumen import _native
 from acumen.testing.worlds import World, candidate_world, drifting_world, linear_world
 
@@ -21,9 +21,15 @@ class LearnerSpec(Protocol):
         ...
 
 
-def discover_learners() -> list[type[Any]]:
-    """Every public learner class of `acumen.learners`; there is no list to keep by hand."""
-    names = [getattr(acumen.learners, name) for name in acumen.learners.__all__]
+def discover_learners(package: ModuleType) -> list[type[Any]]:
+    """Every public learner class of a package; there is no list to keep by hand.
+
+    Example:
+        >>> import acumen.learners
+        >>> [c.__name__ for c in discover_learners(acumen.learners)][:2]
+        ['BinnedAdditive', 'EpsilonGreedy']
+    """
+    names = [getattr(package, name) for name in package.__all__]
     return [c for c in names if isinstance(c, type) and hasattr(c, "build")]
 
 
@@ -39,13 +45,14 @@ class LearnerContract:
     ``seeds`` independent worlds.
 
     Example:
+        >>> from acumen.learners import SquareCB
         >>> class TestMine(LearnerContract):
-        ...     spec = acumen.learners.SquareCB()
+        ...     spec = SquareCB(gamma=3.0)
     """
 
     spec: ClassVar[LearnerSpec]
-    seeds: ClassVar[int] = 12
-    steps: ClassVar[int] = 2500
+    seeds: ClassVar[int] = 8
+    steps: ClassVar[int] = 1500
     shapes: ClassVar[list[tuple[int, int, int]]] = [(5, 4, 0), (1, 3, 0), (5, 6, 3), (40, 4, 6)]
 
     def test_distributions_are_probabilities(self) -> None:

@@ -33,7 +33,6 @@ class LinearLearner : public Learner {
   LinearLearner(LearnerShape shape, const LinearOptions& options)
       : Learner(shape),
         products_(shape.dimension * (1 + shape.features) <= kDesignLimit),
-        block_(products_ ? shape.dimension : 1),
         arm_stride_(padded(shape.features)),
         models_(shape.features ? 1 : shape.arms, design_size(shape), options.ridge,
                 options.half_life),
@@ -182,7 +181,7 @@ class LinearLearner : public Learner {
 
   const DenseKernels* kernels_ = &dense_kernels();
   bool products_;
-  std::uint32_t block_, arm_stride_;
+  std::uint32_t arm_stride_;
   RidgeModels models_;
   RewardScale scale_;
   AlignedArray<float> mean_, deviation_;

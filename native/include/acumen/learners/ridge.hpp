@@ -131,6 +131,8 @@ class RidgeModels {
   /// What double can tell apart of S is 1e-16 of its trace; the prior is never left to sink below
   /// a thousand times that, or directions without data would be filled with rounding errors.
   bool refresh(std::uint32_t m) {
+    flush(sums_.data() + m * packed_, packed_, 1e-200);
+    flush(products_.data() + m * stride_, stride_, 1e-200);
     square_.clear();
     double* square = square_.data();
     double trace = 0.0;
@@ -155,6 +157,8 @@ class RidgeModels {
       for (std::uint32_t j = 0; j < width; ++j) p[j] = static_cast<float>(square[i * stride_ + j]);
       p += width;
     }
+    flush(inverses_.data() + m * packed_, packed_, 1e-30f);
+    flush(thetas_.data() + m * stride_, stride_, 1e-30f);
     drift_[m] = 1.0;
     return pivot >= 0.5 * prior;
   }
@@ -215,6 +219,14 @@ class RidgeModels {
   }
 
  private:
+  /// What has decayed to nothing becomes zero before it becomes denormal, which would be slow.
+  template <class T>
+  static void flush(T* values, std::size_t count, T smallest) {
+    for (std::size_t i = 0; i < count; ++i) {
+      values[i] = std::fabs(values[i]) < smallest ? T{} : values[i];
+    }
+  }
+
   /// One lesson's time passes; returns by how much model m's P has grown since its last lesson.
   double pass_time(std::uint32_t m) {
     if (growth_ == 1.0) return 1.0;

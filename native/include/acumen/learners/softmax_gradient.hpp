@@ -80,7 +80,10 @@ class SoftmaxGradient final : public Learner {
       const float factor = step * slopes_[k];
       float* row = weights_.data() + k * stride_;
       for (std::uint32_t i = 0; i < stride_; ++i) {
-        row[i] = std::clamp(keep * row[i] + factor * lesson.x[i], -kWeightLimit, kWeightLimit);
+        const float moved = keep * row[i] + factor * lesson.x[i];
+        // Decayed weights become zero before they become denormal, which would be slow.
+        const float kept = std::fabs(moved) < 1e-20f ? 0.0f : moved;
+        row[i] = std::clamp(kept, -kWeightLimit, kWeightLimit);
       }
     }
   }

@@ -165,7 +165,7 @@
       y: rows.map((row) => row.contender),
       text: rows.map((row) => `<b>${escape(row.contender)}</b> ${number(row.value)}`),
       hovertemplate: "%{text}<extra></extra>",
-      marker: { size: rows.map((row) => (learned(row) ? 11 : 7)),
+      marker: { opacity: 1, size: rows.map((row) => (learned(row) ? 11 : 7)),
                 color: rows.map((row) => colour(tint[kind(row)])) },
     }], layout({
       margin: { l: 84, r: 12, t: 4, b: 40 },
