@@ -1,8 +1,9 @@
 """How fast a cache answers, and how often it must not: acumen beside its peers, in one run.
 
 Every contender serves the same requests, one after the other, in rounds whose order is drawn anew;
-what is shown are medians over rounds, and ratios to functools.lru_cache within the same round. A
-second functools.lru_cache takes part as the A/A control: its ratio shows the noise.
+what is shown are medians over rounds, on the wall's clock and of the thread's own processor time,
+and ratios of the latter to functools.lru_cache within the same round. A second functools.lru_cache
+takes part as the A/A control: its ratio shows the noise.
 
     python benchmarks/cache_overhead.py [--trace FILE] [--json FILE] [--rounds N]
 
@@ -37,48 +38,63 @@ import acumen
 REQUESTS_MAX = 400_000
 ENTRIES_FRACTION = 0.01
 Keys = list[int]
-# Serves all keys with a new cache of so many entries; seconds, and the share of misses.
-Contender = Callable[[Keys, int], tuple[float, float]]
+
+
+class Watch:
+    """Seconds on the wall, and of this thread on a processor: the latter ignore a busy machine."""
+
+    def __enter__(self) -> Watch:
+        self._wall, self._cpu = time.perf_counter(), time.thread_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cpu = time.thread_time() - self._cpu
+        self.wall = time.perf_counter() - self._wall
+
+
+# Serves all keys with a new cache of so many entries; the time, and the share of misses.
+Served = tuple[Watch, float]
+Contender = Callable[[Keys, int], Served]
 
 
 def identity(key: int) -> int:
     return key
 
 
-def time_function(function: Callable[[int], int], keys: Keys) -> float:
-    start = time.perf_counter()
-    for key in keys:
-        function(key)
-    return time.perf_counter() - start
+def time_function(function: Callable[[int], int], keys: Keys) -> Watch:
+    with Watch() as watch:
+        for key in keys:
+            function(key)
+    return watch
 
 
-def functools_lru(keys: Keys, entries: int) -> tuple[float, float]:
+def functools_lru(keys: Keys, entries: int) -> Served:
     function = functools.lru_cache(entries)(identity)
     return time_function(function, keys), function.cache_info().misses / len(keys)
 
 
-def acumen_cached(keys: Keys, entries: int) -> tuple[float, float]:
+def acumen_cached(keys: Keys, entries: int) -> Served:
     function = acumen.cached(entries)(identity)
     return time_function(function, keys), function.cache_info().misses / len(keys)
 
 
-def time_mapping(cache: Any, keys: Keys) -> tuple[float, float]:
+def time_mapping(cache: Any, keys: Keys) -> Served:
     misses = 0
     get = cache.get
-    start = time.perf_counter()
-    for key in keys:
-        if get(key) is None:
-            misses += 1
-            cache[key] = key
-    return time.perf_counter() - start, misses / len(keys)
+    with Watch() as watch:
+        for key in keys:
+            if get(key) is None:
+                misses += 1
+                cache[key] = key
+    return watch, misses / len(keys)
 
 
-def acumen_mapping(keys: Keys, entries: int) -> tuple[float, float]:
+def acumen_mapping(keys: Keys, entries: int) -> Served:
     return time_mapping(acumen.Cache(entries), keys)
 
 
 def cachetools_mapping(name: str) -> Contender:
-    def serve(keys: Keys, entries: int) -> tuple[float, float]:
+    def serve(keys: Keys, entries: int) -> Served:
         import cachetools
 
         return time_mapping(getattr(cachetools, name)(entries), keys)
@@ -86,7 +102,7 @@ def cachetools_mapping(name: str) -> Contender:
     return serve
 
 
-def cachetools_function(keys: Keys, entries: int) -> tuple[float, float]:
+def cachetools_function(keys: Keys, entries: int) -> Served:
     import cachetools
 
     misses = 0
@@ -100,20 +116,20 @@ def cachetools_function(keys: Keys, entries: int) -> tuple[float, float]:
     return time_function(function, keys), misses / len(keys)
 
 
-def theine_mapping(keys: Keys, entries: int) -> tuple[float, float]:
+def theine_mapping(keys: Keys, entries: int) -> Served:
     import theine
 
     cache = theine.Cache(entries)
     try:
         misses = 0
         get, put = cache.get, cache.set
-        start = time.perf_counter()
-        for key in keys:
-            _, found = get(key)
-            if not found:
-                misses += 1
-                put(key, key)
-        return time.perf_counter() - start, misses / len(keys)
+        with Watch() as watch:
+            for key in keys:
+                _, found = get(key)
+                if not found:
+                    misses += 1
+                    put(key, key)
+        return watch, misses / len(keys)
     finally:
         cache.close()
 
@@ -204,16 +220,18 @@ def measure(trace: tuple[str, Keys], rounds: int, seed: int) -> list[dict[str, A
     generator = random.Random(seed)
     rows = []
     for workload, operation, keys, entries in workloads(trace):
-        speeds: dict[str, list[float]] = {name: [] for name in contenders}
+        wall: dict[str, list[float]] = {name: [] for name in contenders}
+        cpu: dict[str, list[float]] = {name: [] for name in contenders}
         misses: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(rounds):
             for name in generator.sample(list(contenders), len(contenders)):
                 gc.collect()
-                seconds, share = contenders[name](keys, entries)
-                speeds[name].append(len(keys) / seconds)
+                watch, share = contenders[name](keys, entries)
+                wall[name].append(len(keys) / watch.wall)
+                cpu[name].append(len(keys) / watch.cpu)
                 misses[name].append(share)
         for name in contenders:
-            ratios = [a / b for a, b in zip(speeds[name], speeds[BASELINE], strict=True)]
+            ratios = [a / b for a, b in zip(cpu[name], cpu[BASELINE], strict=True)]
             low, high = interval(ratios)
             rows.append(
                 {
@@ -222,7 +240,8 @@ def measure(trace: tuple[str, Keys], rounds: int, seed: int) -> list[dict[str, A
                     "operation": operation,
                     "entries": entries,
                     "requests": len(keys),
-                    "ops_per_second": statistics.median(speeds[name]),
+                    "ops_per_second": statistics.median(wall[name]),
+                    "ops_per_cpu_second": statistics.median(cpu[name]),
                     "ratio": statistics.median(ratios),
                     "ratio_low": low,
                     "ratio_high": high,
@@ -242,8 +261,9 @@ def show(rows: list[dict[str, Any]]) -> None:
                 f"  {'contender':<26}{'M ops/s':>8}  {'/ functools [95 %]':<24}{'miss ratio':>10}"
             )
         ratio = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
-        speed = row["ops_per_second"] / 1e6
-        print(f"  {row['contender']:<26}{speed:>8.2f}  {ratio:<24}{row['miss_ratio']:>10.4f}")
+        wall, cpu = row["ops_per_second"] / 1e6, row["ops_per_cpu_second"] / 1e6
+        speeds = f"{wall:>8.2f}{cpu:>9.2f}"
+        print(f"  {row['contender']:<26}{speeds}  {ratio:<20}{row['miss_ratio']:>11.4f}")
 
 
 def main() -> None:
