@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,40 +143,39 @@ def scaling(rounds: int = 60_000, repeats: int = 5) -> list[dict[str, Any]]:
     """Throughput of one choice used by 1, 2 and 4 threads; the same work in all, split."""
     row = np.linspace(-1, 1, FIELDS)
     matrix = np.tile(row, (1000, 1))
-    results: dict[tuple[str, int], list[float]] = {}
-    lost = 0
-    for _ in range(repeats):
+
+    def singly(choice: acumen.Choice, threads: int) -> None:
+        for _ in range(rounds // threads):
+            choice.choose_row(row).feedback(0.5)
+
+    def in_bulk(choice: acumen.Choice, threads: int) -> None:
+        for _ in range(5 * rounds // len(matrix) // threads):
+            choice.choose_many(matrix)
+
+    kinds = (("choose_row + feedback", singly, rounds), ("choose_many", in_bulk, 5 * rounds))
+    rows = []
+    for operation, work, decisions in kinds:
         for threads in (1, 2, 4):
-            # While a thread waits for the GIL others take thousands of decisions: more than the
-            # 4,096 pending ones of the default.
-            single = make_choice(acumen.learners.LinUCB(), pending_max=1 << 16)
-
-            def choose_and_learn(choice: acumen.Choice = single, count: int = threads) -> None:
-                for _ in range(rounds // count):
-                    choice.choose_row(row).feedback(0.5)
-
-            seconds = in_threads(threads, choose_and_learn)
-            results.setdefault(("choose_row + feedback", threads), []).append(rounds / seconds)
-            counters = single.counters()
-            lost += rounds - counters["busy"] - counters["feedback_learned"]
-
-            many = make_choice(acumen.learners.LinUCB())
-
-            def in_bulk(choice: acumen.Choice = many, count: int = threads) -> None:
-                for _ in range(5 * rounds // len(matrix) // count):
-                    choice.choose_many(matrix)
-
-            seconds = in_threads(threads, in_bulk)
-            results.setdefault(("choose_many", threads), []).append(5 * rounds / seconds)
-    return [
-        {
-            "operation": operation,
-            "threads": threads,
-            "per_second": round(float(np.median(rates))),
-            "lessons_lost": lost,
-        }
-        for (operation, threads), rates in sorted(results.items())
-    ]
+            seconds, busy, lost = [], 0, 0
+            for _ in range(repeats):
+                # While a thread waits for the GIL others take thousands of decisions: more than
+                # the 4,096 pending ones of the default.
+                choice = make_choice(acumen.learners.LinUCB(), pending_max=1 << 16)
+                seconds.append(in_threads(threads, partial(work, choice, threads)))
+                counters = choice.counters()
+                busy += counters["busy"]
+                if operation != "choose_many":
+                    lost += decisions - counters["busy"] - counters["feedback_learned"]
+            rows.append(
+                {
+                    "operation": operation,
+                    "threads": threads,
+                    "per_second": round(decisions / float(np.median(seconds))),
+                    "busy_share": busy / decisions / repeats,
+                    "lessons_lost": lost,
+                }
+            )
+    return rows
 
 
 def rss_bytes() -> int:
@@ -226,10 +226,10 @@ def show(report: dict[str, Any], console: Console) -> None:
         table.add_row(row["of"], row["to"], f"{row['ratio']:.2f}", interval, wanted)
     console.print(table)
 
-    table = Table("one choice, many threads", "threads", "decisions a second", "lessons lost")
+    table = Table("one choice", "threads", "decisions a second", "found it busy", "lessons lost")
     for row in report["threads"]:
-        rate = f"{row['per_second']:,}"
-        table.add_row(row["operation"], str(row["threads"]), rate, str(row["lessons_lost"]))
+        shown = (f"{row['per_second']:,}", f"{row['busy_share']:.1%}", str(row["lessons_lost"]))
+        table.add_row(row["operation"], str(row["threads"]), *shown)
     console.print(table)
     m = report["memory"]
     console.print(
