@@ -61,7 +61,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 # The core knows no algorithm; this is where a choice without a learner of its own gets one.
-Choice.default_learner = learners.SquareCB()
+Choice.default_learner = learners.BinnedAdditive()
 
 # What domains export is imported when it is first asked for, so that the core's users do not wait.
 _LAZY = {

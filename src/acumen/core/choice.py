@@ -97,7 +97,7 @@ class Choice(_native.ChoiceCore):
             and keeps the holdback.
         metric: `minimize("seconds")`, `maximize("hits")`, or a sum of such terms.
         learner: a spec from `acumen.learners`, or anything with `build(dimension, arms,
-            features)` that makes a `Learner`; None: SquareCB with its defaults.
+            features)` that makes a `Learner`; None: `BinnedAdditive()`.
         mode: ``off`` (default only), ``shadow`` (the default is served, the learner learns from
             it), ``canary`` (a share is learned) or ``on``.
         canary: the learned share in canary mode, between 0 and 1.

@@ -41,9 +41,10 @@ namespace acumen::caching {
 struct EvictionTuning {
   float prior_hazard = 0.10f;         // of reuse within any half octave of age, before any data
   float shrink_objects = 50;          // weight of a parent's hazard, in objects at risk
+  float founder_factor = 2;           // of the hazard of founders, before any data about them
+  float bypass_margin = 16;           // in 1/64 octaves: how far a newcomer must rank above
   float refit_interval = 0.5f;        // in units of C requests
-  float refit_requests_min = 400;
-  float x0 = 0, x1 = 0, x2 = 0, x3 = 0, x4 = 0, x5 = 0;
+  float refit_requests_min = 200;
 };
 
 // A count that fits 16 bits: exact up to 2048, then unbiased with an error of about 2 %.
@@ -99,6 +100,18 @@ class EvictionModel {
     return std::size_t{kind} * kBins + age_bin(age);
   }
 
+  // Objects that still wait, at their present ages; `crossed` sums how much of the bin lies behind.
+  struct Running {
+    float objects = 0, crossed = 0;
+  };
+  void add_running(std::span<Running> running, std::uint32_t kind, std::uint32_t age) const {
+    const std::uint32_t bin = age_bin(age);
+    Running& sum = running[std::size_t{kind} * kBins + bin];
+    const float width = start_[bin + 1] - start_[bin];
+    sum.objects += 1;
+    sum.crossed += std::min((static_cast<float>(age) - start_[bin]) / width, 1.0f);
+  }
+
   void learn_return(std::uint32_t kind, std::uint32_t age, std::uint32_t coin) {
     returned_[cell(kind, age)].increment(coin);
   }
@@ -122,12 +135,20 @@ class EvictionModel {
     return {row[bin] * (kSteps - at) + row[bin + 1] * at,
             std::max(age + 1, static_cast<std::uint32_t>(until))};
   }
+  // The bin of the lowest index between two bins, which are the answer where none is lower.
+  std::uint32_t valley(std::uint32_t kind, std::uint32_t from, std::uint32_t to) const {
+    const std::uint8_t* const row = &index_[std::size_t{kind} * kBins];
+    std::uint32_t lowest = row[from] <= row[to] ? from : to;
+    for (std::uint32_t bin = from + 1; bin < to; ++bin)
+      if (row[bin] < row[lowest]) lowest = bin;
+    return lowest;
+  }
   std::uint32_t newborn_index(std::uint32_t kind) const {
     return index_[std::size_t{kind} * kBins] * kSteps;
   }
 
   // Recomputes all indexes; running[cell] = objects of that class and age that still wait.
-  void fit(std::span<const std::uint32_t> running) {
+  void fit(std::span<const Running> running) {
     const ObjectClasses& c = classes_;
     std::array<Table, ObjectClasses::kLevelsMax + 1> group{};  // newcomers, then a level each
     Table all;
@@ -138,8 +159,11 @@ class EvictionModel {
     const Hazards root = blend(all, prior);
     std::array<Hazards, ObjectClasses::kLevelsMax + 1> levels;
     for (std::size_t i = 0; i < group.size(); ++i) levels[i] = blend(group[i], root);
-    for (std::uint32_t kind = 0; kind < c.often(); ++kind)
+    for (std::uint32_t kind = 1; kind < c.often(); ++kind)
       set_index(kind, blend(row(kind, running), levels[group_of(kind)]));
+    Hazards founders = levels[0];
+    for (float& hazard : founders) hazard = std::min(hazard * tuning_.founder_factor, 0.9f);
+    set_index(0, blend(row(0, running), founders));
     for (std::uint32_t first = c.often(); first < c.count(); first += c.befores) {
       Table gap;
       for (std::uint32_t i = 0; i < c.befores; ++i) gap.add(row(first + i, running));
@@ -170,16 +194,19 @@ class EvictionModel {
     if (kind < classes_.often()) return 1;
     return 2 + (kind - classes_.often()) / (classes_.gaps * classes_.befores);
   }
-  Table row(std::uint32_t kind, std::span<const std::uint32_t> running) const {
+  Table row(std::uint32_t kind, std::span<const Running> running) const {
     Table table;
     float beyond = 0;
     for (std::uint32_t bin = kBins; bin-- > 0;) {
       const std::size_t at = std::size_t{kind} * kBins + bin;
       const float events = returned_[at].value();
       float left = ended_[at].value();
-      if (!running.empty()) left += static_cast<float>(running[at]);
       table.events[bin] = events;
       table.risk[bin] = beyond + events + 0.5f * left;
+      if (!running.empty()) {
+        left += running[at].objects;
+        table.risk[bin] += running[at].crossed;
+      }
       beyond += events + left;
     }
     return table;

@@ -10,7 +10,8 @@
 // else.  Counting up to a level's end is by coin: a level of 2^k requests is left with chance 2^-k.
 //
 // Layout.  Class numbers, with G gaps, B earlier gaps, L levels, R runs:
-//     [0, R)                 seen once, by log2 of the run of misses
+//     0                      founders: seen once, before the cache was full for the first time
+//     [1, R)                 seen once, by log2 of the run of misses
 //     [R, R + G)             seen twice, by gap
 //     [R + G + ((level - 1) * G + gap) * B + before]   level 1 .. L-1
 //
@@ -58,8 +59,9 @@ struct ObjectClasses {
     return std::min(octave, kGapsMax - 1) * gaps / kGapsMax;
   }
 
+  static constexpr std::uint32_t kFounder = 0;
   std::uint32_t newcomer(std::uint32_t run) const {
-    return std::min(static_cast<std::uint32_t>(std::bit_width(run | 1u)), runs) - 1;
+    return std::min(static_cast<std::uint32_t>(std::bit_width(run | 2u)), runs) - 1;
   }
 
   // The class of an object of class `kind` that is requested again after `gap`.

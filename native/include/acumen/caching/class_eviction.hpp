@@ -1,0 +1,410 @@
+// Learned eviction: a cache policy that learns, online and from a cold start, what is worth keeping.
+//
+// Idea.  Every object belongs to a class (object_classes.hpp); for every class the model learns from
+// every request when its objects come back (eviction_model.hpp) and ranks a class at an age by its
+// Gittins index, the hits per unit of space and time that keeping such an object earns.  The victim
+// is the lowest among each class's oldest and newest member: a class is one list in order of
+// requests, as in LRU, and the index rises or falls along it.  A newcomer that ranks below all
+// residents need not enter at all (bypass).  Evicted objects leave a ghost (ghost_table.hpp).
+//
+// The owner keeps objects in slots, numbered from 0 as it likes, and says what happens to them:
+//
+//     hit:   hit(slot)
+//     miss:  miss(hash); while there is no room { s = victim(); if (s == kBypass) stop; evict(s); }
+//            insert(slot, hash)
+//     user deletes: erase(slot)
+//
+// Guarantee.  Memory is bounded by metadata_bytes_per_object (or by the smallest model and one
+// ghost an object, for caches of a few hundred); deterministic for a seed; O(classes) a victim and
+// O(1) a hit, plus one pass over all residents and ghosts every C/2 requests.
+//
+// Layout.  A resident object costs 18 bytes, in arrays by slot:
+//     last_    uint32  time of its last request, in requests
+//     hash_    uint32  of its key, for the ghost
+//     older_, newer_  uint32  neighbours in its class's list
+//     kind_    uint16  its class, or kFree
+// and each class 16: its list's ends, the lowest index among them and until when it holds.
+//
+// Paper: Belady (IBM Systems Journal 1966) for the bound; LHD (Beckmann et al., NSDI 2018) for
+// ranking by learnt hazards; Gittins (1979) for the index.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "acumen/caching/eviction_model.hpp"
+#include "acumen/caching/ghost_table.hpp"
+
+namespace acumen::caching {
+
+struct EvictionOptions {
+  bool bypass = true;  // victim() may answer kBypass: do not keep the newcomer at all
+  bool sized = false;  // weigh objects by the sizes given to miss() and insert(); 2 more bytes each
+  float metadata_bytes_per_object = 64;
+  EvictionTuning tuning = {};
+};
+
+class ClassEviction {
+ public:
+  using Options = EvictionOptions;
+  static constexpr std::uint32_t kBypass = 0xffffffffu;
+
+  // capacity_hint: objects the full cache is expected to hold.  It may hold more or fewer: the
+  // policy sets its scales anew when the hint proves wrong by more than a factor of two.
+  ClassEviction(std::uint32_t capacity_hint, std::uint64_t seed, Options options = {})
+      : options_(options), hint_(std::max(capacity_hint, 1u)), seed_(seed) {
+    clear();
+  }
+
+  // Forgets everything, lessons included.
+  void clear() {
+    random_ = seed_ * 2 + 1;
+    now_ = run_ = residents_ = 0;
+    pending_ = Pending{};
+    last_.clear();
+    hash_.clear();
+    older_.clear();
+    newer_.clear();
+    kind_.clear();
+    size_.clear();
+    rescale(hint_);
+    const std::size_t reserved = std::min<std::size_t>(hint_, 1u << 20);
+    for (auto* column : {&last_, &hash_, &older_, &newer_}) column->reserve(reserved);
+    kind_.reserve(reserved);
+    if (options_.sized) size_.reserve(reserved);
+  }
+
+  // A request for a resident object.
+  void hit(std::uint32_t slot) {
+    advance();
+    run_ = 0;
+    const std::uint32_t age = now_ - last_[slot], kind = kind_[slot], bits = coin();
+    last_gap_ = age;
+    model_.learn_return(kind, age, bits);
+    unlink(slot);
+    last_[slot] = now_;
+    link(slot, model_.classes().next(kind, age, bits));
+  }
+
+  // A request for an absent object; true when the policy remembers it.  When insert() of the same
+  // key does not follow before the next request, the object becomes a ghost at once.
+  bool miss(std::uint64_t key_hash, std::uint64_t size = 1) {
+    advance();
+    pending_.hash = fold(key_hash);
+    pending_.size = size_code(size);
+    pending_.waits = true;
+    GhostTable::Ghost ghost;
+    const bool known = ghosts_.take(pending_.hash, now_tick(), ghost);
+    if (known) {
+      const std::uint32_t age = age_of(ghost), bits = coin();
+      last_gap_ = age;
+      model_.learn_return(ghost.kind, age, bits);
+      pending_.kind = model_.classes().next(ghost.kind, age, bits);
+      run_ = 0;
+    } else {
+      ++run_;
+      pending_.kind =
+          ghosts_.allocated() ? model_.classes().newcomer(run_) : ObjectClasses::kFounder;
+      last_gap_ = ~0u;
+    }
+    return known;
+  }
+
+  // The slot to evict, or kBypass when the newcomer of the last miss() ranks below every resident
+  // (or when there is no resident).
+  std::uint32_t victim() {
+    if (residents_ == 0) return kBypass;
+    if (!ghosts_.allocated()) start_ghosts();
+    if (options_.sized) return victim_by_size();
+    std::uint32_t lowest = ~0u, choice = 0;
+    for (std::uint32_t kind = 0; kind < model_.classes().count(); ++kind) {
+      List& list = lists_[kind];
+      if (static_cast<std::int32_t>(now_ - list.until) >= 0) refresh(kind);
+      if (list.lowest < lowest) {
+        lowest = list.lowest;
+        choice = kind;
+      }
+    }
+    if (options_.bypass && pending_.waits && static_cast<float>(model_.newborn_index(pending_.kind)) <
+            static_cast<float>(lowest / 4) + options_.tuning.bypass_margin)
+      return kBypass;
+    const List& list = lists_[choice];
+    return (lowest & 3u) == 0 ? list.oldest : (lowest & 3u) == 1 ? list.newest : list.probe;
+  }
+
+  // The newcomer becomes resident.
+  void insert(std::uint32_t slot, std::uint64_t key_hash, std::uint64_t size = 1) {
+    if (!pending_.waits || pending_.hash != fold(key_hash)) miss(key_hash, size);
+    pending_.waits = false;
+    grow(slot);
+    last_[slot] = now_;
+    hash_[slot] = pending_.hash;
+    if (options_.sized) size_[slot] = size_code(size);
+    link(slot, pending_.kind);
+    ++residents_;
+    if (residents_ > 2 * capacity_) rescale(residents_);
+  }
+
+  // The object leaves and is kept as a ghost.
+  void evict(std::uint32_t slot) {
+    remember(hash_[slot], last_[slot], kind_[slot]);
+    erase(slot);
+  }
+
+  // The object is deleted by the user: no ghost, no lesson.
+  void erase(std::uint32_t slot) {
+    unlink(slot);
+    kind_[slot] = kFree;
+    --residents_;
+  }
+
+  std::uint32_t size() const { return residents_; }
+  // Requests between the last request and the one before for the same key; ~0 where unknown.
+  std::uint32_t last_gap() const { return last_gap_; }
+  // Of a resident; 32 bits.
+  std::uint32_t hash_of(std::uint32_t slot) const { return hash_[slot]; }
+  static std::uint32_t fold(std::uint64_t hash) {
+    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull;
+    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull;
+    return static_cast<std::uint32_t>(hash >> 32);
+  }
+
+  // Every byte held: columns of residents, ghosts, tables, lists and this object itself.
+  std::size_t metadata_bytes() const {
+    return fixed_bytes() + ghosts_.bytes() + last_.capacity() * 4 + hash_.capacity() * 4 +
+           older_.capacity() * 4 + newer_.capacity() * 4 + kind_.capacity() * 2 +
+           size_.capacity() * 2;
+  }
+  // The part of it that does not grow with the objects.
+  std::size_t fixed_bytes() const {
+    return sizeof(*this) + model_.bytes() + lists_.capacity() * sizeof(List);
+  }
+
+  // True when every invariant holds; walks everything, for tests and fuzzing.
+  bool validate() const {
+    std::uint32_t found = 0;
+    for (std::uint32_t kind = 0; kind < lists_.size(); ++kind) {
+      std::uint32_t before = kNone;
+      for (std::uint32_t slot = lists_[kind].oldest; slot != kNone; slot = newer_[slot]) {
+        if (slot >= kind_.size() || kind_[slot] != kind || older_[slot] != before) return false;
+        if (before != kNone && now_ - last_[before] < now_ - last_[slot]) return false;
+        if (++found > residents_) return false;
+        before = slot;
+      }
+      if (lists_[kind].newest != before) return false;
+    }
+    const auto used = std::count_if(kind_.begin(), kind_.end(), [](auto k) { return k != kFree; });
+    return found == residents_ && static_cast<std::uint32_t>(used) == found &&
+           ghosts_.validate(model_.classes().count());
+  }
+
+ private:
+  static constexpr std::uint32_t kNone = 0xffffffffu;
+  static constexpr std::uint16_t kFree = 0xffffu;
+  static constexpr std::uint32_t kProbeSteps = 16;
+  static constexpr std::uint32_t kSamples = 64;  // residents weighed for a victim by size
+
+  struct List {
+    std::uint32_t oldest = kNone, newest = kNone;
+    std::uint32_t probe = kNone;  // a member near the age at which the index is lowest
+    std::uint32_t lowest = ~0u;  // 4 * index + which: 0 the oldest's, 1 the newest's, 2 the probe's
+    std::uint32_t until = 0;     // the time at which `lowest` must be computed anew
+  };
+  struct Pending {
+    bool waits = false;
+    std::uint16_t size = 0;
+    std::uint32_t hash = 0, kind = 0;
+  };
+
+  std::uint32_t coin() {
+    random_ = random_ * 6364136223846793005ull + 1442695040888963407ull;
+    return static_cast<std::uint32_t>(random_ >> 32);
+  }
+  // In 1/64 octaves, as indexes are: value per byte is a difference.
+  static std::uint16_t size_code(std::uint64_t size) {
+    if (size <= 1) return 0;
+    return static_cast<std::uint16_t>(64.0f * std::log2(static_cast<float>(size)));
+  }
+
+  // Time: requests, and for ghosts ticks of C / 16 requests.
+  void advance() {
+    if (pending_.waits) remember(pending_.hash, now_, pending_.kind);
+    pending_.waits = false;
+    if (++now_ == 0) ghosts_.clear();  // ticks do not survive the wrap; residents' ages do
+    if (now_ == refit_at_) refit();
+  }
+  std::uint32_t now_tick() const { return now_ / tick_; }
+  std::uint32_t age_of(const GhostTable::Ghost& ghost) const {
+    return ghost.age_ticks * tick_ + now_ % tick_;
+  }
+
+  void rescale(std::uint32_t objects) {
+    capacity_ = objects;
+    tick_ = std::max(1u, objects / 16);
+    ghosts_.release();
+    const std::size_t class_bytes = EvictionModel::bytes_per_class() + sizeof(List);
+    const float share = options_.metadata_bytes_per_object * kModelShare;
+    const auto budget = static_cast<std::size_t>(share * static_cast<float>(objects));
+    model_.reset(objects, static_cast<std::uint32_t>(std::min<std::size_t>(budget / class_bytes, 512)), options_.tuning);
+    lists_ = std::vector<List>(model_.classes().count());
+    std::vector<std::uint32_t> slots;
+    for (std::uint32_t slot = 0; slot < kind_.size(); ++slot)
+      if (kind_[slot] != kFree) slots.push_back(slot);
+    std::sort(slots.begin(), slots.end(), [&](std::uint32_t a, std::uint32_t b) {
+      return now_ - last_[a] > now_ - last_[b];
+    });
+    for (const std::uint32_t slot : slots) link(slot, 0);
+    if (pending_.waits) pending_.kind = 0;
+    refit_wait_ = 128;
+    refit_at_ = now_ + refit_wait_;
+  }
+
+  // The cache is full for the first time: now its size in objects is known.
+  void start_ghosts() {
+    if (residents_ > capacity_ + capacity_ / 2 || residents_ < capacity_ - capacity_ / 3)
+      rescale(residents_);
+    const float objects = static_cast<float>(capacity_);
+    const float spent = static_cast<float>(fixed_bytes()) + objects * (options_.sized ? 20.0f : 18.0f);
+    const float left = options_.metadata_bytes_per_object * objects - spent;
+    const auto ghosts = static_cast<std::size_t>(std::max(left / 4, objects));
+    ghosts_.resize(ghosts, model_.classes().twice(), model_.classes().often());
+  }
+  void remember(std::uint32_t hash, std::uint32_t time, std::uint32_t kind) {
+    GhostTable::Ghost dropped;
+    if (ghosts_.put(hash, time / tick_, now_tick(), kind, dropped))
+      model_.learn_end(dropped.kind, age_of(dropped), coin());
+  }
+
+  void refit() {
+    const EvictionTuning& tuning = options_.tuning;
+    const float steady = tuning.refit_interval * static_cast<float>(capacity_);
+    refit_wait_ = std::min(refit_wait_ + refit_wait_ / 2,
+                           static_cast<std::uint32_t>(std::max(steady, tuning.refit_requests_min)));
+    refit_at_ = now_ + refit_wait_;
+    std::vector<EvictionModel::Running> running(model_.cells());
+    for (std::uint32_t slot = 0; slot < kind_.size(); ++slot)
+      if (kind_[slot] != kFree) model_.add_running(running, kind_[slot], now_ - last_[slot]);
+    ghosts_.sweep(now_tick(), [&](const GhostTable::Ghost& ghost) {
+      const std::uint32_t age = age_of(ghost);
+      const bool keep = ghost.age_ticks < kGhostTicksMax;
+      if (keep) model_.add_running(running, ghost.kind, age);
+      else model_.learn_end(ghost.kind, age, coin());
+      return keep;
+    });
+    model_.fit(running);
+    for (List& list : lists_) list.until = now_;
+  }
+
+  void refresh(std::uint32_t kind) {
+    List& list = lists_[kind];
+    if (list.oldest == kNone) {
+      list.lowest = ~0u;
+      list.until = now_ + (1u << 30);
+      return;
+    }
+    const std::uint32_t old_age = now_ - last_[list.oldest], new_age = now_ - last_[list.newest];
+    const auto old_value = model_.value(kind, old_age), new_value = model_.value(kind, new_age);
+    list.lowest = std::min(4 * old_value.index, 4 * new_value.index + 1);
+    list.until = now_ + std::min({old_value.until_age - old_age, new_value.until_age - new_age, 1u << 30});
+    const std::uint32_t young = model_.age_bin(new_age), old = model_.age_bin(old_age);
+    if (old <= young + 1) return;
+    const std::uint32_t target = model_.valley(kind, young, old);
+    if (target == young || target == old) return;
+    walk_probe(list, target);
+    const std::uint32_t age = now_ - last_[list.probe];
+    const auto value = model_.value(kind, age);
+    list.lowest = std::min(list.lowest, 4 * value.index + 2);
+    list.until = std::min(list.until, now_ + (value.until_age - age));
+  }
+
+  // Moves a list's probe some steps towards the members whose age lies in a bin.
+  void walk_probe(List& list, std::uint32_t bin) {
+    if (list.probe == kNone) list.probe = list.oldest;
+    std::int32_t direction = 0;
+    for (std::uint32_t step = 0; step < kProbeSteps; ++step) {
+      const std::uint32_t at = model_.age_bin(now_ - last_[list.probe]);
+      const std::int32_t wish = at < bin ? -1 : at > bin ? 1 : 0;
+      if (wish == 0 || wish == -direction) return;
+      const std::uint32_t next = wish < 0 ? older_[list.probe] : newer_[list.probe];
+      if (next == kNone) return;
+      list.probe = next;
+      direction = wish;
+    }
+    list.until = now_ + 1;
+  }
+
+  // Worth per byte decides, so no list is in order: the ends of all lists and a random sample.
+  std::uint32_t victim_by_size() {
+    std::int32_t lowest = INT32_MAX;
+    std::uint32_t choice = kBypass;
+    const auto weigh = [&](std::uint32_t slot) {
+      const auto index = model_.value(kind_[slot], now_ - last_[slot]).index;
+      const std::int32_t worth = static_cast<std::int32_t>(index) - size_[slot];
+      if (worth < lowest) {
+        lowest = worth;
+        choice = slot;
+      }
+    };
+    for (const List& list : lists_) {
+      if (list.oldest == kNone) continue;
+      weigh(list.oldest);
+      weigh(list.newest);
+    }
+    for (std::uint32_t i = 0; i < kSamples; ++i) {
+      const std::uint64_t slot = std::uint64_t{coin()} * kind_.size() >> 32;
+      if (kind_[slot] != kFree) weigh(static_cast<std::uint32_t>(slot));
+    }
+    if (options_.bypass && pending_.waits &&
+        static_cast<std::int32_t>(model_.newborn_index(pending_.kind)) - pending_.size < lowest)
+      return kBypass;
+    return choice;
+  }
+
+  void grow(std::uint32_t slot) {
+    if (slot < kind_.size()) return;
+    const std::size_t count = std::size_t{slot} + 1;
+    for (auto* column : {&last_, &hash_, &older_, &newer_}) column->resize(count);
+    kind_.resize(count, kFree);
+    if (options_.sized) size_.resize(count);
+  }
+  void link(std::uint32_t slot, std::uint32_t kind) {
+    List& list = lists_[kind];
+    kind_[slot] = static_cast<std::uint16_t>(kind);
+    older_[slot] = list.newest;
+    newer_[slot] = kNone;
+    (list.newest == kNone ? list.oldest : newer_[list.newest]) = slot;
+    list.newest = slot;
+    list.until = now_;
+  }
+  void unlink(std::uint32_t slot) {
+    List& list = lists_[kind_[slot]];
+    const std::uint32_t older = older_[slot], newer = newer_[slot];
+    (older == kNone ? list.oldest : newer_[older]) = newer;
+    (newer == kNone ? list.newest : older_[newer]) = older;
+    if (list.probe == slot) list.probe = newer != kNone ? newer : older;
+    if (older == kNone || newer == kNone || (list.lowest & 3u) == 2) list.until = now_;
+  }
+
+  static constexpr float kModelShare = 0.40f;       // of the metadata, at most (where C allows)
+  static constexpr std::uint32_t kGhostTicksMax = 64 * 16;  // 64 C requests
+
+  Options options_;
+  std::uint32_t hint_;
+  std::uint64_t seed_;
+  std::uint64_t random_ = 0;
+  std::uint32_t capacity_ = 1, tick_ = 1;
+  std::uint32_t now_ = 0, run_ = 0, residents_ = 0;
+  std::uint32_t refit_wait_ = 0, refit_at_ = 0, last_gap_ = 0;
+  Pending pending_;
+  EvictionModel model_;
+  GhostTable ghosts_;
+  std::vector<List> lists_;
+  std::vector<std::uint32_t> last_, hash_, older_, newer_;
+  std::vector<std::uint16_t> kind_, size_;
+};
+
+}  // namespace acumen::caching
