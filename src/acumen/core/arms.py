@@ -39,8 +39,9 @@ class Range:
     """A number between two bounds, chosen from a grid whose neighbours learn from each other.
 
     The learner sees a value through the first three Legendre polynomials of its place in the
-    range, so one measurement says something about the whole curve and optima may move with the
-    context.
+    range, so that one measurement says something about the whole curve. Keep the default learner,
+    or `SoftmaxGradient`, where the best value depends on the context: the linear learners mistake
+    what the context alone explains for the arm's merit, and then stay near the best fixed value.
 
     Args:
         low: smallest value.

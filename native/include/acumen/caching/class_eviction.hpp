@@ -42,6 +42,7 @@
 namespace acumen::caching {
 
 struct EvictionOptions {
+  bool guard = true;   // follow S3-FIFO until the learner has proved better (not with sizes)
   bool bypass = true;  // victim() may answer kBypass: do not keep the newcomer at all
   bool sized = false;  // weigh objects by the sizes given to miss() and insert(); 2 more bytes each
   float metadata_bytes_per_object = 64;
@@ -92,9 +93,9 @@ class ClassEviction {
 
   // A request for an absent object; true when the policy remembers it.  When insert() of the same
   // key does not follow before the next request, the object becomes a ghost at once.
-  bool miss(std::uint64_t key_hash, std::uint64_t size = 1) {
+  bool miss(std::uint32_t hash, std::uint64_t size = 1) {
     advance();
-    pending_.hash = fold(key_hash);
+    pending_.hash = hash;
     pending_.size = size_code(size);
     pending_.waits = true;
     GhostTable::Ghost ghost;
@@ -118,7 +119,7 @@ class ClassEviction {
   // (or when there is no resident).
   std::uint32_t victim() {
     if (residents_ == 0) return kBypass;
-    if (!ghosts_.allocated()) start_ghosts();
+    if (!ghosts_.allocated() && pending_.waits) start_ghosts();
     if (options_.sized) return victim_by_size();
     std::uint32_t lowest = ~0u, choice = 0;
     for (std::uint32_t kind = 0; kind < model_.classes().count(); ++kind) {
@@ -137,8 +138,8 @@ class ClassEviction {
   }
 
   // The newcomer becomes resident.
-  void insert(std::uint32_t slot, std::uint64_t key_hash, std::uint64_t size = 1) {
-    if (!pending_.waits || pending_.hash != fold(key_hash)) miss(key_hash, size);
+  void insert(std::uint32_t slot, std::uint32_t hash, std::uint64_t size = 1) {
+    if (!pending_.waits || pending_.hash != hash) miss(hash, size);
     pending_.waits = false;
     grow(slot);
     last_[slot] = now_;
@@ -167,10 +168,12 @@ class ClassEviction {
   std::uint32_t last_gap() const { return last_gap_; }
   // Of a resident; 32 bits.
   std::uint32_t hash_of(std::uint32_t slot) const { return hash_[slot]; }
-  static std::uint32_t fold(std::uint64_t hash) {
-    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull;
-    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull;
-    return static_cast<std::uint32_t>(hash >> 32);
+  std::uint32_t slots() const { return static_cast<std::uint32_t>(kind_.size()); }
+  bool holds_slot(std::uint32_t slot) const { return kind_[slot] != kFree; }
+  // How often a resident was requested: 0 once, 1 twice, 2 more often.
+  std::uint32_t seen_of(std::uint32_t slot) const {
+    const ObjectClasses& classes = model_.classes();
+    return (kind_[slot] >= classes.twice()) + (kind_[slot] >= classes.often());
   }
 
   // Every byte held: columns of residents, ghosts, tables, lists and this object itself.

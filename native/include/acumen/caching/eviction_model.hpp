@@ -45,6 +45,7 @@ struct EvictionTuning {
   float bypass_margin = 16;           // in 1/64 octaves: how far a newcomer must rank above
   float refit_interval = 0.5f;        // in units of C requests
   float refit_requests_min = 200;
+  float g0 = 1, g1 = 1, g2 = 2;
 };
 
 // A count that fits 16 bits: exact up to 2048, then unbiased with an error of about 2 %.

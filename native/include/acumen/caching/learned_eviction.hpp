@@ -1,3 +1,381 @@
+// Learned eviction: a cache policy that learns online from a cold start, and keeps its heuristic.
+//
+// Idea.  Two policies watch every request, each with contents of its own: the learner
+// (class_eviction.hpp) and S3-FIFO (shadow_fifo.hpp).  The cache follows one of them: it evicts what
+// that one does not hold.  It starts with the heuristic, so the learner must prove itself first; it
+// changes when the other's lead in misses exceeds what changing costs, which is the number of
+// cached objects that the other does not hold.  That is the rule of metrical task systems: each
+// change is paid for by misses that not changing would have cost.
+//
+// The owner keeps objects in slots, numbered from 0 as it likes, and says what happens to them:
+//
+//     hit:   hit(slot)
+//     miss:  miss(hash); while there is no room { s = victim(); if (s == kBypass) stop; evict(s); }
+//            insert(slot, hash)
+//     user deletes: erase(slot)
+//
+// Guarantee.  Memory is bounded by metadata_bytes_per_object (caches of fewer than some 300 objects
+// need a few kilobytes more); deterministic for a seed; O(classes) a miss and O(1) a hit, plus one
+// pass over all residents and ghosts every C/2 requests.  A wrong guess, a hash collision included,
+// costs a miss and never a wrong answer.
+//
+// Layout.  Beside the learner and the shadow, 13 bytes an object:
+//     hash_    uint32 by the owner's slot: the key's hash, 0 = free
+//     link_    uint32 by the learner's slot: the owner's slot, where it is cached
+//     index_   uint32, 3/4 full: hash -> the learner's slot
+// With sizes, or without the guard, the owner's slots are the learner's and none of this is held.
+//
+// Paper: Borodin, Linial and Saks, "An optimal on-line algorithm for metrical task system"
+// (JACM 1992), for the rule; the rest in the headers named above.
 #pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
 #include "acumen/caching/class_eviction.hpp"
-namespace acumen::caching { using LearnedEviction = ClassEviction; }
+#include "acumen/caching/shadow_fifo.hpp"
+
+namespace acumen::caching {
+
+class LearnedEviction {
+ public:
+  using Options = EvictionOptions;
+  static constexpr std::uint32_t kBypass = ClassEviction::kBypass;
+
+  // capacity_hint: objects the full cache is expected to hold.  It may hold more or fewer: the
+  // policy sets its scales anew when the hint proves wrong.
+  LearnedEviction(std::uint32_t capacity_hint, std::uint64_t seed, Options options = {})
+      : options_(options),
+        guard_(options.guard && !options.sized),
+        learner_(capacity_hint, seed, learner_options(options, capacity_hint)) {}
+
+  // Forgets everything, lessons included.
+  void clear() {
+    learner_.clear();
+    stop_guard();
+    residents_ = 0;
+    pending_ = Pending{};
+  }
+
+  // A request for a resident object.
+  void hit(std::uint32_t slot) {
+    if (!running_) return learner_.hit(slot);
+    withdraw_pending();
+    request(hash_[slot], slot);
+  }
+
+  // A request for an absent object; true when the policy remembers it.
+  bool miss(std::uint64_t key_hash, std::uint64_t size = 1) {
+    withdraw_pending();
+    pending_ = {true, false, fold(key_hash)};
+    if (!running_) return learner_.miss(pending_.hash, size);
+    return request(pending_.hash, kNone);
+  }
+
+  // The slot to evict, or kBypass when the newcomer of the last miss() is not worth keeping (only
+  // where options allow it) or there is no resident.
+  std::uint32_t victim() {
+    if (!guard_ || (!running_ && !pending_.waits)) return learner_.victim();
+    if (residents_ == 0) return kBypass;
+    if (!running_) start_guard();
+    if (pending_.waits && follows_learner_ && options_.bypass && find(pending_.hash) == kNone) {
+      pending_.bypassed = true;
+      return kBypass;
+    }
+    while (leaving_count_ > 0) {
+      const std::uint32_t slot = leaving_[--leaving_count_];
+      if (slot < hash_.size() && hash_[slot] != 0 && !followed_holds(hash_[slot])) return slot;
+    }
+    return next_unwanted();
+  }
+
+  // The newcomer becomes resident in a free slot.
+  void insert(std::uint32_t slot, std::uint64_t key_hash, std::uint64_t size = 1) {
+    const std::uint32_t hash = fold(key_hash);
+    if (!pending_.waits || pending_.hash != hash) miss(key_hash, size);
+    pending_.waits = false;
+    ++residents_;
+    if (!running_) return learner_.insert(slot, hash, size);
+    if (slot >= hash_.size()) hash_.resize(std::size_t{slot} + 1);
+    hash_[slot] = hash;
+    const std::uint32_t place = find(hash);
+    if (place != kNone) link_[place] = slot;
+    shadow_.link_newest(slot);
+    if (!followed_holds(hash)) leave(slot);
+    if (residents_ > capacity_ + capacity_ / 2) restart();
+  }
+
+  // The object leaves the cache.
+  void evict(std::uint32_t slot) {
+    --residents_;
+    if (!running_) return learner_.evict(slot);
+    hash_[slot] = 0;
+  }
+
+  // The object is deleted by the user: no ghost, no lesson.
+  void erase(std::uint32_t slot) {
+    --residents_;
+    if (!running_) return learner_.erase(slot);
+    const std::uint32_t place = find(hash_[slot]);
+    if (place != kNone) {
+      drop_index(place);
+      learner_.erase(place);
+      free_.push_back(place);
+    }
+    shadow_.remove(hash_[slot]);
+    hash_[slot] = 0;
+  }
+
+  std::uint32_t size() const { return residents_; }
+  bool follows_learner() const { return !guard_ || follows_learner_; }
+
+  // Every byte held, ghosts, tables, models and this object itself included.
+  std::size_t metadata_bytes() const {
+    return sizeof(*this) - sizeof(learner_) + learner_.metadata_bytes() + shadow_.bytes() +
+           (hash_.capacity() + link_.capacity() + index_.capacity() + free_.capacity()) * 4;
+  }
+  // The part of it that does not grow with the objects.
+  std::size_t fixed_bytes() const {
+    return sizeof(*this) - sizeof(learner_) + learner_.fixed_bytes();
+  }
+
+  // True when every invariant holds; walks everything, for tests and fuzzing.
+  bool validate() const {
+    if (!learner_.validate()) return false;
+    if (!running_) return learner_.size() == residents_;
+    const auto used = std::count_if(hash_.begin(), hash_.end(), [](auto h) { return h != 0; });
+    const auto indexed = std::count_if(index_.begin(), index_.end(), [](auto i) { return i != 0; });
+    if (static_cast<std::uint32_t>(used) != residents_ || !shadow_.validate()) return false;
+    if (static_cast<std::uint32_t>(indexed) != learner_.size()) return false;
+    for (const std::uint32_t cell : index_)
+      if (cell != 0 && find(learner_.hash_of(cell - 1)) == kNone) return false;
+    return learner_.size() <= capacity_ && learner_.size() + free_.size() == link_.size();
+  }
+
+ private:
+  static constexpr std::uint32_t kNone = 0xffffffffu;
+  static constexpr float kGuardBytes = 26;       // an object, shadow included
+  static constexpr std::uint32_t kLeadMin = 8;   // misses; below this a lead is chance
+  static constexpr float kGhostSpan = 1.55f;     // S3-FIFO's ghosts: seen within so many C misses
+  static constexpr std::uint32_t kLeaving = 16;
+
+  struct Pending {
+    bool waits = false, bypassed = false;
+    std::uint32_t hash = 0;
+  };
+
+  // Never 0, which marks a free slot.
+  static std::uint32_t fold(std::uint64_t hash) {
+    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull;
+    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull;
+    return std::max(1u, static_cast<std::uint32_t>(hash >> 32));
+  }
+  static Options learner_options(Options options, std::uint32_t objects) {
+    if (!options.guard || options.sized) return options;
+    const std::size_t fixed = sizeof(LearnedEviction) - sizeof(ClassEviction);
+    options.metadata_bytes_per_object -=
+        kGuardBytes + static_cast<float>(fixed) / static_cast<float>(std::max(objects, 1u));
+    return options;
+  }
+
+  // A request as both policies see it; slot: the owner's, where it is cached.  True when known.
+  bool request(std::uint32_t hash, std::uint32_t slot) {
+    const std::uint32_t place = find(hash);
+    bool known = true;
+    if (place != kNone) {
+      learner_.hit(place);
+      if (slot != kNone) link_[place] = slot;
+    } else {
+      known = learner_.miss(hash);
+      admit_to_learner(hash, slot);
+    }
+    const bool shadow_missed = admit_to_shadow(hash, slot);
+    compare(place == kNone, shadow_missed);
+    return known;
+  }
+  void admit_to_learner(std::uint32_t hash, std::uint32_t slot) {
+    std::uint32_t place = kNone;
+    if (learner_.size() < capacity_) {
+      if (free_.empty()) {
+        place = static_cast<std::uint32_t>(link_.size());
+        link_.push_back(kNone);
+      } else {
+        place = free_.back();
+        free_.pop_back();
+      }
+    } else {
+      place = learner_.victim();
+      if (place == kBypass) return;
+      drop_index(place);
+      learner_.evict(place);
+      if (follows_learner_) leave(link_[place]);
+    }
+    learner_.insert(place, hash);
+    link_[place] = slot;
+    add_index(place);
+  }
+  bool admit_to_shadow(std::uint32_t hash, std::uint32_t slot) {
+    const std::uint32_t gap = learner_.last_gap();
+    const bool known = gap != ~0u && static_cast<float>(gap) * miss_rate_ <
+                                         kGhostSpan * static_cast<float>(capacity_);
+    const bool hit = shadow_.access(hash, known, [&](std::uint32_t left) {
+      if (!follows_learner_) leave(left);
+    });
+    if (!hit && slot != kNone) shadow_.link_newest(slot);
+    miss_rate_ += ((hit ? 0.0f : 1.0f) - miss_rate_) / static_cast<float>(capacity_);
+    return !hit;
+  }
+
+  // Whom to follow.
+  void compare(bool learner_missed, bool shadow_missed) {
+    if (price_floor_ > lead_min_ && (learner_missed || shadow_missed)) --price_floor_;
+    if (learner_missed == shadow_missed) return;
+    const bool followed_missed = follows_learner_ ? learner_missed : shadow_missed;
+    if (!followed_missed) {
+      lead_ -= lead_ > 0;
+      return;
+    }
+    if (++lead_ < price_floor_) return;
+    std::uint32_t strangers = 0;
+    for (const std::uint32_t hash : hash_)
+      strangers += hash != 0 && !holds(!follows_learner_, hash);
+    const auto price = static_cast<std::uint32_t>(price_factor_ * static_cast<float>(strangers));
+    if (lead_ < price) {
+      price_floor_ = std::max(price, lead_min_);  // it falls by at most one a miss
+      return;
+    }
+    follows_learner_ = !follows_learner_;
+    price_factor_ = std::min(options_.tuning.g1, options_.tuning.g2 * price_factor_);
+    lead_ = leaving_count_ = hand_ = 0;
+    price_floor_ = lead_min_;
+  }
+  bool holds(bool learner, std::uint32_t hash) const {
+    return learner ? find(hash) != kNone : shadow_.holds(hash);
+  }
+  bool followed_holds(std::uint32_t hash) const { return holds(follows_learner_, hash); }
+
+  // What the followed policy evicts, to be evicted next; a few too many are found by the hand.
+  void leave(std::uint32_t slot) {
+    if (slot == kNone) return;
+    if (leaving_count_ == kLeaving) {
+      std::move(leaving_.begin() + 1, leaving_.end(), leaving_.begin());
+      --leaving_count_;
+    }
+    leaving_[leaving_count_++] = slot;
+  }
+  // The next slot around whose object the followed policy does not hold; failing that, the next.
+  std::uint32_t next_unwanted() {
+    const auto slots = static_cast<std::uint32_t>(hash_.size());
+    std::uint32_t any = kBypass;
+    for (std::uint32_t i = 0; i < slots; ++i) {
+      hand_ = hand_ + 1 < slots ? hand_ + 1 : 0;
+      if (hash_[hand_] == 0) continue;
+      if (!followed_holds(hash_[hand_])) return hand_;
+      any = hand_;
+    }
+    return any;
+  }
+
+  // A newcomer that the owner asked for and never brought: neither policy may hold it.
+  void withdraw_pending() {
+    if (!pending_.waits) return;
+    pending_.waits = false;
+    if (!running_ || pending_.bypassed) return;
+    const std::uint32_t place = find(pending_.hash);
+    if (place != kNone) {
+      drop_index(place);
+      learner_.evict(place);
+      free_.push_back(place);
+    }
+    shadow_.remove(pending_.hash);
+  }
+
+  // The cache is full for the first time: until here both policies held the same.
+  void start_guard() {
+    running_ = true;
+    follows_learner_ = false;
+    capacity_ = residents_;
+    lead_ = leaving_count_ = hand_ = 0;
+    lead_min_ = price_floor_ = std::max(kLeadMin, capacity_ / 32);
+    price_factor_ = options_.tuning.g0;
+    miss_rate_ = 1;
+    shadow_.reset(capacity_);
+    const std::uint32_t slots = learner_.slots();
+    hash_ = std::vector<std::uint32_t>(slots);
+    link_ = std::vector<std::uint32_t>(slots, kNone);
+    index_ = std::vector<std::uint32_t>(capacity_ + capacity_ / 3 + 2);
+    for (std::uint32_t slot = 0; slot < slots; ++slot) {
+      if (!learner_.holds_slot(slot)) {
+        free_.push_back(slot);
+        continue;
+      }
+      const std::uint32_t hash = learner_.hash_of(slot);
+      hash_[slot] = hash;
+      link_[slot] = slot;
+      add_index(slot);
+      shadow_.access(hash, false, [](std::uint32_t) {});
+      shadow_.link_newest(slot);
+      shadow_.raise(hash, learner_.seen_of(slot));
+    }
+    admit_to_learner(pending_.hash, kNone);
+    admit_to_shadow(pending_.hash, kNone);
+  }
+  void stop_guard() {
+    running_ = follows_learner_ = false;
+    shadow_.release();
+    for (auto* column : {&hash_, &link_, &index_, &free_}) *column = std::vector<std::uint32_t>();
+  }
+  // The cache has outgrown what was its size: learn anew, from the objects that it holds.
+  void restart() {
+    const std::vector<std::uint32_t> hashes = std::move(hash_);
+    stop_guard();
+    learner_.clear();
+    for (std::uint32_t slot = 0; slot < hashes.size(); ++slot)
+      if (hashes[slot] != 0) learner_.insert(slot, hashes[slot]);
+  }
+
+  // hash -> the learner's slot: open addressing, linear probing, deletion by shifting back.
+  std::size_t home(std::uint32_t hash) const {
+    return static_cast<std::size_t>(std::uint64_t{hash * 0x85EBCA6Bu} * index_.size() >> 32);
+  }
+  std::size_t after(std::size_t at) const { return at + 1 == index_.size() ? 0 : at + 1; }
+  std::uint32_t find(std::uint32_t hash) const {
+    for (std::size_t at = home(hash); index_[at] != 0; at = after(at))
+      if (learner_.hash_of(index_[at] - 1) == hash) return index_[at] - 1;
+    return kNone;
+  }
+  void add_index(std::uint32_t place) {
+    std::size_t at = home(learner_.hash_of(place));
+    while (index_[at] != 0) at = after(at);
+    index_[at] = place + 1;
+  }
+  void drop_index(std::uint32_t place) {
+    std::size_t hole = home(learner_.hash_of(place));
+    while (index_[hole] != place + 1) hole = after(hole);
+    for (std::size_t at = after(hole); index_[at] != 0; at = after(at)) {
+      const std::size_t from = home(learner_.hash_of(index_[at] - 1)), size = index_.size();
+      if ((at + size - from) % size < (at + size - hole) % size) continue;
+      index_[hole] = index_[at];
+      hole = at;
+    }
+    index_[hole] = 0;
+  }
+
+  Options options_;
+  bool guard_, running_ = false, follows_learner_ = false;
+  std::uint32_t capacity_ = 0, residents_ = 0;
+  std::uint32_t lead_ = 0, lead_min_ = 0, price_floor_ = 0, hand_ = 0;
+  float price_factor_ = 1;
+  float miss_rate_ = 1;
+  Pending pending_;
+  std::uint32_t leaving_count_ = 0;
+  std::array<std::uint32_t, kLeaving> leaving_{};
+  ClassEviction learner_;
+  ShadowFifo shadow_;
+  std::vector<std::uint32_t> hash_, link_, index_, free_;
+};
+
+}  // namespace acumen::caching
