@@ -188,6 +188,7 @@ class Choice(_native.ChoiceCore):
         learner = learner or self.default_learner
         if learner is None:
             raise TypeError("no learner was given, and acumen.learners has set no default")
+        self._learner_name = type(learner).__name__
         self.learner: Learner = learner.build(dimension, len(self._arms.arms), self._arms.features)
         super().__init__(spec, self.learner)
         _living.add(self)
@@ -358,12 +359,11 @@ class Choice(_native.ChoiceCore):
             warnings.warn(message, RuntimeWarning, stacklevel=3)
 
     def _header(self) -> dict[str, Any]:
-        kind = type(self.learner)
         return {
             "choice": self.name,
             "schema": self.schema.version,
             "arms": self._arms.signature,
-            "learner": getattr(self.learner, "kind", f"{kind.__module__}.{kind.__name__}"),
+            "learner": self._learner_name,
         }
 
     def _whole_state(self) -> dict[str, Any]:

@@ -199,8 +199,11 @@ def test_a_key_whose_hash_changes_is_lost_but_not_dangerous() -> None:
     assert len(cache) == 10
     for number in range(100):
         cache[number] = number
-    assert_in_order(cache)
-    assert all(isinstance(key, int) for key in cache)
+        assert len(cache) == cache.currsize == 10
+        assert cache.peek(number) == number
+    while cache:  # the lost ones leave by eviction like all others
+        cache.popitem()
+    assert cache.currsize == 0
 
 
 def test_references_are_given_back() -> None:
