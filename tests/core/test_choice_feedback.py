@@ -147,7 +147,10 @@ def test_sums_weights_limits_and_logarithms() -> None:
     reward = objective.reward(seconds=math.e, hits=20.0, errors=0.25)
     assert reward == pytest.approx(-2 + 10)
     assert objective.reward(seconds=1.0, hits=5.0, errors=1.0) == pytest.approx(2.5 - 4 - 0.5)
-    for bad in ({"hits": 1.0}, {"seconds": 0.0}, {"seconds": -1.0}, {"errors": math.inf}):
+    assert objective.reward(seconds=0.0, hits=10.0, errors=0.0) == pytest.approx(
+        -2 * math.log(1e-9) + 5
+    )
+    for bad in ({"hits": 1.0}, {"seconds": -1.0}, {"errors": math.inf}):
         values = {"seconds": 1.0, "hits": 10.0, "errors": 0.0} | bad
         if bad == {"hits": 1.0}:
             assert objective.reward(**values) == pytest.approx(0.5 - 0.9)
@@ -227,3 +230,9 @@ def test_choose_many_decides_like_choose_row(make_choice: Make) -> None:
     assert len(set(together.ids.tolist())) == 300
     with pytest.raises(ValueError, match="columns"):
         choice.choose_many(np.ones((2, 3)))
+
+
+def test_a_coarse_clock_is_no_bad_feedback(make_choice: Make) -> None:
+    choice = make_choice(metric=acumen.minimize("seconds", log=True))
+    assert choice.choose(size=1.0).feedback(seconds=0.0)
+    assert not choice.choose(size=1.0).feedback(seconds=-1.0)

@@ -119,6 +119,8 @@ def test_a_damaged_model_serves_the_default(make_choice: Make, tmp_path: Path) -
         {"arms": ["a", "b", "d"]},
         {"arms": acumen.Candidates(2), "default": 0},
         {"learner": acumen.learners.LinUCB()},
+        {"learner": acumen.learners.BinnedAdditive(gamma=11.0)},
+        {"metric": acumen.minimize("reward")},
     ],
 )
 def test_models_of_other_choices(make_choice: Make, tmp_path: Path, change: dict[str, Any]) -> None:

@@ -99,6 +99,14 @@ class ArmSet:
     takes_candidates: bool = False
     signature: list[str] = field(default_factory=list)
 
+    @property
+    def default_signature(self) -> str:
+        """Names the default, to tell whether two choices have the same."""
+        if self.heuristic is None:
+            return repr(self.arms[self.default_index])
+        name = getattr(self.heuristic, "__qualname__", type(self.heuristic).__qualname__)
+        return f"{getattr(self.heuristic, '__module__', '')}.{name}()"
+
 
 def arm_set(arms: object, default: object) -> ArmSet:
     """Checks what a `Choice` was given as arms and default, and spells it out.

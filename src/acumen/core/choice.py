@@ -7,7 +7,7 @@ import os
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
@@ -188,7 +188,8 @@ class Choice(_native.ChoiceCore):
         learner = learner or self.default_learner
         if learner is None:
             raise TypeError("no learner was given, and acumen.learners has set no default")
-        self._learner_name = type(learner).__name__
+        # A description that is a dataclass spells its parameters out; others have their name only.
+        self._learner_name = repr(learner) if is_dataclass(learner) else type(learner).__name__
         self.learner: Learner = learner.build(dimension, len(self._arms.arms), self._arms.features)
         super().__init__(spec, self.learner)
         _living.add(self)
@@ -322,6 +323,9 @@ class Choice(_native.ChoiceCore):
     def load(self, path: str | os.PathLike[str]) -> None:
         """Becomes the model of a file that `save` wrote.
 
+        Schema, arms, learner with its parameters and objective must be the same. If only the
+        default is another, the model is taken and the comparison with the old default dropped.
+
         Raises:
             ModelError: damaged, foreign or made for another choice; nothing has changed, unless
                 the message says that the model has forgotten everything.
@@ -329,7 +333,7 @@ class Choice(_native.ChoiceCore):
         """
         header, arrays = model_file.read(path)
         mine = self._header()
-        for key in ("schema", "arms", "learner"):
+        for key in ("schema", "arms", "learner", "objective"):
             if header.get(key) != mine[key]:
                 raise model_file.ModelError(
                     f"{path}: made for another choice: its {key} is {header.get(key)!r}, "
@@ -337,6 +341,8 @@ class Choice(_native.ChoiceCore):
                 )
         own = {n: a for n, a in arrays.items() if not n.startswith("learner:")}
         learners = {n[8:]: a for n, a in arrays.items() if n.startswith("learner:")}
+        if header.get("default") != mine["default"]:
+            own |= {n: np.zeros_like(a) for n, a in own.items() if n.startswith("holdback.")}
         try:
             if not isinstance(self.learner, _native.Learner):
                 self.learner.restore(learners)
@@ -364,6 +370,8 @@ class Choice(_native.ChoiceCore):
             "schema": self.schema.version,
             "arms": self._arms.signature,
             "learner": self._learner_name,
+            "objective": [repr(term) for term in self._objective.terms],
+            "default": self._arms.default_signature,
         }
 
     def _whole_state(self) -> dict[str, Any]:

@@ -1,4 +1,19 @@
-// Unit-size cache simulation.
+// Cache simulator: misses of a cache of `capacity` objects over a sequence of keys, sizes ignored.
+//
+// Idea.  A policy is worth what it saves on a workload.  The learned policy is run exactly as a
+// real cache would drive it; LRU and FIFO are the familiar floor, Belady's optimum the ceiling.
+//
+// Guarantee.  LRU, FIFO and Belady are exact.  Belady without bypass evicts the object whose next
+// request is farthest; with bypass a newcomer may itself be the one that is not kept, which is
+// optimal when it need not enter.  O(1) a request, Belady O(log requests).  At most 2^32 - 2 keys.
+// Every simulation polls stop() now and then and ends early, its result void, when that says true.
+//
+// Layout.  The map from key to slot (SlotMap: open addressing, linear probing, at most half full)
+// is the simulator's own, so that the policy's metadata is counted apart: Simulation's
+// metadata_bytes is everything that a policy keeps beyond a plain map from key to value.
+//
+// Paper: Belady, "A study of replacement algorithms for a virtual-storage computer" (IBM Systems
+// Journal 1966); Mattson et al., "Evaluation techniques for storage hierarchies" (1970).
 #pragma once
 
 #include <algorithm>
@@ -13,70 +28,83 @@
 
 namespace acumen::caching {
 
-// Open addressing, linear probing, backward-shift deletion, load <= 1/2.
-class SlotMap {
- public:
-  static constexpr std::uint32_t kAbsent = 0xffffffffu;
-  explicit SlotMap(std::size_t capacity) {
-    std::size_t size = 16;
-    while (size < 2 * capacity + 2) size *= 2;
-    keys_.assign(size, 0);
-    slots_.assign(size, kAbsent);
-    mask_ = size - 1;
-  }
-  static std::uint64_t hash(std::uint64_t x) {
-    x ^= x >> 32; x *= 0xd6e8feb86659fd93ull; x ^= x >> 32; x *= 0xd6e8feb86659fd93ull; x ^= x >> 32;
-    return x;
-  }
-  std::uint32_t find(std::uint64_t key, std::uint64_t h) const {
-    for (std::size_t i = h & mask_;; i = (i + 1) & mask_) {
-      if (slots_[i] == kAbsent) return kAbsent;
-      if (keys_[i] == key) return slots_[i];
-    }
-  }
-  void insert(std::uint64_t key, std::uint64_t h, std::uint32_t slot) {
-    std::size_t i = h & mask_;
-    while (slots_[i] != kAbsent) i = (i + 1) & mask_;
-    keys_[i] = key;
-    slots_[i] = slot;
-  }
-  void erase(std::uint64_t key) {
-    std::size_t i = hash(key) & mask_;
-    while (keys_[i] != key || slots_[i] == kAbsent) i = (i + 1) & mask_;
-    for (std::size_t j = (i + 1) & mask_; slots_[j] != kAbsent; j = (j + 1) & mask_) {
-      const std::size_t home = hash(keys_[j]) & mask_;
-      if (((j - home) & mask_) >= ((j - i) & mask_)) {
-        keys_[i] = keys_[j];
-        slots_[i] = slots_[j];
-        i = j;
-      }
-    }
-    slots_[i] = kAbsent;
-  }
-
- private:
-  std::size_t mask_;
-  std::vector<std::uint64_t> keys_;
-  std::vector<std::uint32_t> slots_;
-};
-
 struct Simulation {
   std::uint64_t requests = 0;
   std::uint64_t misses = 0;
   std::size_t metadata_bytes = 0;  // of the policy, beyond a plain map from key to slot
 };
 
-inline std::uint64_t simulate(std::span<const std::uint64_t> keys, std::uint32_t capacity, LearnedEviction& policy) {
+inline constexpr std::size_t kPollRequests = 65'536;
+struct NeverStop {
+  bool operator()() const { return false; }
+};
+
+class SlotMap {
+ public:
+  static constexpr std::uint32_t kAbsent = 0xffffffffu;
+
+  explicit SlotMap(std::size_t capacity) {
+    std::size_t size = 16;
+    while (size < 2 * capacity + 2) size *= 2;
+    cells_.resize(size);
+    mask_ = size - 1;
+  }
+
+  static std::uint64_t hash(std::uint64_t key) {
+    key = (key ^ key >> 32) * 0xd6e8feb86659fd93ull;
+    key = (key ^ key >> 32) * 0xd6e8feb86659fd93ull;
+    return key ^ key >> 32;
+  }
+  std::uint32_t find(std::uint64_t key, std::uint64_t hashed) const {
+    for (std::size_t at = hashed & mask_;; at = (at + 1) & mask_)
+      if (cells_[at].slot == kAbsent || cells_[at].key == key) return cells_[at].slot;
+  }
+  void insert(std::uint64_t key, std::uint64_t hashed, std::uint32_t slot) {
+    std::size_t at = hashed & mask_;
+    while (cells_[at].slot != kAbsent) at = (at + 1) & mask_;
+    cells_[at] = {key, slot};
+  }
+  // The key must be there.
+  void erase(std::uint64_t key) {
+    std::size_t hole = hash(key) & mask_;
+    while (cells_[hole].key != key) hole = (hole + 1) & mask_;
+    for (std::size_t at = (hole + 1) & mask_; cells_[at].slot != kAbsent; at = (at + 1) & mask_) {
+      const std::size_t home = hash(cells_[at].key) & mask_;
+      if (((at - home) & mask_) < ((at - hole) & mask_)) continue;
+      cells_[hole] = cells_[at];
+      hole = at;
+    }
+    cells_[hole] = Cell{};
+  }
+
+ private:
+  struct Cell {
+    std::uint64_t key = 0;
+    std::uint32_t slot = kAbsent;
+  };
+  std::size_t mask_ = 0;
+  std::vector<Cell> cells_;
+};
+
+// Misses of a policy, which may have learnt before.
+template <typename Stop = NeverStop>
+std::uint64_t simulate(std::span<const std::uint64_t> keys, std::uint32_t capacity,
+                       LearnedEviction& policy, Stop&& stop = {}) {
+  if (capacity == 0) return keys.size();
   SlotMap map(capacity);
   std::vector<std::uint64_t> resident(capacity);
   std::uint32_t used = 0;
   std::uint64_t misses = 0;
-  for (const std::uint64_t key : keys) {
-    const std::uint64_t h = SlotMap::hash(key);
-    std::uint32_t slot = map.find(key, h);
-    if (slot != SlotMap::kAbsent) { policy.hit(slot); continue; }
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (i % kPollRequests == 0 && stop()) break;
+    const std::uint64_t key = keys[i], hashed = SlotMap::hash(key);
+    std::uint32_t slot = map.find(key, hashed);
+    if (slot != SlotMap::kAbsent) {
+      policy.hit(slot);
+      continue;
+    }
     ++misses;
-    policy.miss(h);
+    policy.miss(hashed);
     if (used < capacity) {
       slot = used++;
     } else {
@@ -86,90 +114,121 @@ inline std::uint64_t simulate(std::span<const std::uint64_t> keys, std::uint32_t
       map.erase(resident[slot]);
     }
     resident[slot] = key;
-    map.insert(key, h, slot);
-    policy.insert(slot, h);
+    map.insert(key, hashed, slot);
+    policy.insert(slot, hashed);
   }
   return misses;
 }
 
-inline Simulation simulate_learned(std::span<const std::uint64_t> keys, std::uint32_t capacity,
-                                   std::uint64_t seed, EvictionOptions options = {}) {
+template <typename Stop = NeverStop>
+Simulation simulate_learned(std::span<const std::uint64_t> keys, std::uint32_t capacity,
+                            std::uint64_t seed, EvictionOptions options = {}, Stop&& stop = {}) {
   LearnedEviction policy(capacity, seed, options);
-  const std::uint64_t misses = simulate(keys, capacity, policy);
+  const std::uint64_t misses = simulate(keys, capacity, policy, stop);
   return {keys.size(), misses, policy.metadata_bytes()};
 }
 
-inline std::uint64_t simulate_lru(std::span<const std::uint64_t> keys, std::uint32_t capacity, bool promote = true) {
+// LRU, or FIFO where a hit does not promote.
+template <typename Stop = NeverStop>
+std::uint64_t simulate_lru(std::span<const std::uint64_t> keys, std::uint32_t capacity,
+                           bool promote = true, Stop&& stop = {}) {
+  if (capacity == 0) return keys.size();
   SlotMap map(capacity);
   std::vector<std::uint64_t> resident(capacity);
-  std::vector<std::uint32_t> older(capacity + 1), newer(capacity + 1);
-  const std::uint32_t ring = capacity;
-  older[ring] = newer[ring] = ring;
+  std::vector<std::uint32_t> older(std::size_t{capacity} + 1), newer(std::size_t{capacity} + 1);
+  const std::uint32_t ends = capacity;  // newer[ends] is the oldest, older[ends] the newest
+  older[ends] = newer[ends] = ends;
+  const auto unlink = [&](std::uint32_t slot) {
+    newer[older[slot]] = newer[slot];
+    older[newer[slot]] = older[slot];
+  };
   std::uint32_t used = 0;
   std::uint64_t misses = 0;
-  for (const std::uint64_t key : keys) {
-    const std::uint64_t h = SlotMap::hash(key);
-    std::uint32_t slot = map.find(key, h);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (i % kPollRequests == 0 && stop()) break;
+    const std::uint64_t key = keys[i], hashed = SlotMap::hash(key);
+    std::uint32_t slot = map.find(key, hashed);
     if (slot != SlotMap::kAbsent) {
       if (!promote) continue;
-      newer[older[slot]] = newer[slot]; older[newer[slot]] = older[slot];
+      unlink(slot);
     } else {
       ++misses;
-      if (used < capacity) slot = used++;
-      else {
-        slot = newer[ring];
-        newer[ring] = newer[slot]; older[newer[slot]] = ring;
+      if (used < capacity) {
+        slot = used++;
+      } else {
+        slot = newer[ends];
+        unlink(slot);
         map.erase(resident[slot]);
       }
       resident[slot] = key;
-      map.insert(key, h, slot);
+      map.insert(key, hashed, slot);
     }
-    older[slot] = older[ring]; newer[slot] = ring;
-    newer[older[ring]] = slot; older[ring] = slot;
+    older[slot] = older[ends];
+    newer[slot] = ends;
+    newer[older[ends]] = slot;
+    older[ends] = slot;
   }
   return misses;
 }
 
-inline std::uint64_t simulate_fifo(std::span<const std::uint64_t> keys, std::uint32_t capacity) {
-  return simulate_lru(keys, capacity, false);
+template <typename Stop = NeverStop>
+std::uint64_t simulate_fifo(std::span<const std::uint64_t> keys, std::uint32_t capacity,
+                            Stop&& stop = {}) {
+  return simulate_lru(keys, capacity, false, stop);
 }
 
-inline std::uint64_t simulate_belady(std::span<const std::uint64_t> keys, std::uint32_t capacity, bool bypass) {
-  const std::size_t n = keys.size();
-  std::vector<std::uint32_t> next(n);
-  constexpr std::uint32_t never = 0xffffffffu;
-  // intern
-  std::vector<std::uint64_t> sorted(keys.begin(), keys.end());
-  std::sort(sorted.begin(), sorted.end());
-  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
-  SlotMap ids(sorted.size());
-  for (std::size_t i = 0; i < sorted.size(); ++i) ids.insert(sorted[i], SlotMap::hash(sorted[i]), static_cast<std::uint32_t>(i));
-  std::vector<std::uint32_t> id(n), seen(sorted.size(), never);
-  for (std::size_t i = n; i-- > 0;) {
-    id[i] = ids.find(keys[i], SlotMap::hash(keys[i]));
-    next[i] = seen[id[i]];
-    seen[id[i]] = static_cast<std::uint32_t>(i);
+// The future, for Belady: each request's object and when that object is requested next.
+struct Foresight {
+  static constexpr std::uint32_t kNever = 0xffffffffu;
+  std::vector<std::uint32_t> object, next;
+  std::size_t objects = 0;
+
+  explicit Foresight(std::span<const std::uint64_t> keys) : object(keys.size()), next(keys.size()) {
+    std::vector<std::uint64_t> distinct(keys.begin(), keys.end());
+    std::sort(distinct.begin(), distinct.end());
+    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+    objects = distinct.size();
+    SlotMap ids(objects);
+    for (std::uint32_t i = 0; i < objects; ++i)
+      ids.insert(distinct[i], SlotMap::hash(distinct[i]), i);
+    std::vector<std::uint32_t> seen(objects, kNever);
+    for (std::size_t i = keys.size(); i-- > 0;) {
+      object[i] = ids.find(keys[i], SlotMap::hash(keys[i]));
+      next[i] = std::exchange(seen[object[i]], static_cast<std::uint32_t>(i));
+    }
   }
-  std::vector<std::uint32_t> held(sorted.size(), 0);  // 0 absent, else next+1.. store flag
-  std::vector<std::uint32_t> due(sorted.size(), 0);
-  std::priority_queue<std::pair<std::uint32_t, std::uint32_t>> heap;
+};
+
+template <typename Stop = NeverStop>
+std::uint64_t simulate_belady(std::span<const std::uint64_t> keys, std::uint32_t capacity,
+                              bool bypass, Stop&& stop = {}) {
+  if (capacity == 0) return keys.size();
+  const Foresight future(keys);
+  std::vector<std::uint32_t> due(future.objects);  // the next request of what is held
+  std::vector<bool> held(future.objects);
+  std::priority_queue<std::pair<std::uint32_t, std::uint32_t>> farthest;  // (due, object)
   std::uint32_t used = 0;
   std::uint64_t misses = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::uint32_t object = id[i];
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (i % kPollRequests == 0 && stop()) break;
+    const std::uint32_t object = future.object[i], next = future.next[i];
     if (!held[object]) {
       ++misses;
-      if (bypass && next[i] == never) continue;
-      if (used == capacity) {
-        while (!held[heap.top().second] || due[heap.top().second] != heap.top().first) heap.pop();
-        if (bypass && heap.top().first <= next[i]) continue;
-        held[heap.top().second] = 0;
-        heap.pop();
-      } else ++used;
-      held[object] = 1;
+      if (used < capacity) {
+        ++used;
+      } else {
+        const auto stale = [&](const auto& top) {
+          return !held[top.second] || due[top.second] != top.first;
+        };
+        while (stale(farthest.top())) farthest.pop();
+        if (bypass && farthest.top().first <= next) continue;
+        held[farthest.top().second] = false;
+        farthest.pop();
+      }
+      held[object] = true;
     }
-    due[object] = next[i];
-    heap.emplace(next[i], object);
+    due[object] = next;
+    farthest.emplace(next, object);
   }
   return misses;
 }

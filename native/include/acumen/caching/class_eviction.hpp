@@ -1,32 +1,26 @@
-// Learned eviction: a cache policy that learns, online and from a cold start, what is worth keeping.
+// Class eviction: the learner.  It learns what is worth keeping, online and from a cold start.
 //
-// Idea.  Every object belongs to a class (object_classes.hpp); for every class the model learns from
-// every request when its objects come back (eviction_model.hpp) and ranks a class at an age by its
-// Gittins index, the hits per unit of space and time that keeping such an object earns.  The victim
-// is the lowest among each class's oldest and newest member: a class is one list in order of
-// requests, as in LRU, and the index rises or falls along it.  A newcomer that ranks below all
-// residents need not enter at all (bypass).  Evicted objects leave a ghost (ghost_table.hpp).
+// Idea.  Every object belongs to a class (object_classes.hpp); for every class the model learns
+// from every request when its objects come back (eviction_model.hpp) and ranks a class at an age by
+// its Gittins index: the hits per unit of space and time that keeping such an object earns.  A
+// class is one list in order of requests, as in LRU, and the index rises and falls along it; the
+// victim is the lowest among each class's oldest and newest member and one near the age where the
+// index is least.  A newcomer that ranks below all of them need not enter (bypass).  Evicted
+// objects leave a ghost (ghost_table.hpp).
 //
-// The owner keeps objects in slots, numbered from 0 as it likes, and says what happens to them:
-//
-//     hit:   hit(slot)
-//     miss:  miss(hash); while there is no room { s = victim(); if (s == kBypass) stop; evict(s); }
-//            insert(slot, hash)
-//     user deletes: erase(slot)
-//
-// Guarantee.  Memory is bounded by metadata_bytes_per_object (or by the smallest model and one
-// ghost an object, for caches of a few hundred); deterministic for a seed; O(classes) a victim and
-// O(1) a hit, plus one pass over all residents and ghosts every C/2 requests.
+// Guarantee.  Memory is bounded by metadata_bytes_per_object, or by the coarsest model and half a
+// ghost an object where that is more; deterministic for a seed; O(classes) a victim and O(1) a hit,
+// plus one pass over residents and ghosts every C/2 requests, in the long run ever more rarely.
+// During that pass it borrows 8 bytes a class and age bin.
 //
 // Layout.  A resident object costs 18 bytes, in arrays by slot:
 //     last_    uint32  time of its last request, in requests
 //     hash_    uint32  of its key, for the ghost
 //     older_, newer_  uint32  neighbours in its class's list
 //     kind_    uint16  its class, or kFree
-// and each class 16: its list's ends, the lowest index among them and until when it holds.
+// and each class 20: its list's ends and probe, the lowest index there and until when it holds.
 //
-// Paper: Belady (IBM Systems Journal 1966) for the bound; LHD (Beckmann et al., NSDI 2018) for
-// ranking by learnt hazards; Gittins (1979) for the index.
+// Paper: LHD (Beckmann et al., NSDI 2018) for hazards by age; Gittins (JRSS B 1979) for the index.
 #pragma once
 
 #include <algorithm>
@@ -130,9 +124,10 @@ class ClassEviction {
         choice = kind;
       }
     }
-    if (options_.bypass && pending_.waits && static_cast<float>(model_.newborn_index(pending_.kind)) <
-            static_cast<float>(lowest / 4) + options_.tuning.bypass_margin)
-      return kBypass;
+    if (options_.bypass && pending_.waits) {
+      const auto newcomer = static_cast<float>(model_.newborn_index(pending_.kind));
+      if (newcomer < static_cast<float>(lowest / 4) + options_.tuning.bypass_margin) return kBypass;
+    }
     const List& list = lists_[choice];
     return (lowest & 3u) == 0 ? list.oldest : (lowest & 3u) == 1 ? list.newest : list.probe;
   }
@@ -214,8 +209,8 @@ class ClassEviction {
   struct List {
     std::uint32_t oldest = kNone, newest = kNone;
     std::uint32_t probe = kNone;  // a member near the age at which the index is lowest
-    std::uint32_t lowest = ~0u;  // 4 * index + which: 0 the oldest's, 1 the newest's, 2 the probe's
-    std::uint32_t until = 0;     // the time at which `lowest` must be computed anew
+    std::uint32_t lowest = ~0u;   // 4 * index + whose: 0 the oldest's, 1 newest's, 2 probe's
+    std::uint32_t until = 0;      // the time at which `lowest` must be computed anew
   };
   struct Pending {
     bool waits = false;
@@ -252,14 +247,13 @@ class ClassEviction {
     const std::size_t class_bytes = EvictionModel::bytes_per_class() + sizeof(List);
     const float share = options_.metadata_bytes_per_object * kModelShare;
     const auto budget = static_cast<std::size_t>(share * static_cast<float>(objects));
-    model_.reset(objects, static_cast<std::uint32_t>(std::min<std::size_t>(budget / class_bytes, 512)), options_.tuning);
+    model_.reset(objects, budget / class_bytes, options_.tuning);
     lists_ = std::vector<List>(model_.classes().count());
     std::vector<std::uint32_t> slots;
     for (std::uint32_t slot = 0; slot < kind_.size(); ++slot)
       if (kind_[slot] != kFree) slots.push_back(slot);
-    std::sort(slots.begin(), slots.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return now_ - last_[a] > now_ - last_[b];
-    });
+    std::sort(slots.begin(), slots.end(),
+              [&](std::uint32_t a, std::uint32_t b) { return now_ - last_[a] > now_ - last_[b]; });
     for (const std::uint32_t slot : slots) link(slot, 0);
     if (pending_.waits) pending_.kind = 0;
     refit_wait_ = 128;
@@ -271,9 +265,10 @@ class ClassEviction {
     if (residents_ > capacity_ + capacity_ / 2 || residents_ < capacity_ - capacity_ / 3)
       rescale(residents_);
     const float objects = static_cast<float>(capacity_);
-    const float spent = static_cast<float>(fixed_bytes()) + objects * (options_.sized ? 20.0f : 18.0f);
+    const float resident_bytes = options_.sized ? 20 : 18;
+    const float spent = static_cast<float>(fixed_bytes()) + objects * resident_bytes;
     const float left = options_.metadata_bytes_per_object * objects - spent;
-    const auto ghosts = static_cast<std::size_t>(std::max(left / 4, objects));
+    const auto ghosts = static_cast<std::size_t>(std::max(left / 4, objects / 2));
     ghosts_.resize(ghosts, model_.classes().twice(), model_.classes().often());
   }
   void remember(std::uint32_t hash, std::uint32_t time, std::uint32_t kind) {
@@ -287,15 +282,17 @@ class ClassEviction {
     const float steady = tuning.refit_interval * static_cast<float>(capacity_);
     refit_wait_ = std::min(refit_wait_ + refit_wait_ / 2,
                            static_cast<std::uint32_t>(std::max(steady, tuning.refit_requests_min)));
-    refit_at_ = now_ + refit_wait_;
+    refit_at_ = now_ + std::max(refit_wait_, now_ / kRefitSlowdown);
     std::vector<EvictionModel::Running> running(model_.cells());
     for (std::uint32_t slot = 0; slot < kind_.size(); ++slot)
       if (kind_[slot] != kFree) model_.add_running(running, kind_[slot], now_ - last_[slot]);
     ghosts_.sweep(now_tick(), [&](const GhostTable::Ghost& ghost) {
       const std::uint32_t age = age_of(ghost);
       const bool keep = ghost.age_ticks < kGhostTicksMax;
-      if (keep) model_.add_running(running, ghost.kind, age);
-      else model_.learn_end(ghost.kind, age, coin());
+      if (keep)
+        model_.add_running(running, ghost.kind, age);
+      else
+        model_.learn_end(ghost.kind, age, coin());
       return keep;
     });
     model_.fit(running);
@@ -312,7 +309,9 @@ class ClassEviction {
     const std::uint32_t old_age = now_ - last_[list.oldest], new_age = now_ - last_[list.newest];
     const auto old_value = model_.value(kind, old_age), new_value = model_.value(kind, new_age);
     list.lowest = std::min(4 * old_value.index, 4 * new_value.index + 1);
-    list.until = now_ + std::min({old_value.until_age - old_age, new_value.until_age - new_age, 1u << 30});
+    const std::uint32_t holds =
+        std::min(old_value.until_age - old_age, new_value.until_age - new_age);
+    list.until = now_ + std::max(capacity_ / 32, std::min(holds, 1u << 30));
     const std::uint32_t young = model_.age_bin(new_age), old = model_.age_bin(old_age);
     if (old <= young + 1) return;
     const std::uint32_t target = model_.valley(kind, young, old);
@@ -321,7 +320,7 @@ class ClassEviction {
     const std::uint32_t age = now_ - last_[list.probe];
     const auto value = model_.value(kind, age);
     list.lowest = std::min(list.lowest, 4 * value.index + 2);
-    list.until = std::min(list.until, now_ + (value.until_age - age));
+    list.until = std::min(list.until, now_ + std::max(capacity_ / 32, value.until_age - age));
   }
 
   // Moves a list's probe some steps towards the members whose age lies in a bin.
@@ -392,7 +391,8 @@ class ClassEviction {
     if (older == kNone || newer == kNone || (list.lowest & 3u) == 2) list.until = now_;
   }
 
-  static constexpr float kModelShare = 0.40f;       // of the metadata, at most (where C allows)
+  static constexpr std::uint32_t kRefitSlowdown = 64;  // at least every 1/64 of the time so far
+  static constexpr float kModelShare = 0.30f;          // of the metadata, at most (where C allows)
   static constexpr std::uint32_t kGhostTicksMax = 64 * 16;  // 64 C requests
 
   Options options_;

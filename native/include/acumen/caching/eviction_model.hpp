@@ -39,13 +39,15 @@ namespace acumen::caching {
 
 // Constants of the model; all relative to the cache's size or to one object, none to a workload.
 struct EvictionTuning {
-  float prior_hazard = 0.10f;         // of reuse within any half octave of age, before any data
-  float shrink_objects = 50;          // weight of a parent's hazard, in objects at risk
-  float founder_factor = 2;           // of the hazard of founders, before any data about them
-  float bypass_margin = 16;           // in 1/64 octaves: how far a newcomer must rank above
-  float refit_interval = 0.5f;        // in units of C requests
+  float prior_hazard = 0.12f;   // of reuse within any half octave of age, before any data
+  float shrink_objects = 50;    // weight of a parent's hazard, in objects at risk
+  float founder_factor = 2;     // of the hazard of founders, before any data about them
+  float bypass_margin = 16;     // in 1/64 octaves: how far a newcomer must rank above
+  float refit_interval = 0.5f;  // in units of C requests
   float refit_requests_min = 200;
-  float g0 = 1, g1 = 1, g2 = 2;
+  float learner_price = 0.6f;  // the lead that makes the cache follow the learner, and
+  float heuristic_price = 1;   // the heuristic, in objects that the cache would exchange
+  float trial_sizes = 10;      // requests before the learner is followed, in units of C
 };
 
 // A count that fits 16 bits: exact up to 2048, then unbiased with an error of about 2 %.
@@ -75,7 +77,7 @@ class EvictionModel {
     return kBins * (2 * sizeof(Count) + sizeof(std::uint8_t));
   }
 
-  void reset(std::uint32_t objects, std::uint32_t classes_max, const EvictionTuning& tuning) {
+  void reset(std::uint32_t objects, std::size_t classes_max, const EvictionTuning& tuning) {
     tuning_ = tuning;
     objects_ = static_cast<float>(objects);
     classes_ = ObjectClasses::choose(objects, classes_max);
@@ -153,7 +155,8 @@ class EvictionModel {
     const ObjectClasses& c = classes_;
     std::array<Table, ObjectClasses::kLevelsMax + 1> group{};  // newcomers, then a level each
     Table all;
-    for (std::uint32_t kind = 0; kind < c.count(); ++kind) group[group_of(kind)].add(row(kind, running));
+    for (std::uint32_t kind = 0; kind < c.count(); ++kind)
+      group[group_of(kind)].add(row(kind, running));
     for (const Table& table : group) all.add(table);
     Hazards prior;
     prior.fill(tuning_.prior_hazard);

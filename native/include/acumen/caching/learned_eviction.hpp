@@ -1,11 +1,12 @@
 // Learned eviction: a cache policy that learns online from a cold start, and keeps its heuristic.
 //
 // Idea.  Two policies watch every request, each with contents of its own: the learner
-// (class_eviction.hpp) and S3-FIFO (shadow_fifo.hpp).  The cache follows one of them: it evicts what
-// that one does not hold.  It starts with the heuristic, so the learner must prove itself first; it
-// changes when the other's lead in misses exceeds what changing costs, which is the number of
-// cached objects that the other does not hold.  That is the rule of metrical task systems: each
-// change is paid for by misses that not changing would have cost.
+// (class_eviction.hpp) and S3-FIFO (shadow_fifo.hpp).  The cache follows one of them: it evicts
+// what that one does not hold.  It starts with the heuristic, so the learner must prove itself
+// first; it changes when the other's lead in misses exceeds what changing costs, which is at most
+// one miss for every cached object that the other does not hold (rather less on the way to the
+// learner: learner_price).  That is the rule of metrical task systems: a change is paid for by the
+// misses that not changing would have cost.
 //
 // The owner keeps objects in slots, numbered from 0 as it likes, and says what happens to them:
 //
@@ -14,10 +15,11 @@
 //            insert(slot, hash)
 //     user deletes: erase(slot)
 //
-// Guarantee.  Memory is bounded by metadata_bytes_per_object (caches of fewer than some 300 objects
-// need a few kilobytes more); deterministic for a seed; O(classes) a miss and O(1) a hit, plus one
-// pass over all residents and ghosts every C/2 requests.  A wrong guess, a hash collision included,
-// costs a miss and never a wrong answer.
+// Guarantee.  Memory is bounded by metadata_bytes_per_object (caches of fewer than 100 objects may
+// need up to three kilobytes more; below 56 bytes an object there is no guard); deterministic for a
+// seed; O(classes) a miss and O(1) a hit, plus one pass over residents and ghosts every C/2
+// requests or more.  A wrong guess, a hash collision included, costs a miss and never a wrong
+// answer.
 //
 // Layout.  Beside the learner and the shadow, 13 bytes an object:
 //     hash_    uint32 by the owner's slot: the key's hash, 0 = free
@@ -49,7 +51,7 @@ class LearnedEviction {
   // policy sets its scales anew when the hint proves wrong.
   LearnedEviction(std::uint32_t capacity_hint, std::uint64_t seed, Options options = {})
       : options_(options),
-        guard_(options.guard && !options.sized),
+        guard_(affords_guard(options)),
         learner_(capacity_hint, seed, learner_options(options, capacity_hint)) {}
 
   // Forgets everything, lessons included.
@@ -157,9 +159,10 @@ class LearnedEviction {
 
  private:
   static constexpr std::uint32_t kNone = 0xffffffffu;
-  static constexpr float kGuardBytes = 26;       // an object, shadow included
-  static constexpr std::uint32_t kLeadMin = 8;   // misses; below this a lead is chance
-  static constexpr float kGhostSpan = 1.55f;     // S3-FIFO's ghosts: seen within so many C misses
+  static constexpr float kGuardBytes = 25.6f;  // an object, shadow included
+  static constexpr float kGuardedBytesMin = 56;
+  static constexpr std::uint32_t kLeadMin = 8;  // misses; below this a lead is chance
+  static constexpr float kGhostSpan = 1.55f;    // S3-FIFO's ghosts: seen within so many C misses
   static constexpr std::uint32_t kLeaving = 16;
 
   struct Pending {
@@ -173,11 +176,15 @@ class LearnedEviction {
     hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull;
     return std::max(1u, static_cast<std::uint32_t>(hash >> 32));
   }
+  // With less, the learner would be left without ghosts; with sizes, the shadow has no say.
+  static bool affords_guard(const Options& options) {
+    return options.guard && !options.sized && options.metadata_bytes_per_object >= kGuardedBytesMin;
+  }
   static Options learner_options(Options options, std::uint32_t objects) {
-    if (!options.guard || options.sized) return options;
+    const float guard_bytes = affords_guard(options) ? kGuardBytes : 0;
     const std::size_t fixed = sizeof(LearnedEviction) - sizeof(ClassEviction);
-    options.metadata_bytes_per_object -=
-        kGuardBytes + static_cast<float>(fixed) / static_cast<float>(std::max(objects, 1u));
+    const auto share = static_cast<float>(fixed) / static_cast<float>(std::max(objects, 1u));
+    options.metadata_bytes_per_object -= guard_bytes + share;
     return options;
   }
 
@@ -231,6 +238,7 @@ class LearnedEviction {
 
   // Whom to follow.
   void compare(bool learner_missed, bool shadow_missed) {
+    followed_for_ += followed_for_ < trial_;
     if (price_floor_ > lead_min_ && (learner_missed || shadow_missed)) --price_floor_;
     if (learner_missed == shadow_missed) return;
     const bool followed_missed = follows_learner_ ? learner_missed : shadow_missed;
@@ -238,19 +246,23 @@ class LearnedEviction {
       lead_ -= lead_ > 0;
       return;
     }
-    if (++lead_ < price_floor_) return;
-    std::uint32_t strangers = 0;
-    for (const std::uint32_t hash : hash_)
-      strangers += hash != 0 && !holds(!follows_learner_, hash);
-    const auto price = static_cast<std::uint32_t>(price_factor_ * static_cast<float>(strangers));
+    if (++lead_ < price_floor_ || (!follows_learner_ && followed_for_ < trial_)) return;
+    const float rate =
+        follows_learner_ ? options_.tuning.heuristic_price : options_.tuning.learner_price;
+    const auto price = static_cast<std::uint32_t>(rate * static_cast<float>(strangers()));
     if (lead_ < price) {
       price_floor_ = std::max(price, lead_min_);  // it falls by at most one a miss
       return;
     }
     follows_learner_ = !follows_learner_;
-    price_factor_ = std::min(options_.tuning.g1, options_.tuning.g2 * price_factor_);
-    lead_ = leaving_count_ = hand_ = 0;
+    lead_ = leaving_count_ = hand_ = followed_for_ = 0;
     price_floor_ = lead_min_;
+  }
+  // Cached objects that the policy not followed does not hold.
+  std::uint32_t strangers() const {
+    return static_cast<std::uint32_t>(std::count_if(
+        hash_.begin(), hash_.end(),
+        [&](std::uint32_t hash) { return hash != 0 && !holds(!follows_learner_, hash); }));
   }
   bool holds(bool learner, std::uint32_t hash) const {
     return learner ? find(hash) != kNone : shadow_.holds(hash);
@@ -300,7 +312,9 @@ class LearnedEviction {
     capacity_ = residents_;
     lead_ = leaving_count_ = hand_ = 0;
     lead_min_ = price_floor_ = std::max(kLeadMin, capacity_ / 32);
-    price_factor_ = options_.tuning.g0;
+    const float trial = options_.tuning.trial_sizes * static_cast<float>(capacity_);
+    trial_ = static_cast<std::uint32_t>(std::min(trial, 4e9f));
+    followed_for_ = 0;
     miss_rate_ = 1;
     shadow_.reset(capacity_);
     const std::uint32_t slots = learner_.slots();
@@ -368,7 +382,7 @@ class LearnedEviction {
   bool guard_, running_ = false, follows_learner_ = false;
   std::uint32_t capacity_ = 0, residents_ = 0;
   std::uint32_t lead_ = 0, lead_min_ = 0, price_floor_ = 0, hand_ = 0;
-  float price_factor_ = 1;
+  std::uint32_t trial_ = 0, followed_for_ = 0;
   float miss_rate_ = 1;
   Pending pending_;
   std::uint32_t leaving_count_ = 0;

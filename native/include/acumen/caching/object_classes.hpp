@@ -3,7 +3,7 @@
 // Idea.  Objects with a like past are pooled, so that each pool's reuse can be learnt from a few
 // thousand requests.  An object seen once is told apart by the length of the run of misses in which
 // it came (scans come in runs); any other by the gap between its last two requests, by the gap
-// before that, and by how often it was requested: 2 | 3-4 | 5-8 | 9-16 | 17-32 | 33+ times.
+// before that, and by how often it was requested: 2 | 3-4 | 5-8 | 9-16 | ... | 129+ times.
 // Gaps are powers of two relative to the cache's size C, so the same classes fit every cache.
 //
 // Guarantee.  Pure functions of (class, gap, random bits); an object carries its class and nothing
@@ -26,16 +26,23 @@
 namespace acumen::caching {
 
 struct ObjectClasses {
-  static constexpr std::uint32_t kGapsMax = 12;    // [0, C/64), then octaves, [16 C, oo)
-  static constexpr std::uint32_t kLevelsMax = 6;
+  static constexpr std::uint32_t kGapsMax = 12;  // [0, C/64), then octaves, [16 C, oo)
+  static constexpr std::uint32_t kLevelsMax = 8;
 
   std::uint32_t levels = 6, gaps = 12, befores = 6, runs = 8;
   float scale = 1;  // gap * scale = gap / (C / 64)
 
-  // The finest of five layouts with at most `classes_max` classes, or the coarsest.
+  // The finest layout with at most `classes_max` classes, or the coarsest.
   static ObjectClasses choose(std::uint32_t objects, std::size_t classes_max) {
-    static constexpr std::array<std::array<std::uint32_t, 4>, 5> kLayouts = {
-        {{6, 12, 6, 8}, {5, 12, 4, 8}, {5, 6, 3, 6}, {4, 6, 2, 4}, {3, 6, 1, 4}}};
+    static constexpr std::array<std::array<std::uint32_t, 4>, 9> kLayouts = {{{8, 12, 5, 8},
+                                                                              {6, 12, 6, 8},
+                                                                              {5, 12, 4, 8},
+                                                                              {5, 6, 3, 6},
+                                                                              {4, 6, 2, 4},
+                                                                              {3, 6, 1, 4},
+                                                                              {3, 4, 1, 3},
+                                                                              {2, 3, 1, 3},
+                                                                              {2, 2, 1, 2}}};
     ObjectClasses classes;
     for (const auto& layout : kLayouts) {
       classes.levels = layout[0];
