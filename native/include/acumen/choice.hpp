@@ -27,6 +27,7 @@
 
 #include "acumen/aligned.hpp"
 #include "acumen/choice_types.hpp"
+#include "acumen/clip_watch.hpp"
 #include "acumen/confidence.hpp"
 #include "acumen/decision_ring.hpp"
 #include "acumen/guard.hpp"
@@ -43,6 +44,7 @@ class ChoiceEngine {
   static constexpr std::uint32_t kSpins = 1000;  ///< decide() waits at most some 50 µs
   static constexpr std::uint64_t kCalibrationRows = 512;
   static constexpr std::array<std::uint64_t, 4> kCalibrations = {8, 32, 128, kCalibrationRows};
+  static constexpr std::uint64_t kRecent = 4096;  ///< most decisions that are learned anew at once
   static constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();  ///< no reward
   static constexpr std::uint32_t kNoArm = std::numeric_limits<std::uint32_t>::max();
 
@@ -56,6 +58,8 @@ class ChoiceEngine {
         guard_(options_.mode, options_.canary_share, options_.holdback),
         ring_(std::max<std::uint32_t>(options_.pending_max, kCalibrationRows), schema_.fields(),
               objective_.metrics(), options_.shape.features, options_.replica),
+        clips_(schema_.numbers() + (options_.arm_features.empty() ? options_.shape.features : 0),
+               std::min(ring_.capacity(), kRecent)),
         random_(options_.seed),
         x_(padded(schema_.dimension())),
         probabilities_(padded(options_.shape.arms)),
@@ -106,6 +110,11 @@ class ChoiceEngine {
 
   FeedbackResult feedback(std::uint64_t id, const double* values) {
     const std::lock_guard<SpinLock> guard(lock_);
+    return feedback_locked(id, values);
+  }
+
+  /// The same, for who holds lock() already.
+  FeedbackResult feedback_locked(std::uint64_t id, const double* values) {
     const std::size_t slot = ring_.find(id);
     if (slot == ring_.capacity()) return counted(FeedbackResult::kUnknown);
     if (ring_.entry(slot).state == EntryState::kDone) return counted(FeedbackResult::kDuplicate);
@@ -127,7 +136,7 @@ class ChoiceEngine {
     const std::lock_guard<SpinLock> guard(lock_);
     objective_ = Objective(std::move(metrics));
     comparison_ = HoldbackComparison();
-    relearn(true);
+    relearn(true, true);
   }
 
   /// Encodes a row as decide() would, and marks unseen categories in it, as decide() would; false
@@ -211,7 +220,7 @@ class ChoiceEngine {
   }
 
   std::size_t memory_bytes() const {
-    return sizeof(*this) + schema_.memory_bytes() + ring_.memory_bytes() +
+    return sizeof(*this) + schema_.memory_bytes() + ring_.memory_bytes() + clips_.memory_bytes() +
            (learner_ ? learner_->memory_bytes() : 0) +
            4 * (x_.size() + probabilities_.size() + scaled_.size()) +
            8 * candidate_rows_.capacity();
@@ -300,12 +309,26 @@ class ChoiceEngine {
       const std::uint32_t n = options_.shape.features;
       std::copy_n(question.candidates + answer.arm * n, n, ring_.features(slot));
     }
-    if (usable && calibrated_rows_ < kCalibrationRows) {
-      calibrated_rows_ += 1;
-      if (std::find(kCalibrations.begin(), kCalibrations.end(), calibrated_rows_) !=
-          kCalibrations.end())
-        calibrate();
+    newest_ = entry.id;
+    if (!usable) return;
+    if (calibrated_rows_ == kCalibrationRows) {
+      if (scales_fail(question, answer.arm)) recalibrate(false);
+      return;
     }
+    calibrated_rows_ += 1;
+    if (std::find(kCalibrations.begin(), kCalibrations.end(), calibrated_rows_) !=
+        kCalibrations.end())
+      calibrate();
+  }
+
+  /// Counts what was clipped of this decision; true when that happens too often, and new scales
+  /// are due. The scratch arrays still hold what the learner was asked with.
+  bool scales_fail(const Question& question, std::uint32_t arm) {
+    const std::uint32_t numbers = schema_.numbers(), features = options_.shape.features;
+    clips_.see(x() + 1, numbers, 0);
+    if (question.candidates && arm < question.candidate_count)
+      clips_.see(scaled_.data() + arm * std::size_t{padded(features)}, features, numbers);
+    return clips_.alarms();
   }
 
   /// One decision's reward is known: compare, and teach. False: there was nothing to learn.
@@ -360,39 +383,55 @@ class ChoiceEngine {
   /// The model's `calibrated_rows_`-th row has come: chooses scales from all rows so far. Left out
   /// where the ring lacks more than an eighth of them (bad rows fill it, or they came before a
   /// load or a fork): the lessons of those rows could not be learned anew, and would be forgotten.
+  /// Scales that do not fit for that reason are found by what they clip.
   void calibrate() {
     std::uint64_t held = 0;
     ring_.each([&](std::size_t slot) { held += ring_.entry(slot).usable; });
-    if (calibrated_rows_ == kCalibrations[0] || 8 * held >= 7 * calibrated_rows_) recalibrate();
+    if (calibrated_rows_ == kCalibrations[0] || 8 * held >= 7 * calibrated_rows_) recalibrate(true);
   }
 
-  /// Chooses all scales from what the ring holds, and learns its lessons anew under them.
-  void recalibrate() {
-    std::vector<double> rows;
-    ring_.each([&](std::size_t slot) {
-      if (ring_.entry(slot).usable)
-        rows.insert(rows.end(), ring_.row(slot), ring_.row(slot) + schema_.fields());
+  /// Chooses all scales from what the ring holds, and learns its lessons anew under them. Without
+  /// `first`, from recent decisions alone, and candidates' scales from those that were taken.
+  void recalibrate(bool first) {
+    std::vector<double> rows, taken;
+    const std::uint32_t features = static_cast<std::uint32_t>(feature_scales_.size());
+    history(first, [&](std::size_t slot) {
+      if (!ring_.entry(slot).usable) return;
+      rows.insert(rows.end(), ring_.row(slot), ring_.row(slot) + schema_.fields());
+      taken.insert(taken.end(), ring_.features(slot), ring_.features(slot) + features);
     });
     schema_.calibrate(rows);
-    Schema::calibrate(candidate_rows_, feature_scales_);
-    relearn(false);
+    Schema::calibrate(first ? candidate_rows_ : taken, feature_scales_);
+    relearn(false, first);
   }
 
-  void relearn(bool compare) {
+  /// Calls visit(slot) for the ring's entries, oldest first: all, or at most kRecent of them.
+  template <typename Visit>
+  void history(bool all, Visit visit) {
+    if (all) return ring_.each(visit);
+    for (std::uint64_t back = kRecent; back-- > 0;) {
+      const std::size_t slot = ring_.find(newest_ - back);
+      if (slot != ring_.capacity()) visit(slot);
+    }
+  }
+
+  void relearn(bool compare, bool all) {
     if (learner_) {
       learner_->reset();
+      learner_->begin_bulk();
     } else {
       outbox_.clear();
       outbox_reset_ = true;
     }
     const HoldbackComparison before = comparison_;
-    ring_.each([&](std::size_t slot) {
+    history(all, [&](std::size_t slot) {
       const EntryState state = ring_.entry(slot).state;
       const double reward = state == EntryState::kDone      ? objective_.reward(ring_.values(slot))
                             : state == EntryState::kExpired ? options_.timeout_reward
                                                             : kNothing;
       if (!std::isnan(reward)) settle(slot, reward);
     });
+    if (learner_) learner_->end_bulk();
     if (!compare) comparison_ = before;
   }
 
@@ -401,6 +440,7 @@ class ChoiceEngine {
     std::fill(feature_scales_.begin(), feature_scales_.end(), Scale{});
     comparison_ = HoldbackComparison();
     lessons_ = calibrated_rows_ = 0;
+    clips_.clear();
     candidate_rows_.clear();
     if (learner_) learner_->reset();
   }
@@ -446,12 +486,14 @@ class ChoiceEngine {
   Guard guard_;
   DecisionRing ring_;
   HoldbackComparison comparison_;
+  ClipWatch clips_;
   Random random_;
   SpinLock lock_;
   Counters counters_;
   std::atomic<std::uint64_t> busy_{0};
   std::uint64_t lessons_ = 0;  ///< lessons ever taken: the version that decisions carry
   std::uint64_t calibrated_rows_ = 0;
+  std::uint64_t newest_ = 0;  ///< id of the last decision
   bool outbox_reset_ = false;
   std::vector<OwnedLesson> outbox_;
   AlignedArray<float> x_, probabilities_, scaled_;
