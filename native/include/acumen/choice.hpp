@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "acumen/aligned.hpp"
+#include "acumen/candidate_scales.hpp"
 #include "acumen/choice_types.hpp"
 #include "acumen/clip_watch.hpp"
 #include "acumen/confidence.hpp"
@@ -58,7 +59,9 @@ class ChoiceEngine {
         guard_(options_.mode, options_.canary_share, options_.holdback),
         ring_(std::max<std::uint32_t>(options_.pending_max, kCalibrationRows), schema_.fields(),
               objective_.metrics(), options_.shape.features, options_.replica),
-        clips_(schema_.numbers() + (options_.arm_features.empty() ? options_.shape.features : 0),
+        candidate_scales_(options_.arm_features.empty() ? options_.shape.features : 0,
+                          kCalibrationRows),
+        clips_(schema_.numbers() + candidate_scales_.features(),
                std::min(ring_.capacity(), kRecent)),
         random_(options_.seed),
         x_(padded(schema_.dimension())),
@@ -66,8 +69,6 @@ class ChoiceEngine {
         scaled_(options_.shape.arms * std::size_t{padded(options_.shape.features)}) {
     outbox_.reserve(learner_ ? 0 : ring_.capacity());
     const std::size_t stride = padded(options_.shape.features);
-    feature_scales_.resize(options_.arm_features.empty() ? options_.shape.features : 0);
-    candidate_rows_.reserve(feature_scales_.size() * kCalibrationRows);
     if (!options_.arm_features.empty()) {
       const std::uint32_t n = options_.shape.features;
       for (std::uint32_t a = 0; a < options_.shape.arms; ++a)
@@ -152,7 +153,7 @@ class ChoiceEngine {
   void arm_features(const float* candidates, std::uint32_t count, float* out) {
     const std::lock_guard<SpinLock> guard(lock_);
     if (candidates) {
-      scale_rows(candidates, count, out);
+      candidate_scales_.scale(candidates, count, out);
     } else {
       std::copy_n(scaled_.data(), count * padded(options_.shape.features), out);
     }
@@ -168,7 +169,7 @@ class ChoiceEngine {
   bool overwrite(StateVisitor& writer) {
     const std::lock_guard<SpinLock> guard(lock_);
     visit_state(writer);
-    const bool good = schema_.valid() && Schema::valid(feature_scales_) && comparison_.valid() &&
+    const bool good = schema_.valid() && candidate_scales_.valid() && comparison_.valid() &&
                       (!learner_ || learner_->validate());
     if (!good) forget();
     return good;
@@ -221,9 +222,8 @@ class ChoiceEngine {
 
   std::size_t memory_bytes() const {
     return sizeof(*this) + schema_.memory_bytes() + ring_.memory_bytes() + clips_.memory_bytes() +
-           (learner_ ? learner_->memory_bytes() : 0) +
-           4 * (x_.size() + probabilities_.size() + scaled_.size()) +
-           8 * candidate_rows_.capacity();
+           (learner_ ? learner_->memory_bytes() : 0) + candidate_scales_.memory_bytes() +
+           4 * (x_.size() + probabilities_.size() + scaled_.size());
   }
 
  private:
@@ -231,7 +231,7 @@ class ChoiceEngine {
     visitor.array("lessons", &lessons_, 1);
     visitor.array("calibrated_rows", &calibrated_rows_, 1);
     schema_.visit(visitor);
-    Schema::visit_scales(visitor, "candidates.scales", feature_scales_);
+    candidate_scales_.visit(visitor);
     comparison_.visit(visitor);
     if (learner_) learner_->visit(visitor);
   }
@@ -243,8 +243,9 @@ class ChoiceEngine {
     schema_.meet(question.row);
     if (schema_.encode(question.row, x()) != Schema::kGood) return false;
     if (question.candidates) {
-      remember_candidates(question.candidates, count);
-      scale_rows(question.candidates, count, scaled_.data());
+      if (calibrated_rows_ < kCalibrationRows)
+        candidate_scales_.remember(question.candidates, count);
+      candidate_scales_.scale(question.candidates, count, scaled_.data());
     }
     return true;
   }
@@ -361,23 +362,8 @@ class ChoiceEngine {
   const float* features_taken(std::size_t slot, std::uint32_t arm) {
     const std::size_t stride = padded(options_.shape.features);
     if (!options_.arm_features.empty()) return scaled_.data() + arm * stride;
-    scale_rows(ring_.features(slot), 1, scaled_.data());
+    candidate_scales_.scale(ring_.features(slot), 1, scaled_.data());
     return scaled_.data();
-  }
-
-  void scale_rows(const float* rows, std::uint32_t count, float* out) const {
-    const std::uint32_t n = options_.shape.features;
-    const std::size_t stride = padded(n);
-    for (std::uint32_t r = 0; r < count; ++r)
-      for (std::uint32_t j = 0; j < n; ++j)
-        out[r * stride + j] = Schema::standardised(rows[r * n + j], feature_scales_[j]);
-  }
-
-  void remember_candidates(const float* rows, std::uint32_t count) {
-    const std::size_t room = candidate_rows_.capacity() - candidate_rows_.size();
-    const std::size_t wanted = static_cast<std::size_t>(count) * options_.shape.features;
-    if (calibrated_rows_ < kCalibrationRows)
-      candidate_rows_.insert(candidate_rows_.end(), rows, rows + std::min(room, wanted));
   }
 
   /// The model's `calibrated_rows_`-th row has come: chooses scales from all rows so far. Left out
@@ -394,14 +380,14 @@ class ChoiceEngine {
   /// `first`, from recent decisions alone, and candidates' scales from those that were taken.
   void recalibrate(bool first) {
     std::vector<double> rows, taken;
-    const std::uint32_t features = static_cast<std::uint32_t>(feature_scales_.size());
+    const std::uint32_t features = first ? 0 : candidate_scales_.features();
     history(first, [&](std::size_t slot) {
       if (!ring_.entry(slot).usable) return;
       rows.insert(rows.end(), ring_.row(slot), ring_.row(slot) + schema_.fields());
       taken.insert(taken.end(), ring_.features(slot), ring_.features(slot) + features);
     });
     schema_.calibrate(rows);
-    Schema::calibrate(first ? candidate_rows_ : taken, feature_scales_);
+    candidate_scales_.calibrate(taken);
     relearn(false, first);
   }
 
@@ -437,11 +423,10 @@ class ChoiceEngine {
 
   void forget() {
     schema_.forget();
-    std::fill(feature_scales_.begin(), feature_scales_.end(), Scale{});
+    candidate_scales_.forget();
     comparison_ = HoldbackComparison();
     lessons_ = calibrated_rows_ = 0;
     clips_.clear();
-    candidate_rows_.clear();
     if (learner_) learner_->reset();
   }
 
@@ -485,6 +470,7 @@ class ChoiceEngine {
   Learner* learner_;
   Guard guard_;
   DecisionRing ring_;
+  CandidateScales candidate_scales_;
   HoldbackComparison comparison_;
   ClipWatch clips_;
   Random random_;
@@ -497,8 +483,6 @@ class ChoiceEngine {
   bool outbox_reset_ = false;
   std::vector<OwnedLesson> outbox_;
   AlignedArray<float> x_, probabilities_, scaled_;
-  std::vector<Scale> feature_scales_;   ///< of candidates; empty for fixed arms
-  std::vector<double> candidate_rows_;  ///< the first candidates, for their scales
 };
 
 }  // namespace acumen
