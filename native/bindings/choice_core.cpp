@@ -181,6 +181,7 @@ ChoiceCore::ChoiceCore(nb::dict spec, nb::object learner) {
     python_learner_ = learner;
   }
   engine = std::make_unique<ChoiceEngine>(std::move(options), native_learner_.get());
+  fork_guard_ = std::make_unique<ForkGuard>(*engine);
 }
 
 double ChoiceCore::now_s() const {
