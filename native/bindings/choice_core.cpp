@@ -345,7 +345,7 @@ std::uint32_t ChoiceCore::ask_heuristic(PyObject* context_values, PyObject* cand
   }
   note_exception("default");
   default_failures += 1;
-  return 0;
+  return ChoiceEngine::kNoArm;
 }
 
 bool ChoiceCore::ask_learner(double* row, const float* candidates, std::uint32_t count,
@@ -399,6 +399,10 @@ Answer ChoiceCore::decide(double* row, bool good, PyObject* candidates, PyObject
   question.default_arm =
       count > 0 ? ask_heuristic(context_values, candidates, count) : ChoiceEngine::kNoArm;
   question.problem = !good ? Reason::kBadContext : no_model ? Reason::kNoModel : Reason::kLearned;
+  if (count > 0 && question.default_arm == ChoiceEngine::kNoArm) {
+    question.default_arm = 0;
+    if (good) question.problem = Reason::kDefaultFailed;
+  }
   if (python_learner_.is_valid() && question.problem == Reason::kLearned) {
     if (ask_learner(row, rows.data(), count, given)) {
       question.given = given.data();
@@ -414,7 +418,7 @@ Answer ChoiceCore::decide(double* row, bool good, PyObject* candidates, PyObject
 }
 
 FeedbackResult ChoiceCore::feedback(std::uint64_t id, const double* values) {
-  const FeedbackResult result = engine->feedback(id, values);
+  const FeedbackResult result = engine->feedback(id, values, now_s());
   if (python_learner_.is_valid()) teach_python_learner();
   return result;
 }

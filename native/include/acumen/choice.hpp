@@ -34,6 +34,7 @@
 #include "acumen/objective.hpp"
 #include "acumen/random.hpp"
 #include "acumen/schema.hpp"
+#include "acumen/snapshot.hpp"
 #include "acumen/spin_lock.hpp"
 
 namespace acumen {
@@ -44,6 +45,7 @@ class ChoiceEngine {
   static constexpr std::uint64_t kCalibrationRows = 512;
   static constexpr std::array<std::uint64_t, 4> kCalibrations = {8, 32, 128, kCalibrationRows};
   static constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();  ///< no reward
+  static constexpr int kTimeOuts = 32, kComparisons = 16;  ///< at most so many a call
   static constexpr std::uint32_t kNoArm = std::numeric_limits<std::uint32_t>::max();
 
   /// `learner` must outlive the engine. It may be null: then questions bring their own
@@ -89,10 +91,11 @@ class ChoiceEngine {
         usable && view.mode != Mode::kOff && !view.killed && question.problem == Reason::kLearned;
     float share = 0.0f;
     if (!asked) {
-      answer.reason = view.killed               ? Reason::kKilled
-                      : view.mode == Mode::kOff ? Reason::kOff
-                      : !usable                 ? Reason::kBadContext
-                                                : question.problem;
+      answer.reason = question.problem == Reason::kDefaultFailed ? Reason::kDefaultFailed
+                      : view.killed                              ? Reason::kKilled
+                      : view.mode == Mode::kOff                  ? Reason::kOff
+                      : !usable                                  ? Reason::kBadContext
+                                                                 : question.problem;
     } else if (const float total = ask(question, count); total > 0.0f) {
       share = view.learned_share;
       draw(total, count, share, view.mode, answer);
@@ -104,21 +107,27 @@ class ChoiceEngine {
     return answer;
   }
 
-  FeedbackResult feedback(std::uint64_t id, const double* values) {
+  FeedbackResult feedback(std::uint64_t id, const double* values, double now_s = 0.0) {
     const std::lock_guard<SpinLock> guard(lock_);
     const std::size_t slot = ring_.find(id);
     if (slot == ring_.capacity()) return counted(FeedbackResult::kUnknown);
-    if (ring_.entry(slot).state == EntryState::kDone) return counted(FeedbackResult::kDuplicate);
-    const double reward = objective_.reward(values);
+    Entry& entry = ring_.entry(slot);
+    if (entry.state == EntryState::kDone) return counted(FeedbackResult::kDuplicate);
+    const double reward = reward_of(values);
     if (std::isnan(reward)) return counted(FeedbackResult::kBad);
+    if (entry.state == EntryState::kWaiting && options_.timeout_s > 0 &&
+        entry.time_s <= now_s - options_.timeout_s)
+      time_out(slot);
     std::copy_n(values, objective_.metrics(), ring_.values(slot));
-    // Feedback after its time-out corrects the record, but the default reward was learned already.
-    const bool late =
-        ring_.entry(slot).state == EntryState::kExpired && !std::isnan(options_.timeout_reward);
-    ring_.entry(slot).state = EntryState::kDone;
-    if (late) return counted(FeedbackResult::kRecorded);
-    const bool learned = settle(slot, reward);
+    // Feedback after its time-out corrects the record, but the comparison has counted the decision
+    // already, and if there is a time-out's reward, that was learned.
+    const bool late = entry.state == EntryState::kExpired;
+    entry.state = EntryState::kDone;
+    if (!late) entry.reward = reward;
+    bool learned = false;
+    if (!late || std::isnan(options_.timeout_reward)) learned = settle(slot, reward);
     lessons_ += learned;
+    compare(kComparisons);
     return counted(learned ? FeedbackResult::kLearned : FeedbackResult::kRecorded);
   }
 
@@ -126,8 +135,14 @@ class ChoiceEngine {
   void set_objective(std::vector<Metric> metrics) {
     const std::lock_guard<SpinLock> guard(lock_);
     objective_ = Objective(std::move(metrics));
+    relearn();
     comparison_ = HoldbackComparison();
-    relearn(true);
+    ring_.compare_again();
+    ring_.each([&](std::size_t slot) {
+      Entry& entry = ring_.entry(slot);
+      const bool known = entry.state == EntryState::kDone && !std::isnan(entry.reward);
+      if (known) entry.reward = reward_of(ring_.values(slot));
+    });
   }
 
   /// Encodes a row as decide() would, and marks unseen categories in it, as decide() would; false
@@ -152,20 +167,26 @@ class ChoiceEngine {
   /// Shows the model's whole state: what save() writes and load() overwrites.
   void visit(StateVisitor& visitor) {
     const std::lock_guard<SpinLock> guard(lock_);
+    compare(ring_.capacity());
     visit_state(visitor);
   }
 
-  /// Lets a visitor write a saved state. False: it broke an invariant, and all is forgotten.
+  /// Lets a visitor write a saved state. False: it broke an invariant, and nothing has changed.
   bool overwrite(StateVisitor& writer) {
     const std::lock_guard<SpinLock> guard(lock_);
+    compare(ring_.capacity());
+    Snapshot before;
+    visit_state(before);
     visit_state(writer);
-    const bool good = schema_.valid() && Schema::valid(feature_scales_) && comparison_.valid() &&
-                      (!learner_ || learner_->validate());
-    if (!good) forget();
+    if (!valid()) {
+      visit_state(before.put_back());
+      static_cast<void>(valid());  // rebuilds what the learner derives from its state
+      return false;
+    }
     // Scales that came with a model stay: calibrating them again would forget the lessons that
     // were learned under them, because the ring does not hold these.
     if (calibrated_rows_ >= kCalibrations[0]) calibrated_rows_ = kCalibrationRows;
-    return good;
+    return true;
   }
 
   Guard& guard() { return guard_; }
@@ -188,6 +209,7 @@ class ChoiceEngine {
 
   HoldbackComparison comparison() {
     const std::lock_guard<SpinLock> guard(lock_);
+    compare(ring_.capacity());
     return comparison_;
   }
 
@@ -228,6 +250,17 @@ class ChoiceEngine {
     Schema::visit_scales(visitor, "candidates.scales", feature_scales_);
     comparison_.visit(visitor);
     if (learner_) learner_->visit(visitor);
+  }
+
+  bool valid() {
+    return schema_.valid() && Schema::valid(feature_scales_) && comparison_.valid() &&
+           (!learner_ || learner_->validate());
+  }
+
+  /// NaN for what nothing can be learned from, far too large a number included.
+  double reward_of(const double* values) const {
+    const double reward = objective_.reward(values);
+    return std::fabs(reward) <= static_cast<double>(kRewardLimit) ? reward : kNothing;
   }
 
   /// Encodes the context and the candidates into the scratch arrays; false: bad values.
@@ -285,6 +318,7 @@ class ChoiceEngine {
 
   void record(const Question& question, bool usable, float share, Answer& answer) {
     bool lost = false;
+    if (ring_.is_full()) compare_oldest();
     const std::size_t slot = ring_.push(lost);
     counters_.overwritten += lost;
     Entry& entry = ring_.entry(slot);
@@ -311,12 +345,38 @@ class ChoiceEngine {
     }
   }
 
-  /// One decision's reward is known: compare, and teach. False: there was nothing to learn.
+  /// Compares decisions in the order in which they were made, up to the first whose fate is open:
+  /// were they taken as feedback arrives, a side that hears later would lag behind its time.
+  void compare(std::uint64_t most) {
+    for (; most > 0; --most) {
+      const std::size_t slot = ring_.uncompared();
+      if (slot == ring_.capacity()) return;
+      const Entry& entry = ring_.entry(slot);
+      if (entry.state == EntryState::kWaiting &&
+          HoldbackComparison::tossed(static_cast<double>(entry.learned_share)))
+        return;
+      compare_oldest();
+    }
+  }
+
+  void compare_oldest() {
+    const Entry& entry = ring_.entry(ring_.uncompared());
+    const double share = static_cast<double>(entry.learned_share);
+    if (std::isnan(entry.reward)) {
+      comparison_.lose(entry.learned, share);
+    } else {
+      comparison_.observe(entry.learned, share, entry.reward);
+    }
+    ring_.pass();
+  }
+
+  /// One decision's reward is known: teach. False: there was nothing to learn.
   bool settle(std::size_t slot, double reward) {
     const Entry& entry = ring_.entry(slot);
-    comparison_.observe(entry.learned, static_cast<double>(entry.learned_share), reward);
     const Reason reason = static_cast<Reason>(entry.reason);
-    if (!entry.usable || reason == Reason::kOff || reason == Reason::kKilled) return false;
+    if (!entry.usable || reason == Reason::kOff || reason == Reason::kKilled ||
+        reason == Reason::kDefaultFailed)
+      return false;
     if (schema_.encode(ring_.row(slot), x()) != Schema::kGood) return false;
     const float* features = nullptr;
     if (options_.shape.features) features = features_taken(slot, entry.arm);
@@ -369,65 +429,44 @@ class ChoiceEngine {
     });
     schema_.calibrate(rows);
     Schema::calibrate(candidate_rows_, feature_scales_);
-    relearn(false);
+    relearn();
   }
 
-  void relearn(bool compare) {
+  void relearn() {
     if (learner_) {
       learner_->reset();
     } else {
       outbox_.clear();
       outbox_reset_ = true;
     }
-    const HoldbackComparison before = comparison_;
     ring_.each([&](std::size_t slot) {
       const EntryState state = ring_.entry(slot).state;
-      const double reward = state == EntryState::kDone      ? objective_.reward(ring_.values(slot))
+      const double reward = state == EntryState::kDone      ? reward_of(ring_.values(slot))
                             : state == EntryState::kExpired ? options_.timeout_reward
                                                             : kNothing;
       if (!std::isnan(reward)) settle(slot, reward);
     });
-    if (!compare) comparison_ = before;
   }
 
-  void forget() {
-    schema_.forget();
-    std::fill(feature_scales_.begin(), feature_scales_.end(), Scale{});
-    comparison_ = HoldbackComparison();
-    lessons_ = calibrated_rows_ = 0;
-    candidate_rows_.clear();
-    if (learner_) learner_->reset();
-  }
-
-  /// Settles decisions whose time has run out; at most two a call, so that no call waits long.
+  /// Settles decisions whose time has run out, a few a call, so that no call waits long.
   void expire(double now_s) {
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < kTimeOuts; ++i) {
       const std::size_t slot = ring_.overdue(now_s - options_.timeout_s);
       if (slot == ring_.capacity()) return;
-      ring_.entry(slot).state = EntryState::kExpired;
-      counters_.expired += 1;
-      if (!std::isnan(options_.timeout_reward)) lessons_ += settle(slot, options_.timeout_reward);
+      time_out(slot);
     }
+  }
+
+  void time_out(std::size_t slot) {
+    Entry& entry = ring_.entry(slot);
+    entry.state = EntryState::kExpired;
+    entry.reward = options_.timeout_reward;
+    counters_.expired += 1;
+    if (!std::isnan(entry.reward)) lessons_ += settle(slot, entry.reward);
   }
 
   FeedbackResult counted(FeedbackResult result) {
-    switch (result) {
-      case FeedbackResult::kLearned:
-        counters_.feedback_learned += 1;
-        break;
-      case FeedbackResult::kRecorded:
-        counters_.feedback_recorded += 1;
-        break;
-      case FeedbackResult::kDuplicate:
-        counters_.feedback_duplicate += 1;
-        break;
-      case FeedbackResult::kUnknown:
-        counters_.feedback_unknown += 1;
-        break;
-      case FeedbackResult::kBad:
-        counters_.feedback_bad += 1;
-        break;
-    }
+    counters_.feedback[static_cast<std::size_t>(result)] += 1;
     return result;
   }
 
