@@ -186,9 +186,11 @@ std::uint64_t feedback_many(ChoiceCore& core, IdVector ids, RowMatrix values) {
   std::uint64_t learned = 0;
   {
     const nb::gil_scoped_release others_may_run;
-    for (std::size_t i = 0; i < ids.shape(0); ++i)
-      learned += core.engine->feedback(ids.data()[i], values.data() + i * values.shape(1)) ==
-                 FeedbackResult::kLearned;
+    const double now_s = core.now_s();
+    for (std::size_t i = 0; i < ids.shape(0); ++i) {
+      const double* row = values.data() + i * values.shape(1);
+      learned += core.engine->feedback(ids.data()[i], row, now_s) == FeedbackResult::kLearned;
+    }
   }
   core.teach_python_learner();
   return learned;
@@ -199,24 +201,25 @@ nb::dict counters(ChoiceCore& core) {
   nb::dict result;
   for (std::size_t i = 0; i < c.reasons.size(); ++i)
     result[reason_name(static_cast<Reason>(i))] = c.reasons[i];
-  result["feedback_learned"] = c.feedback_learned;
-  result["feedback_recorded"] = c.feedback_recorded;
-  result["feedback_duplicate"] = c.feedback_duplicate;
-  result["feedback_unknown"] = c.feedback_unknown;
-  result["feedback_bad"] = c.feedback_bad;
+  constexpr const char* fates[] = {"feedback_learned", "feedback_recorded", "feedback_duplicate",
+                                   "feedback_unknown", "feedback_bad"};
+  for (std::size_t i = 0; i < c.feedback.size(); ++i) result[fates[i]] = c.feedback[i];
   result["timed_out"] = c.expired;
   result["overwritten"] = c.overwritten;
-  result["default_failed"] = core.default_failures;
+  result["default_failed_calls"] = core.default_failures;
   result["learner_failed_calls"] = core.learner_failures;
   return result;
 }
 
-/// mean, low, high, decisions of the default, of the learned policy, and their mean rewards.
+/// mean, low, high; then of the default and of the learned policy: decisions, lost ones, mean
+/// reward.
 auto comparison(ChoiceCore& core, double alpha) {
   const HoldbackComparison c = core.engine->comparison();
   const Interval i = c.interval(alpha);
-  return std::make_tuple(i.mean, i.low, i.high, c.seen(false), c.seen(true), c.mean(false),
-                         c.mean(true));
+  const HoldbackComparison::Side &theirs = c.side(false), &ours = c.side(true);
+  return std::make_tuple(i.mean, i.low, i.high,
+                         std::make_tuple(theirs.seen, theirs.lost, theirs.mean),
+                         std::make_tuple(ours.seen, ours.lost, ours.mean));
 }
 
 /// What the ring holds, oldest first, as columns.
@@ -273,8 +276,7 @@ void restore(ChoiceCore& core, nb::dict arrays) {
   if (!check.problem().empty()) throw nb::value_error(check.problem().c_str());
   StateWriter write(native, false);
   if (!core.engine->overwrite(write))
-    throw nb::value_error(
-        "the values break an invariant of the model; it has forgotten everything");
+    throw nb::value_error("the values break an invariant of the model; nothing has changed");
 }
 
 /// What Python's Choice needs to know before there is one.
@@ -285,6 +287,7 @@ void bind_constants(nb::module_& m) {
   m.attr("FIELDS_MAX") = kFieldsMax;
   m.attr("METRICS_MAX") = kMetricsMax;
   m.attr("DIMENSION_MAX") = kDimensionMax;
+  m.attr("REWARD_MAX") = static_cast<double>(kRewardLimit);
   nb::list reasons;
   for (std::uint8_t i = 0; i < static_cast<std::uint8_t>(Reason::kCount); ++i)
     reasons.append(reason_name(static_cast<Reason>(i)));

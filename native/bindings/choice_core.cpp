@@ -8,10 +8,8 @@
 #include <cstring>
 #include <optional>
 
-#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
-#include <numpy/ndarraytypes.h>
-
 #include "decision.hpp"
+#include "row_readers.hpp"
 
 namespace acumen::bindings {
 
@@ -32,63 +30,10 @@ class ChoiceCore::LearnerTurn {
   std::recursive_mutex& mutex_;
 };
 
-PyTypeObject* numpy_array_type() {
-  static PyTypeObject* type = [] {
-    const nb::object numpy = nb::module_::import_("numpy");
-    return reinterpret_cast<PyTypeObject*>(nb::object(numpy.attr("ndarray")).release().ptr());
-  }();
-  return type;
-}
-
 namespace {
 
 constexpr std::uint32_t kFeedbackSpins = 100;  ///< a few microseconds
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
-
-/// Copies n values of a one-dimensional NumPy array; false: it is not one of n floats.
-bool read_numpy(PyObject* object, std::uint32_t n, double* row) {
-  auto* array = reinterpret_cast<PyArrayObject*>(object);
-  if (PyArray_NDIM(array) != 1 || PyArray_DIM(array, 0) != static_cast<npy_intp>(n)) return false;
-  if (!PyArray_ISNBO(PyArray_DESCR(array)->byteorder) || !PyArray_ISALIGNED(array)) return false;
-  const char* data = PyArray_BYTES(array);
-  const npy_intp stride = PyArray_STRIDE(array, 0);
-  if (PyArray_TYPE(array) == NPY_DOUBLE) {
-    if (stride == sizeof(double)) {
-      std::memcpy(row, data, n * sizeof(double));
-    } else {
-      for (std::uint32_t i = 0; i < n; ++i)
-        row[i] = *reinterpret_cast<const double*>(data + i * stride);
-    }
-    return true;
-  }
-  if (PyArray_TYPE(array) == NPY_FLOAT) {
-    for (std::uint32_t i = 0; i < n; ++i)
-      row[i] = static_cast<double>(*reinterpret_cast<const float*>(data + i * stride));
-    return true;
-  }
-  return false;
-}
-
-/// The same from anything with the buffer protocol ('d' or 'f').
-bool read_buffer(PyObject* object, std::uint32_t n, double* row) {
-  Py_buffer view;
-  if (PyObject_GetBuffer(object, &view, PyBUF_FORMAT | PyBUF_ND) != 0) {
-    PyErr_Clear();
-    return false;
-  }
-  const char* format = view.format ? view.format : "B";
-  bool good = view.ndim == 1 && view.shape[0] == static_cast<Py_ssize_t>(n);
-  if (good && std::strcmp(format, "d") == 0) {
-    std::memcpy(row, view.buf, n * sizeof(double));
-  } else if (good && std::strcmp(format, "f") == 0) {
-    const auto* values = static_cast<const float*>(view.buf);
-    std::copy_n(values, n, row);
-  } else {
-    good = false;
-  }
-  PyBuffer_Release(&view);
-  return good;
-}
 
 template <typename T>
 T option(const nb::dict& spec, const char* name) {
@@ -275,7 +220,7 @@ bool ChoiceCore::read_row(PyObject* object, double* row) {
   if (PyTuple_CheckExact(object) || PyList_CheckExact(object)) {
     if (PySequence_Fast_GET_SIZE(object) == static_cast<Py_ssize_t>(n))
       return read_sequence(object, row);
-  } else if (PyObject_TypeCheck(object, numpy_array_type())) {
+  } else if (is_numpy_array(object)) {
     if (read_numpy(object, n, row)) return true;
   } else if (read_buffer(object, n, row)) {
     return true;
@@ -295,8 +240,7 @@ bool ChoiceCore::read_candidates(PyObject* object, std::vector<float>& out) {
   using Matrix = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
   nb::object array = nb::borrow(object);
   try {
-    if (!PyObject_TypeCheck(object, numpy_array_type()))
-      array = nb::module_::import_("numpy").attr("asarray")(array);
+    if (!is_numpy_array(object)) array = nb::module_::import_("numpy").attr("asarray")(array);
     const Matrix matrix = nb::cast<Matrix>(array);
     if (matrix.shape(1) != n || matrix.shape(0) == 0 ||
         matrix.shape(0) > engine->options().shape.arms) {
@@ -355,7 +299,7 @@ std::uint32_t ChoiceCore::ask_heuristic(PyObject* context_values, PyObject* cand
   }
   note_exception("default");
   default_failures += 1;
-  return 0;
+  return ChoiceEngine::kNoArm;
 }
 
 bool ChoiceCore::ask_learner(double* row, const float* candidates, std::uint32_t count,
@@ -395,6 +339,16 @@ bool ChoiceCore::ask_learner(double* row, const float* candidates, std::uint32_t
   return false;
 }
 
+/// Why no learned code is to run, if there is a reason, also none outside of the engine.
+Reason ChoiceCore::problem_of(bool good, bool default_failed) const {
+  const Guard::View view = engine->guard().look();
+  if (!good) return Reason::kBadContext;
+  if (default_failed) return Reason::kDefaultFailed;
+  if (view.killed) return Reason::kKilled;
+  if (view.mode == Mode::kOff) return Reason::kOff;
+  return no_model ? Reason::kNoModel : Reason::kLearned;
+}
+
 Answer ChoiceCore::decide(double* row, bool good, PyObject* candidates, PyObject* context_values) {
   Question question;
   std::vector<float> rows, given;  // empty vectors own no memory
@@ -408,13 +362,9 @@ Answer ChoiceCore::decide(double* row, bool good, PyObject* candidates, PyObject
   question.row = row;
   question.default_arm =
       count > 0 ? ask_heuristic(context_values, candidates, count) : ChoiceEngine::kNoArm;
-  // Switched off means that no learned code runs, also none outside of the engine.
-  const Guard::View view = engine->guard().look();
-  question.problem = !good                     ? Reason::kBadContext
-                     : view.killed             ? Reason::kKilled
-                     : view.mode == Mode::kOff ? Reason::kOff
-                     : no_model                ? Reason::kNoModel
-                                               : Reason::kLearned;
+  const bool failed = count > 0 && question.default_arm == ChoiceEngine::kNoArm;
+  if (failed) question.default_arm = 0;
+  question.problem = problem_of(good, failed);
   if (python_learner_.is_valid() && question.problem == Reason::kLearned) {
     if (ask_learner(row, rows.data(), count, given)) {
       question.given = given.data();
@@ -435,10 +385,10 @@ FeedbackResult ChoiceCore::feedback(std::uint64_t id, const double* values) {
   FeedbackResult result;
   if (engine->lock().try_lock(kFeedbackSpins)) {
     const std::lock_guard<SpinLock> unlock(engine->lock(), std::adopt_lock);
-    result = engine->feedback_locked(id, values);
+    result = engine->feedback_locked(id, values, now_s());
   } else {
     const nb::gil_scoped_release others_may_run;
-    result = engine->feedback(id, values);
+    result = engine->feedback(id, values, now_s());
   }
   if (python_learner_.is_valid()) teach_python_learner();
   return result;

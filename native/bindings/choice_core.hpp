@@ -105,9 +105,11 @@ class ChoiceCore {
   double field_value(std::uint32_t field, PyObject* value, bool& good);
   class LearnerTurn;
 
+  Reason problem_of(bool good, bool default_failed) const;
   void note_exception(const std::string& where);
   void note_learner_failure(nb::python_error& error);
   bool read_sequence(PyObject* sequence, double* row);
+  /// The default's arm; kNoArm: it failed.
   std::uint32_t ask_heuristic(PyObject* context, PyObject* candidates, std::uint32_t count);
   bool ask_learner(double* row, const float* candidates, std::uint32_t count,
                    std::vector<float>& given);

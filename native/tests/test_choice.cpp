@@ -77,7 +77,8 @@ void feedback_joins_in_any_order() {
   EXPECT(tell(engine, c.id, kNaN) == FeedbackResult::kBad);
   EXPECT(tell(engine, c.id, 3.0) == FeedbackResult::kLearned);  // a bad one costs no chance
   EXPECT_NEAR(learner.reward(0) + learner.reward(1), 6.0, 1e-9);
-  EXPECT(engine.lessons() == 3 && engine.counters().feedback_unknown == 2);
+  EXPECT(engine.lessons() == 3 &&
+         engine.counters().feedback[static_cast<int>(FeedbackResult::kUnknown)] == 2);
 }
 
 void the_ring_is_bounded_and_counts_what_it_drops() {

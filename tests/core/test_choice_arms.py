@@ -46,6 +46,9 @@ def test_fixed_arms_may_be_anything_hashable(make_choice: Make) -> None:
         ),
         ({"timeout": 0.0}, ValueError, "timeout"),
         ({"timeout": math.inf}, ValueError, "timeout"),
+        ({"timeout_reward": -math.inf}, ValueError, "timeout_reward"),
+        ({"timeout_reward": math.nan}, ValueError, "timeout_reward"),
+        ({"timeout_reward": 1e200}, ValueError, "timeout_reward"),
     ],
 )
 def test_construction_raises(
@@ -85,7 +88,16 @@ def test_a_heuristic_that_fails(make_choice: Make, answer: Callable[..., Any]) -
     decision = choice.choose(size=1.0)
     assert decision.arm == "a"  # the first one
     assert choice.last_problem.startswith("default: ")
-    assert choice.counters()["default_failed"] == 1
+    assert decision.reason == "default_failed"
+    assert choice.counters()["default_failed"] == choice.counters()["default_failed_calls"] == 1
+    # In the default's place stands an arm that it did not choose: not a word for or against it.
+    choice = make_choice(default=answer, holdback=0.5)
+    for _ in range(20):
+        decision = choice.choose(size=1.0)
+        assert (decision.reason, decision.arm, decision.propensity) == ("default_failed", "a", 1.0)
+        assert decision.feedback(1.0)
+    assert choice.comparison().learned_decisions == choice.comparison().default_decisions == 0
+    assert choice.model_version == 0
 
 
 def test_ctrl_c_in_a_heuristic_comes_through(make_choice: Make) -> None:

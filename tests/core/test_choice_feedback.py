@@ -71,6 +71,8 @@ def test_feedback_without_an_id_is_a_programming_error(make_choice: Make) -> Non
         ((), {"speed": 1.0}),
         ((1.0,), {"speed": 1.0}),
         ((), {"reward": 10**400}),
+        ((1e200,), {}),
+        ((-2e18,), {}),
     ],
 )
 def test_bad_feedback_may_be_mended(
@@ -114,6 +116,23 @@ def test_time_outs_with_a_reward(make_choice: Make) -> None:
     assert choice.model_version == 1
     assert fates(choice) == {"recorded": 1}
     assert choice.records()["metric.reward"].to_pylist()[0] == 1.0
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_feedback_after_its_time_out_is_late_even_if_nobody_chose(
+    make_choice: Make, together: bool
+) -> None:
+    choice = make_choice(timeout=0.02, timeout_reward=-5.0, holdback=0.5)
+    lost = choice.choose(size=1.0)
+    time.sleep(0.03)
+    if together:
+        assert choice.feedback_many([lost.id], reward=1.0) == 0
+    else:
+        assert lost.feedback(1.0)
+    assert choice.counters()["timed_out"] == 1
+    assert fates(choice) == {"recorded": 1}
+    comparison = choice.comparison()
+    assert comparison.learned_mean + comparison.default_mean == -5.0
 
 
 def test_records(make_choice: Make) -> None:

@@ -148,6 +148,34 @@ def test_comparison_stays_undecided_between_equals(make_choice: Make) -> None:
     assert verdicts["decided"] <= 3
 
 
+def test_missing_feedback_is_no_victory(make_choice: Make) -> None:
+    """The learned arm's worst outcomes never report; what does is better than the default."""
+    rng = np.random.default_rng(0)
+    for lost, verdict in ((0.0, "better"), (0.3, "undecided")):
+        choice = make_choice(holdback=0.2, pending_max=128)
+        for _ in range(4000):
+            decision = choice.choose(size=1.0)
+            learned = decision.reason == "learned"
+            if not (learned and rng.random() < lost):
+                decision.feedback(rng.normal(1.0 if learned else 0.9, 0.05))
+        comparison = choice.comparison()
+        assert comparison.low > 0  # of those that came
+        assert comparison.verdict == verdict
+        assert (comparison.loss_z > 3) == (lost > 0)
+        assert (comparison.learned_lost > 500) == (lost > 0)
+        assert comparison.default_lost == 0
+        assert f"{comparison.learned_lost} and 0 lost" in str(comparison)
+
+
+def test_one_number_does_not_end_the_comparison(make_choice: Make) -> None:
+    choice = make_choice(default="a", holdback=0.2)
+    play_world(choice, 1000, 1.0, 0)
+    before = choice.comparison()
+    assert not choice.choose(size=1.0).feedback(1e200)
+    assert choice.comparison() == before
+    assert before.verdict == "better"
+
+
 def test_comparison_before_there_is_anything(make_choice: Make) -> None:
     comparison = make_choice().comparison(0.9)
     assert (comparison.low, comparison.high) == (-np.inf, np.inf)

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import acumen
+from acumen.core import model_file
 
 Make = Callable[..., acumen.Choice]
 
@@ -256,6 +258,21 @@ def test_a_state_that_does_not_fit(
     Picky.kind = f"{Recorder.__module__}.{Recorder.__name__}"  # type: ignore[attr-defined]
     with pytest.warns(RuntimeWarning, match="serves its default"):
         make_choice(learner=Picky(), model=tmp_path / "model")
+
+
+def test_a_load_that_fails_leaves_the_learner(make_choice: Make, tmp_path: Path) -> None:
+    choice = make_choice(learner=Recorder())
+    for i in range(5):
+        choice.choose(size=1.0).feedback(float(i))
+    arrays = choice._whole_state()
+    arrays["holdback.moments"] = np.full_like(arrays["holdback.moments"], np.nan)
+    model_file.write(tmp_path / "model", choice._header(), arrays)
+    other = make_choice(learner=Recorder())
+    other.choose(size=1.0).feedback(7.0)
+    with pytest.raises(acumen.ModelError, match="nothing has changed"):
+        other.load(tmp_path / "model")
+    assert other.learner.restored.tolist() == [7.0]  # what it had
+    assert other.model_version == 1
 
 
 def test_threads_neither_deadlock_nor_lose_lessons(make_choice: Make) -> None:

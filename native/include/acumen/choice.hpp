@@ -29,6 +29,7 @@
 #include "acumen/candidate_scales.hpp"
 #include "acumen/choice_types.hpp"
 #include "acumen/clip_watch.hpp"
+#include "acumen/comparing.hpp"
 #include "acumen/confidence.hpp"
 #include "acumen/decision_ring.hpp"
 #include "acumen/guard.hpp"
@@ -36,6 +37,7 @@
 #include "acumen/objective.hpp"
 #include "acumen/random.hpp"
 #include "acumen/schema.hpp"
+#include "acumen/snapshot.hpp"
 #include "acumen/spin_lock.hpp"
 
 namespace acumen {
@@ -47,6 +49,7 @@ class ChoiceEngine {
   static constexpr std::array<std::uint64_t, 4> kCalibrations = {8, 32, 128, kCalibrationRows};
   static constexpr std::uint64_t kRecent = 4096;  ///< most decisions that are learned anew at once
   static constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();  ///< no reward
+  static constexpr int kTimeOuts = 32, kComparisons = 16;  ///< at most so many a call
   static constexpr std::uint32_t kNoArm = std::numeric_limits<std::uint32_t>::max();
 
   /// `learner` must outlive the engine. It may be null: then questions bring their own
@@ -94,10 +97,11 @@ class ChoiceEngine {
         usable && view.mode != Mode::kOff && !view.killed && question.problem == Reason::kLearned;
     float share = 0.0f;
     if (!asked) {
-      answer.reason = view.killed               ? Reason::kKilled
-                      : view.mode == Mode::kOff ? Reason::kOff
-                      : !usable                 ? Reason::kBadContext
-                                                : question.problem;
+      answer.reason = question.problem == Reason::kDefaultFailed ? Reason::kDefaultFailed
+                      : view.killed                              ? Reason::kKilled
+                      : view.mode == Mode::kOff                  ? Reason::kOff
+                      : !usable                                  ? Reason::kBadContext
+                                                                 : question.problem;
     } else if (const float total = ask(question, count); total > 0.0f) {
       share = view.learned_share;
       draw(total, count, share, view.mode, answer);
@@ -109,26 +113,32 @@ class ChoiceEngine {
     return answer;
   }
 
-  FeedbackResult feedback(std::uint64_t id, const double* values) {
+  FeedbackResult feedback(std::uint64_t id, const double* values, double now_s = 0.0) {
     const std::lock_guard<SpinLock> guard(lock_);
-    return feedback_locked(id, values);
+    return feedback_locked(id, values, now_s);
   }
 
   /// The same, for who holds lock() already.
-  FeedbackResult feedback_locked(std::uint64_t id, const double* values) {
+  FeedbackResult feedback_locked(std::uint64_t id, const double* values, double now_s) {
     const std::size_t slot = ring_.find(id);
     if (slot == ring_.capacity()) return counted(FeedbackResult::kUnknown);
-    if (ring_.entry(slot).state == EntryState::kDone) return counted(FeedbackResult::kDuplicate);
-    const double reward = objective_.reward(values);
+    Entry& entry = ring_.entry(slot);
+    if (entry.state == EntryState::kDone) return counted(FeedbackResult::kDuplicate);
+    const double reward = reward_of(values);
     if (std::isnan(reward)) return counted(FeedbackResult::kBad);
+    if (entry.state == EntryState::kWaiting && options_.timeout_s > 0 &&
+        entry.time_s <= now_s - options_.timeout_s)
+      time_out(slot);
     std::copy_n(values, objective_.metrics(), ring_.values(slot));
-    // Feedback after its time-out corrects the record, but the default reward was learned already.
-    const bool late =
-        ring_.entry(slot).state == EntryState::kExpired && !std::isnan(options_.timeout_reward);
-    ring_.entry(slot).state = EntryState::kDone;
-    if (late) return counted(FeedbackResult::kRecorded);
-    const bool learned = settle(slot, reward);
+    // Feedback after its time-out corrects the record, but the comparison has counted the decision
+    // already, and if there is a time-out's reward, that was learned.
+    const bool late = entry.state == EntryState::kExpired;
+    entry.state = EntryState::kDone;
+    if (!late) entry.reward = reward;
+    bool learned = false;
+    if (!late || std::isnan(options_.timeout_reward)) learned = settle(slot, reward);
     lessons_ += learned;
+    compare_in_order(ring_, comparison_, kComparisons);
     return counted(learned ? FeedbackResult::kLearned : FeedbackResult::kRecorded);
   }
 
@@ -136,8 +146,14 @@ class ChoiceEngine {
   void set_objective(std::vector<Metric> metrics) {
     const std::lock_guard<SpinLock> guard(lock_);
     objective_ = Objective(std::move(metrics));
+    relearn(true);
     comparison_ = HoldbackComparison();
-    relearn(true, true);
+    ring_.compare_again();
+    ring_.each([&](std::size_t slot) {
+      Entry& entry = ring_.entry(slot);
+      const bool known = entry.state == EntryState::kDone && !std::isnan(entry.reward);
+      if (known) entry.reward = reward_of(ring_.values(slot));
+    });
   }
 
   /// Encodes a row as decide() would, and marks unseen categories in it, as decide() would; false
@@ -162,17 +178,23 @@ class ChoiceEngine {
   /// Shows the model's whole state: what save() writes and load() overwrites.
   void visit(StateVisitor& visitor) {
     const std::lock_guard<SpinLock> guard(lock_);
+    compare_in_order(ring_, comparison_, ring_.capacity());
     visit_state(visitor);
   }
 
-  /// Lets a visitor write a saved state. False: it broke an invariant, and all is forgotten.
+  /// Lets a visitor write a saved state. False: it broke an invariant, and nothing has changed.
   bool overwrite(StateVisitor& writer) {
     const std::lock_guard<SpinLock> guard(lock_);
+    compare_in_order(ring_, comparison_, ring_.capacity());
+    Snapshot before;
+    visit_state(before);
     visit_state(writer);
-    const bool good = schema_.valid() && candidate_scales_.valid() && comparison_.valid() &&
-                      (!learner_ || learner_->validate());
-    if (!good) forget();
-    return good;
+    if (!valid()) {
+      visit_state(before.put_back());
+      static_cast<void>(valid());  // rebuilds what the learner derives from its state
+      return false;
+    }
+    return true;
   }
 
   Guard& guard() { return guard_; }
@@ -195,6 +217,7 @@ class ChoiceEngine {
 
   HoldbackComparison comparison() {
     const std::lock_guard<SpinLock> guard(lock_);
+    compare_in_order(ring_, comparison_, ring_.capacity());
     return comparison_;
   }
 
@@ -234,6 +257,17 @@ class ChoiceEngine {
     candidate_scales_.visit(visitor);
     comparison_.visit(visitor);
     if (learner_) learner_->visit(visitor);
+  }
+
+  bool valid() {
+    return schema_.valid() && candidate_scales_.valid() && comparison_.valid() &&
+           (!learner_ || learner_->validate());
+  }
+
+  /// NaN for what nothing can be learned from, far too large a number included.
+  double reward_of(const double* values) const {
+    const double reward = objective_.reward(values);
+    return std::fabs(reward) <= static_cast<double>(kRewardLimit) ? reward : kNothing;
   }
 
   /// Encodes the context and the candidates into the scratch arrays; false: bad values.
@@ -292,6 +326,7 @@ class ChoiceEngine {
 
   void record(const Question& question, bool usable, float share, Answer& answer) {
     bool lost = false;
+    if (ring_.is_full()) compare_oldest(ring_, comparison_);
     const std::size_t slot = ring_.push(lost);
     counters_.overwritten += lost;
     Entry& entry = ring_.entry(slot);
@@ -332,15 +367,12 @@ class ChoiceEngine {
     return clips_.alarms();
   }
 
-  /// One decision's reward is known: compare, and teach. False: there was nothing to learn.
+  /// One decision's reward is known: teach. False: there was nothing to learn.
   bool settle(std::size_t slot, double reward) {
     const Entry& entry = ring_.entry(slot);
-    comparison_.observe(entry.learned, static_cast<double>(entry.learned_share), reward);
-    const Reason reason = static_cast<Reason>(entry.reason);
-    if (!entry.usable || reason == Reason::kOff || reason == Reason::kKilled) return false;
+    if (!entry.usable || !teaches(static_cast<Reason>(entry.reason))) return false;
     if (schema_.encode(ring_.row(slot), x()) != Schema::kGood) return false;
-    const float* features = nullptr;
-    if (options_.shape.features) features = features_taken(slot, entry.arm);
+    const float* features = options_.shape.features ? features_taken(slot, entry.arm) : nullptr;
     const Lesson lesson{x(), entry.arm, features, entry.propensity, static_cast<float>(reward)};
     return teach(lesson);
   }
@@ -388,7 +420,7 @@ class ChoiceEngine {
     });
     schema_.calibrate(rows);
     candidate_scales_.calibrate(taken);
-    relearn(false, first);
+    relearn(first);
   }
 
   /// Calls visit(slot) for the ring's entries, oldest first: all, or at most kRecent of them.
@@ -401,7 +433,8 @@ class ChoiceEngine {
     }
   }
 
-  void relearn(bool compare, bool all) {
+  /// Teaches anew what the ring holds: all of it, or its recent part.
+  void relearn(bool all) {
     if (learner_) {
       learner_->reset();
       learner_->begin_bulk();
@@ -409,56 +442,35 @@ class ChoiceEngine {
       outbox_.clear();
       outbox_reset_ = true;
     }
-    const HoldbackComparison before = comparison_;
     history(all, [&](std::size_t slot) {
       const EntryState state = ring_.entry(slot).state;
-      const double reward = state == EntryState::kDone      ? objective_.reward(ring_.values(slot))
+      const double reward = state == EntryState::kDone      ? reward_of(ring_.values(slot))
                             : state == EntryState::kExpired ? options_.timeout_reward
                                                             : kNothing;
       if (!std::isnan(reward)) settle(slot, reward);
     });
     if (learner_) learner_->end_bulk();
-    if (!compare) comparison_ = before;
   }
 
-  void forget() {
-    schema_.forget();
-    candidate_scales_.forget();
-    comparison_ = HoldbackComparison();
-    lessons_ = calibrated_rows_ = 0;
-    clips_.clear();
-    if (learner_) learner_->reset();
-  }
-
-  /// Settles decisions whose time has run out; at most two a call, so that no call waits long.
+  /// Settles decisions whose time has run out, a few a call, so that no call waits long.
   void expire(double now_s) {
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < kTimeOuts; ++i) {
       const std::size_t slot = ring_.overdue(now_s - options_.timeout_s);
       if (slot == ring_.capacity()) return;
-      ring_.entry(slot).state = EntryState::kExpired;
-      counters_.expired += 1;
-      if (!std::isnan(options_.timeout_reward)) lessons_ += settle(slot, options_.timeout_reward);
+      time_out(slot);
     }
+  }
+
+  void time_out(std::size_t slot) {
+    Entry& entry = ring_.entry(slot);
+    entry.state = EntryState::kExpired;
+    entry.reward = options_.timeout_reward;
+    counters_.expired += 1;
+    if (!std::isnan(entry.reward)) lessons_ += settle(slot, entry.reward);
   }
 
   FeedbackResult counted(FeedbackResult result) {
-    switch (result) {
-      case FeedbackResult::kLearned:
-        counters_.feedback_learned += 1;
-        break;
-      case FeedbackResult::kRecorded:
-        counters_.feedback_recorded += 1;
-        break;
-      case FeedbackResult::kDuplicate:
-        counters_.feedback_duplicate += 1;
-        break;
-      case FeedbackResult::kUnknown:
-        counters_.feedback_unknown += 1;
-        break;
-      case FeedbackResult::kBad:
-        counters_.feedback_bad += 1;
-        break;
-    }
+    counters_.feedback[static_cast<std::size_t>(result)] += 1;
     return result;
   }
 

@@ -50,12 +50,19 @@ struct Answer {
   Reason reason = Reason::kLearned;
 };
 
-enum class FeedbackResult : std::uint8_t { kLearned, kRecorded, kDuplicate, kUnknown, kBad };
+enum class FeedbackResult : std::uint8_t {
+  kLearned,    ///< it taught something
+  kRecorded,   ///< there was nothing to learn, or it came too late for that
+  kDuplicate,  ///< the decision has its feedback
+  kUnknown,    ///< no such decision, or it is no longer kept
+  kBad,        ///< no reward follows from it; a good one may still come
+  kCount,
+};
 
 struct Counters {
   std::array<std::uint64_t, static_cast<std::size_t>(Reason::kCount)> reasons{};
-  std::uint64_t feedback_learned = 0, feedback_recorded = 0, feedback_duplicate = 0,
-                feedback_unknown = 0, feedback_bad = 0, expired = 0, overwritten = 0;
+  std::array<std::uint64_t, static_cast<std::size_t>(FeedbackResult::kCount)> feedback{};
+  std::uint64_t expired = 0, overwritten = 0;
 };
 
 /// A lesson that owns its arrays, for a learner that lives outside the engine.

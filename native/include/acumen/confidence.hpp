@@ -8,10 +8,14 @@
 // Guarantee  Asymptotic confidence sequence: coverage at least 1 - alpha, uniformly over time, as
 //            the first look moves out; before `kFirstLook` observations of each kind it is
 //            infinite. The estimand is the mean difference so far: the learned policy may change.
+//            Rare large rewards are seen late in the default's small sample. Its variance is
+//            therefore taken to be no smaller than the other side's; what neither side has shown
+//            yet nobody can know.
 // Paper      Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas, "Time-uniform central limit theory
 //            and asymptotic confidence sequences", Annals of Statistics 2024, eq. (14).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -30,59 +34,98 @@ class HoldbackComparison {
  public:
   static constexpr std::uint64_t kFirstLook = 30;  ///< observations of each kind before any claim
 
-  /// One feedback: was the learned policy in charge, with which probability would it have been,
-  /// and the reward. Decisions without a coin toss (share 0 or 1) carry no comparison.
+  /// What one of the two, default or learned, has earned.
+  struct Side {
+    std::uint64_t seen = 0;  ///< decisions whose reward is known
+    std::uint64_t lost = 0;  ///< decisions whose reward will never be known
+    double mean = 0.0;
+    double squares = 0.0;  ///< sum of squared differences from the mean
+
+    void add(double reward) {
+      seen += 1;
+      const double delta = reward - mean;
+      mean += delta / static_cast<double>(seen);
+      squares += delta * (reward - mean);
+    }
+    double variance() const { return squares / static_cast<double>(seen); }
+    bool valid() const {
+      return std::fabs(mean) <= static_cast<double>(kRewardLimit) && std::isfinite(squares) &&
+             squares >= 0;
+    }
+  };
+
+  /// Whether a coin decided. Decisions without one carry no comparison.
+  static bool tossed(double learned_share) { return learned_share > 0.0 && learned_share < 1.0; }
+
+  /// One decision, in the order in which they were made: was the learned policy in charge, with
+  /// which probability would it have been, and the reward, |reward| <= kRewardLimit.
   void observe(bool learned, double learned_share, double reward) {
-    if (!(learned_share > 0.0 && learned_share < 1.0)) return;
+    if (!tossed(learned_share)) return;
     // The baselines are those from before this observation: the estimate stays unbiased.
-    const double baseline = learned ? mean_[1] : mean_[0];
-    const double correction =
-        learned ? (reward - baseline) / learned_share : -(reward - baseline) / (1 - learned_share);
-    const double estimate = mean_[1] - mean_[0] + correction;
-    seen_[learned] += 1;
-    const double delta = estimate - estimate_mean_;
-    estimate_mean_ += delta / static_cast<double>(seen_[0] + seen_[1]);
-    squares_ += delta * (estimate - estimate_mean_);
-    mean_[learned] += (reward - mean_[learned]) / static_cast<double>(seen_[learned]);
+    const double baselines[] = {baseline(false, reward), baseline(true, reward)};
+    const double estimate =
+        baselines[1] - baselines[0] +
+        (reward - baselines[learned]) / (learned ? learned_share : learned_share - 1);
+    sides_[learned].add(reward);
+    const double delta = estimate - difference_;
+    difference_ += delta / static_cast<double>(sides_[0].seen + sides_[1].seen);
+    squares_ += delta * (estimate - difference_);
+    inflation_ += 1 / (learned_share * (1 - learned_share));
   }
+
+  /// One decision whose reward will never be known.
+  void lose(bool learned, double learned_share) { sides_[learned].lost += tossed(learned_share); }
 
   Interval interval(double alpha) const {
     Interval result;
-    result.mean = estimate_mean_;
-    if (seen_[0] < kFirstLook || seen_[1] < kFirstLook) return result;
-    const double n = static_cast<double>(seen_[0] + seen_[1]);
+    result.mean = difference_;
+    if (sides_[0].seen < kFirstLook || sides_[1].seen < kFirstLook) return result;
+    const double n = static_cast<double>(sides_[0].seen + sides_[1].seen);
+    // That of the estimates, but at least what it is when both sides vary like the wilder one.
+    const double variance =
+        std::max(squares_, std::max(sides_[0].variance(), sides_[1].variance()) * inflation_) / n;
     const double log_alpha = -2 * std::log(alpha);
     const double rho2 = (log_alpha + std::log(log_alpha + 1)) / kTightest;
     const double scaled = n * rho2 + 1;
-    const double width = std::sqrt(squares_ / n) * std::sqrt(2 * scaled / (n * n * rho2) *
-                                                             std::log(std::sqrt(scaled) / alpha));
-    result.low = estimate_mean_ - width;
-    result.high = estimate_mean_ + width;
+    const double width =
+        std::sqrt(variance * 2 * scaled / (n * n * rho2) * std::log(std::sqrt(scaled) / alpha));
+    result.low = difference_ - width;
+    result.high = difference_ + width;
     return result;
   }
 
   void visit(StateVisitor& visitor) {
-    visitor.array("holdback.counts", seen_, 2);
-    double values[] = {mean_[0], mean_[1], estimate_mean_, squares_};
-    visitor.array("holdback.moments", values, 4);
-    mean_[0] = values[0], mean_[1] = values[1], estimate_mean_ = values[2], squares_ = values[3];
+    std::uint64_t counts[] = {sides_[0].seen, sides_[1].seen, sides_[0].lost, sides_[1].lost};
+    double moments[] = {sides_[0].mean, sides_[1].mean, sides_[0].squares, sides_[1].squares,
+                        difference_,    squares_,       inflation_};
+    visitor.array("holdback.counts", counts, 4);
+    visitor.array("holdback.moments", moments, 7);
+    sides_[0] = {counts[0], counts[2], moments[0], moments[2]};
+    sides_[1] = {counts[1], counts[3], moments[1], moments[3]};
+    difference_ = moments[4], squares_ = moments[5], inflation_ = moments[6];
   }
 
   bool valid() const {
-    return std::isfinite(mean_[0]) && std::isfinite(mean_[1]) && std::isfinite(estimate_mean_) &&
-           std::isfinite(squares_) && squares_ >= 0;
+    return sides_[0].valid() && sides_[1].valid() && std::isfinite(difference_) &&
+           std::isfinite(squares_) && squares_ >= 0 && std::isfinite(inflation_) && inflation_ >= 0;
   }
 
-  std::uint64_t seen(bool learned) const { return seen_[learned]; }
-  double mean(bool learned) const { return mean_[learned]; }
+  const Side& side(bool learned) const { return sides_[learned]; }
 
  private:
   static constexpr double kTightest = 10'000;  ///< the number of observations it is tightest at
 
-  std::uint64_t seen_[2] = {0, 0};  ///< default, learned
-  double mean_[2] = {0.0, 0.0};
-  double estimate_mean_ = 0.0;
-  double squares_ = 0.0;
+  /// What a side is expected to earn; one without observations, what the other earns. The first
+  /// observation of all has nothing to be compared with: it says "no difference".
+  double baseline(bool learned, double reward) const {
+    if (sides_[learned].seen > 0) return sides_[learned].mean;
+    return sides_[!learned].seen > 0 ? sides_[!learned].mean : reward;
+  }
+
+  Side sides_[2];  ///< default, learned
+  double difference_ = 0.0;
+  double squares_ = 0.0;    ///< of the estimates around their mean
+  double inflation_ = 0.0;  ///< sum of 1/q + 1/(1-q)
 };
 
 }  // namespace acumen

@@ -23,6 +23,8 @@ struct Entry {
   std::uint64_t id = 0;
   std::uint64_t version = 0;  ///< of the model that chose
   double time_s = 0.0;        ///< when, on the caller's clock; 0 where no time-out is set
+  /// As the comparison counts it: NaN until known, and for good if it came too late.
+  double reward = std::numeric_limits<double>::quiet_NaN();
   std::uint32_t arm = 0;
   float propensity = 1.0f;
   float learned_share = 0.0f;  ///< probability with which the learned policy was put in charge
@@ -79,18 +81,26 @@ class DecisionRing {
     return capacity();
   }
 
+  /// The oldest decision not yet compared, or capacity() if there is none. Whoever reads the ring
+  /// in order pass()es one after the other; where is_full(), the next push overwrites this one.
+  std::size_t uncompared() const {
+    return compared_ < next_ ? static_cast<std::size_t>(compared_ & mask_) : capacity();
+  }
+  bool is_full() const { return next_ - compared_ == capacity(); }
+  void pass() { compared_ += 1; }
+  void compare_again() { compared_ = first(); }
+
   /// Calls visit(slot) for every entry, oldest first.
   template <typename Visit>
   void each(Visit visit) {
-    const std::uint64_t first = next_ > begin_ + capacity() ? next_ - capacity() : begin_;
-    for (std::uint64_t i = first; i < next_; ++i) visit(static_cast<std::size_t>(i & mask_));
+    for (std::uint64_t i = first(); i < next_; ++i) visit(static_cast<std::size_t>(i & mask_));
   }
 
   /// Forgets all entries; ids go on under the new replica.
   void restart(std::uint64_t replica) {
     replica_ = (replica & 0xffffff) << 40;
     // Sequence numbers start at 1: no id is ever 0.
-    next_ = begin_ = oldest_ = 1;
+    next_ = begin_ = oldest_ = compared_ = 1;
     for (Entry& entry : entries_) entry = Entry{};
   }
 
@@ -105,9 +115,12 @@ class DecisionRing {
   }
 
  private:
+  /// Sequence number of the oldest entry.
+  std::uint64_t first() const { return next_ > begin_ + capacity() ? next_ - capacity() : begin_; }
+
   std::uint64_t mask_;
   std::uint32_t fields_, metrics_, features_;
-  std::uint64_t replica_ = 0, next_ = 1, begin_ = 1, oldest_ = 1;
+  std::uint64_t replica_ = 0, next_ = 1, begin_ = 1, oldest_ = 1, compared_ = 1;
   std::vector<Entry> entries_;
   std::vector<double> rows_, values_;
   std::vector<float> arm_features_;

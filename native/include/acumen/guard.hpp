@@ -16,23 +16,29 @@ enum class Mode : std::uint8_t { kOff = 0, kShadow = 1, kCanary = 2, kOn = 3 };
 
 /// Why an arm was served. The names stand in reason_name(); the order is part of saved records.
 enum class Reason : std::uint8_t {
-  kLearned = 0,        ///< the learned policy was in charge
-  kHoldback = 1,       ///< on, but this decision belongs to the default's permanent share
-  kControl = 2,        ///< canary, and this decision stays with the default
-  kShadow = 3,         ///< the learned policy decided in silence
-  kOff = 4,            ///< switched off
-  kKilled = 5,         ///< the kill switch is set
-  kBadContext = 6,     ///< a value was missing, not finite, or of the wrong type
-  kBusy = 7,           ///< another thread held the choice too long; not recorded
-  kNoModel = 8,        ///< a model was to be loaded and could not be
-  kLearnerFailed = 9,  ///< the learner raised, or its probabilities were unusable
-  kCount = 10,
+  kLearned = 0,         ///< the learned policy was in charge
+  kHoldback = 1,        ///< on, but this decision belongs to the default's permanent share
+  kControl = 2,         ///< canary, and this decision stays with the default
+  kShadow = 3,          ///< the learned policy decided in silence
+  kOff = 4,             ///< switched off
+  kKilled = 5,          ///< the kill switch is set
+  kBadContext = 6,      ///< a value was missing, not finite, or of the wrong type
+  kBusy = 7,            ///< another thread held the choice too long; not recorded
+  kNoModel = 8,         ///< a model was to be loaded and could not be
+  kLearnerFailed = 9,   ///< the learner raised, or its probabilities were unusable
+  kDefaultFailed = 10,  ///< the heuristic raised or answered no arm: the first arm, for want of one
+  kCount = 11,
 };
 
+/// Whether a decision with this reason is one to learn from.
+constexpr bool teaches(Reason reason) {
+  return reason != Reason::kOff && reason != Reason::kKilled && reason != Reason::kDefaultFailed;
+}
+
 constexpr const char* reason_name(Reason reason) {
-  constexpr const char* names[] = {"learned",  "holdback",      "control",     "shadow",
-                                   "off",      "killed",        "bad_context", "busy",
-                                   "no_model", "learner_failed"};
+  constexpr const char* names[] = {"learned",  "holdback",       "control",       "shadow",
+                                   "off",      "killed",         "bad_context",   "busy",
+                                   "no_model", "learner_failed", "default_failed"};
   return names[static_cast<std::uint8_t>(reason)];
 }
 

@@ -166,12 +166,6 @@ class Schema {
     return static_cast<float>(std::clamp((t - scale.center) * scale.inverse, -kLimit, kLimit));
   }
 
-  void forget() {
-    std::fill(scales_.begin(), scales_.end(), Scale{});
-    std::fill(seen_.begin(), seen_.end(), 0);
-    derive();
-  }
-
   std::size_t memory_bytes() const {
     return fields_.size() * (sizeof(Field) + sizeof(Scale) + 5 * sizeof(std::uint32_t)) +
            run_ * 2 * sizeof(double) + seen_.size() * sizeof(std::uint64_t);

@@ -27,6 +27,7 @@ Decision = _native.Decision
 
 MODES = ("off", "shadow", "canary", "on")
 STATES = ("empty", "waiting", "done", "timed_out")
+LOSS_Z_MAX = 3.0  # beyond it, a difference in lost decisions is no accident
 
 
 class Decisions(NamedTuple):
@@ -43,7 +44,8 @@ class Decisions(NamedTuple):
 class Comparison:
     """Learned against default, from the random holdback; rewards, so more is better.
 
-    The interval is anytime-valid: one may look at it after every decision.
+    The interval is anytime-valid: one may look at it after every decision. It counts decisions in
+    the order in which they were made, up to the oldest that still waits for its feedback.
 
     Attributes:
         difference: mean reward of the learned policy minus that of the default.
@@ -54,6 +56,9 @@ class Comparison:
         default_decisions: those of the default's share.
         learned_mean: mean reward of the former.
         default_mean: mean reward of the latter.
+        learned_lost: decisions without feedback in which the learned policy was in charge: timed
+            out (and without a `timeout_reward`), or pushed out by younger ones.
+        default_lost: those of the default's share.
     """
 
     difference: float
@@ -64,10 +69,34 @@ class Comparison:
     default_decisions: int
     learned_mean: float
     default_mean: float
+    learned_lost: int = 0
+    default_lost: int = 0
+
+    @property
+    def loss_z(self) -> float:
+        """Learned share of lost decisions minus the default's, in standard errors.
+
+        The statistic of the pooled two-proportion z-test; 0 where either has no decisions.
+        """
+        learned = self.learned_decisions + self.learned_lost
+        default = self.default_decisions + self.default_lost
+        lost = self.learned_lost + self.default_lost
+        if not (learned and default and 0 < lost < learned + default):
+            return 0.0
+        share = lost / (learned + default)
+        error = math.sqrt(share * (1 - share) * (1 / learned + 1 / default))
+        return (self.learned_lost / learned - self.default_lost / default) / error
 
     @property
     def verdict(self) -> str:
-        """``better``, ``worse`` or ``undecided``, as far as the interval tells."""
+        """``better``, ``worse`` or ``undecided``, as far as the interval tells.
+
+        Also ``undecided`` while one of the two loses significantly more decisions than the other
+        (``abs(loss_z) > 3``): rewards that never arrive may be the worst, and the interval knows
+        only those that do. A `timeout_reward` makes lost decisions count.
+        """
+        if abs(self.loss_z) > LOSS_Z_MAX:
+            return "undecided"
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "undecided"
@@ -77,7 +106,8 @@ class Comparison:
         return (
             f"learned is {self.verdict}: {self.difference:+.4g} "
             f"({self.confidence:.0%}: {self.low:+.4g} … {self.high:+.4g}), "
-            f"{self.learned_decisions} learned and {self.default_decisions} default decisions"
+            f"{self.learned_decisions} learned and {self.default_decisions} default decisions, "
+            f"{self.learned_lost} and {self.default_lost} lost"
         )
 
 
@@ -107,7 +137,8 @@ class Choice(_native.ChoiceCore):
             512); an older one is dropped and counted. Also the history that a changed objective
             or new scales are learned from.
         timeout: seconds after which a decision without feedback counts as lost; None: never.
-        timeout_reward: reward that is then learned; None: nothing is learned.
+        timeout_reward: reward that is then learned, and stays what the comparison counts; None:
+            nothing is learned, until late feedback comes.
         model: a file written by `save`. If it cannot be used, a warning says why and the choice
             serves its default (reason ``no_model``) until `load` succeeds or `start_fresh`.
         seed: makes decisions repeatable; None: random.
@@ -133,7 +164,7 @@ class Choice(_native.ChoiceCore):
     'bad_context'
     """
 
-    # The core knows no algorithm: acumen.learners puts its default here when it is imported.
+    # The core knows no algorithm: the package's root puts its default here.
     default_learner: ClassVar[LearnerSpec | None] = None
 
     def __init__(
@@ -163,6 +194,8 @@ class Choice(_native.ChoiceCore):
             raise ValueError(f"pending_max must be between 1 and 2**24, not {pending_max}")
         if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
             raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
+        if timeout_reward is not None and not abs(timeout_reward) <= _native.REWARD_MAX:
+            raise ValueError(f"timeout_reward must be a finite number, not {timeout_reward}")
         fields = tuple((f.kind, f.optional, f.buckets) for f in self.schema.fields)
         spec = {
             "fields": fields,
@@ -196,8 +229,6 @@ class Choice(_native.ChoiceCore):
         _living.add(self)
         if model is not None:
             self._load_or_default(model)
-
-    # choose, choose_row and feedback are inherited from the native core: no call in between.
 
     def choose_many(self, rows: ArrayLike) -> Decisions:
         """Decides once for every row, in order; the GIL is released where no Python is asked.
@@ -280,8 +311,19 @@ class Choice(_native.ChoiceCore):
         """
         if not 0 < confidence < 1:
             raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
-        mean, low, high, n_default, n_learned, default, learned = self._comparison(1 - confidence)
-        return Comparison(mean, low, high, confidence, n_learned, n_default, learned, default)
+        difference, low, high, default, learned = self._comparison(1 - confidence)
+        return Comparison(
+            difference=difference,
+            low=low,
+            high=high,
+            confidence=confidence,
+            learned_decisions=learned[0],
+            default_decisions=default[0],
+            learned_mean=learned[2],
+            default_mean=default[2],
+            learned_lost=learned[1],
+            default_lost=default[1],
+        )
 
     def counters(self) -> dict[str, int]:
         """Decisions by reason, feedback by fate, time-outs and losses, since construction."""
@@ -328,8 +370,7 @@ class Choice(_native.ChoiceCore):
         default is another, the model is taken and the comparison with the old default dropped.
 
         Raises:
-            ModelError: damaged, foreign or made for another choice; nothing has changed, unless
-                the message says that the model has forgotten everything.
+            ModelError: damaged, foreign or made for another choice; nothing has changed.
             OSError: it cannot be opened.
         """
         header, arrays = model_file.read(path)
@@ -345,13 +386,23 @@ class Choice(_native.ChoiceCore):
         if header.get("default") != mine["default"]:
             own |= {n: np.zeros_like(a) for n, a in own.items() if n.startswith("holdback.")}
         try:
-            if not isinstance(self.learner, _native.Learner):
-                self.learner.restore(learners)
-            self._restore(own)
+            if isinstance(self.learner, _native.Learner):
+                self._restore(own)
+            else:
+                self._restore_both(self.learner, learners, own)
         # A learner of somebody else's may complain about its arrays in any of these ways.
         except (ValueError, TypeError, LookupError) as error:
             raise model_file.ModelError(f"{path}: {error}") from None
         self._no_model = False
+
+    def _restore_both(self, learner: Learner, theirs: dict[str, Any], own: dict[str, Any]) -> None:
+        before = learner.state()
+        learner.restore(theirs)
+        try:
+            self._restore(own)
+        except ValueError:
+            learner.restore(before)
+            raise
 
     def start_fresh(self) -> None:
         """Gives a model that could not be loaded up, and learns from nothing."""

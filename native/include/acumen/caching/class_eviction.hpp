@@ -158,6 +158,7 @@ class ClassEviction {
     --residents_;
   }
 
+  void prefetch(std::uint32_t hash) const { ghosts_.prefetch(hash); }
   std::uint32_t size() const { return residents_; }
   // Requests between the last request and the one before for the same key; ~0 where unknown.
   std::uint32_t last_gap() const { return last_gap_; }

@@ -47,7 +47,7 @@ struct EvictionTuning {
   float refit_requests_min = 200;
   float learner_price = 0.6f;  // the lead that makes the cache follow the learner, and
   float heuristic_price = 1;   // the heuristic, in objects that the cache would exchange
-  float trial_sizes = 10;      // requests before the learner is followed, in units of C
+  float trial_sizes = 9;       // requests before the learner is followed, in units of C
 };
 
 // A count that fits 16 bits: exact up to 2048, then unbiased with an error of about 2 %.

@@ -159,7 +159,8 @@ class LearnedEviction {
 
  private:
   static constexpr std::uint32_t kNone = 0xffffffffu;
-  static constexpr float kGuardBytes = 25.6f;  // an object, shadow included
+  static constexpr float kGuardBytes = 25.4f;        // an object, shadow included
+  static constexpr std::size_t kRoundingBytes = 50;  // of rings and buckets
   static constexpr float kGuardedBytesMin = 56;
   static constexpr std::uint32_t kLeadMin = 8;  // misses; below this a lead is chance
   static constexpr float kGhostSpan = 1.55f;    // S3-FIFO's ghosts: seen within so many C misses
@@ -182,7 +183,7 @@ class LearnedEviction {
   }
   static Options learner_options(Options options, std::uint32_t objects) {
     const float guard_bytes = affords_guard(options) ? kGuardBytes : 0;
-    const std::size_t fixed = sizeof(LearnedEviction) - sizeof(ClassEviction);
+    const std::size_t fixed = sizeof(LearnedEviction) - sizeof(ClassEviction) + kRoundingBytes;
     const auto share = static_cast<float>(fixed) / static_cast<float>(std::max(objects, 1u));
     options.metadata_bytes_per_object -= guard_bytes + share;
     return options;
@@ -190,6 +191,8 @@ class LearnedEviction {
 
   // A request as both policies see it; slot: the owner's, where it is cached.  True when known.
   bool request(std::uint32_t hash, std::uint32_t slot) {
+    shadow_.prefetch(hash);
+    if (slot == kNone) learner_.prefetch(hash);
     const std::uint32_t place = find(hash);
     bool known = true;
     if (place != kNone) {
