@@ -141,8 +141,13 @@ class Scene {
     if (!learner_) question.given = given.data();
     question.default_arm = count > 0 ? input_.below(count) : 0;
     if (input_.byte() > 250) question.problem = Reason::kLearnerFailed;
+    const auto infinite = [](double v) { return std::isinf(v); };
+    bool bad = std::any_of(row.begin(), row.end() - 1, infinite);
+    for (std::size_t i = 0; question.candidates && i < count * options_.shape.features; ++i)
+      bad = bad || !std::isfinite(candidates[i]);
     const Guard::View view = engine_.guard().look();
     const Answer answer = engine_.decide(question);
+    if (bad) EXPECT(answer.reason > Reason::kShadow);
     decisions_ += 1;
     expect_sound(answer, question, view, count);
     EXPECT(ids_.insert(answer.id).second);
