@@ -406,7 +406,13 @@ Answer ChoiceCore::decide(double* row, bool good, PyObject* candidates, PyObject
   question.row = row;
   question.default_arm =
       count > 0 ? ask_heuristic(context_values, candidates, count) : ChoiceEngine::kNoArm;
-  question.problem = !good ? Reason::kBadContext : no_model ? Reason::kNoModel : Reason::kLearned;
+  // Switched off means that no learned code runs, also none outside of the engine.
+  const Guard::View view = engine->guard().look();
+  question.problem = !good                     ? Reason::kBadContext
+                     : view.killed             ? Reason::kKilled
+                     : view.mode == Mode::kOff ? Reason::kOff
+                     : no_model                ? Reason::kNoModel
+                                               : Reason::kLearned;
   if (python_learner_.is_valid() && question.problem == Reason::kLearned) {
     if (ask_learner(row, rows.data(), count, given)) {
       question.given = given.data();
