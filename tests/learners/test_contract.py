@@ -10,7 +10,7 @@ import acumen.learners
 from acumen import _native
 from acumen.learners import EpsilonGreedy, VowpalWabbit
 from acumen.testing import LearnerContract, discover_learners
-from acumen.testing.learners import _answers, _lessons, _teach
+from acumen.testing.learners import answers, lessons, teach
 from acumen.testing.worlds import World, linear_world
 
 SHAPE = (5, 4, 0)
@@ -24,12 +24,12 @@ class NativeContract(LearnerContract):
     def test_distributions_sum_to_one(self) -> None:
         for shape in self.shapes:
             learner = self.spec.build(*shape)
-            _teach(learner, shape, count=100, seed=1)
-            for x, features, _ in _lessons(shape, count=20, seed=2):
+            teach(learner, shape, count=100, seed=1)
+            for x, features, _ in lessons(shape, count=20, seed=2):
                 assert abs(learner.distribution(x, features).sum() - 1) < 1e-4
 
     def test_no_preference_before_the_first_lesson(self) -> None:
-        np.testing.assert_allclose(_answers(self.spec.build(*SHAPE), SHAPE), 0.25, atol=1e-3)
+        np.testing.assert_allclose(answers(self.spec.build(*SHAPE), SHAPE), 0.25, atol=1e-3)
 
     def test_rewards_of_any_size(self) -> None:
         """The unit of the reward changes no decision: nanoseconds, seconds or bytes."""
@@ -56,21 +56,21 @@ class NativeContract(LearnerContract):
 
     def test_contexts_beyond_the_usual_are_borne(self) -> None:
         learner = self.spec.build(*SHAPE)
-        for i, (x, _, lesson) in enumerate(_lessons(SHAPE, count=700, seed=2)):
+        for i, (x, _, lesson) in enumerate(lessons(SHAPE, count=700, seed=2)):
             extreme = x.copy()
             extreme[1:] *= [1.0, 1e3, 1e-38][i % 3]
             assert learner.learn(extreme, *lesson[1:])
-        assert np.isfinite(_answers(learner, SHAPE)).all()
+        assert np.isfinite(answers(learner, SHAPE)).all()
 
     def test_states_are_bit_identical(self) -> None:
         """After a round trip, after reset(), and after a broken state was refused."""
         one, two, fresh = (self.spec.build(*SHAPE) for _ in range(3))
-        _teach(one, SHAPE, count=500, seed=3)
+        teach(one, SHAPE, count=500, seed=3)
         two.restore(one.state())
         for learner in (one, two):
-            _teach(learner, SHAPE, count=100, seed=4)
+            teach(learner, SHAPE, count=100, seed=4)
         assert identical(one.state(), two.state())
-        assert _answers(one, SHAPE).tobytes() == _answers(two, SHAPE).tobytes()
+        assert answers(one, SHAPE).tobytes() == answers(two, SHAPE).tobytes()
         state = one.state()
         name = next(n for n, a in state.items() if a.dtype.kind == "f")
         retyped = {**state, name: np.zeros(len(state[name]), np.int32)}

@@ -68,14 +68,14 @@ class LearnerContract:
         learner = self.spec.build(5, 4, 0)
         assert isinstance(learner, Learner)
         assert learner.version == 0
-        _teach(learner, (5, 4, 0), count=20, seed=9)
+        teach(learner, (5, 4, 0), count=20, seed=9)
         assert learner.version == 20
 
     def test_distributions_are_probabilities(self) -> None:
         """One finite, non-negative number an arm, before any lesson and after many."""
         for shape in self.shapes:
             learner = self.spec.build(*shape)
-            for x, features, lesson in _lessons(shape, count=300, seed=1):
+            for x, features, lesson in lessons(shape, count=300, seed=1):
                 assert probabilities(learner, x, features).shape == (shape[1],)
                 learner.learn(*lesson)
 
@@ -83,8 +83,8 @@ class LearnerContract:
         """The same context gives the same distribution until there is another lesson."""
         for shape in self.shapes:
             learner = self.spec.build(*shape)
-            _teach(learner, shape, count=50, seed=1)
-            asked = _lessons(shape, count=10, seed=2)
+            teach(learner, shape, count=50, seed=1)
+            asked = lessons(shape, count=10, seed=2)
             first = [probabilities(learner, x, features) for x, features, _ in asked]
             again = [probabilities(learner, x, features) for x, features, _ in asked]
             np.testing.assert_allclose(again, first, atol=1e-6)
@@ -95,7 +95,7 @@ class LearnerContract:
         values = [largest, -largest, 1e-40, 0.0, 1e-18, 1e4, -1.0]
         for shape in self.shapes:
             learner = self.spec.build(*shape)
-            for i, (x, features, lesson) in enumerate(_lessons(shape, count=700, seed=2)):
+            for i, (x, features, lesson) in enumerate(lessons(shape, count=700, seed=2)):
                 extreme = np.clip(x * [1.0, 1e3, 1e-38][i % 3], -8, 8).astype(np.float32)
                 extreme[0] = 1.0
                 learner.learn(extreme, lesson[1], 1e-6, values[i % 7], lesson[4])
@@ -182,10 +182,10 @@ class LearnerContract:
         """A restored learner answers and goes on learning like the one that was saved."""
         for shape in self.shapes:
             one, two = self.spec.build(*shape), self.spec.build(*shape)
-            _teach(one, shape, count=500, seed=3)
+            teach(one, shape, count=500, seed=3)
             two.restore(one.state())
             assert two.version == one.version
-            for x, features, lesson in _lessons(shape, count=100, seed=4):
+            for x, features, lesson in lessons(shape, count=100, seed=4):
                 ours, theirs = probabilities(one, x, features), probabilities(two, x, features)
                 np.testing.assert_allclose(ours, theirs, atol=1e-4)
                 one.learn(*lesson)
@@ -194,21 +194,21 @@ class LearnerContract:
     def test_states_are_snapshots(self) -> None:
         """One-dimensional arrays, which later lessons leave as they are."""
         learner = self.spec.build(5, 4, 0)
-        _teach(learner, (5, 4, 0), count=100, seed=3)
-        state, asked = learner.state(), _answers(learner, (5, 4, 0))
+        teach(learner, (5, 4, 0), count=100, seed=3)
+        state, asked = learner.state(), answers(learner, (5, 4, 0))
         copies = {name: array.copy() for name, array in state.items()}
-        _teach(learner, (5, 4, 0), count=100, seed=4)
+        teach(learner, (5, 4, 0), count=100, seed=4)
         for name, array in state.items():
             assert array.ndim == 1, name
             assert array.tobytes() == copies[name].tobytes(), name
         learner.restore(state)
-        np.testing.assert_allclose(_answers(learner, (5, 4, 0)), asked, atol=1e-4)
+        np.testing.assert_allclose(answers(learner, (5, 4, 0)), asked, atol=1e-4)
 
     def test_broken_states_are_refused(self) -> None:
         """Missing, shortened or non-finite arrays: ValueError, and nothing has changed."""
         learner = self.spec.build(5, 4, 0)
-        _teach(learner, (5, 4, 0), count=50, seed=5)
-        state, asked = learner.state(), _answers(learner, (5, 4, 0))
+        teach(learner, (5, 4, 0), count=50, seed=5)
+        state, asked = learner.state(), answers(learner, (5, 4, 0))
         for name, array in state.items():
             broken = [{k: v for k, v in state.items() if k != name}]
             if array.size:
@@ -223,7 +223,7 @@ class LearnerContract:
                 else:
                     raise AssertionError(f"a state with a broken {name!r} was accepted")
                 assert learner.version == 50
-                np.testing.assert_allclose(_answers(learner, (5, 4, 0)), asked, atol=1e-6)
+                np.testing.assert_allclose(answers(learner, (5, 4, 0)), asked, atol=1e-6)
 
     def test_saved_choices_go_on_as_they_were(self, tmp_path: Path) -> None:
         """Through a model file: the other choice has the same lessons and the same answers."""
@@ -232,19 +232,19 @@ class LearnerContract:
         one.save(tmp_path / "model")
         two.load(tmp_path / "model")
         assert two.learner.version == one.learner.version > 0
-        ours, theirs = (_answers(choice.learner, (3, 3, 0)) for choice in (one, two))
+        ours, theirs = (answers(choice.learner, (3, 3, 0)) for choice in (one, two))
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
     def test_reset_forgets_everything(self) -> None:
         """After reset() a learner is as new, and memory, where it is told, has not grown."""
         learner: Any = self.spec.build(5, 4, 0)
         memory = getattr(learner, "memory_bytes", None)
-        fresh = _answers(learner, (5, 4, 0))
-        _teach(learner, (5, 4, 0), count=200, seed=8)
+        fresh = answers(learner, (5, 4, 0))
+        teach(learner, (5, 4, 0), count=200, seed=8)
         assert getattr(learner, "memory_bytes", None) == memory
         learner.reset()
         assert learner.version == 0
-        np.testing.assert_allclose(_answers(learner, (5, 4, 0)), fresh, atol=1e-6)
+        np.testing.assert_allclose(answers(learner, (5, 4, 0)), fresh, atol=1e-6)
 
     def test_merge_adds_lessons_up(self) -> None:
         """Where merge() is offered, halves together are the whole; False changes nothing."""
@@ -253,14 +253,14 @@ class LearnerContract:
             one, two, whole = learners
             if not hasattr(one, "merge"):
                 return
-            for i, (_, _, lesson) in enumerate(_lessons(shape, count=400, seed=6)):
+            for i, (_, _, lesson) in enumerate(lessons(shape, count=400, seed=6)):
                 (one, two)[i % 2].learn(*lesson)
                 whole.learn(*lesson)
-            before = _answers(one, shape)
+            before = answers(one, shape)
             merged = one.merge(two)
             assert one.version == (400 if merged else 200)
-            expected = _answers(whole, shape) if merged else before
-            np.testing.assert_allclose(_answers(one, shape), expected, atol=0.05)
+            expected = answers(whole, shape) if merged else before
+            np.testing.assert_allclose(answers(one, shape), expected, atol=0.05)
 
     def _choice(self, seed: int, **options: Any) -> Choice:
         return Choice(
@@ -289,18 +289,19 @@ def _play(choice: Choice, steps: int, seed: int) -> list[tuple[int, float]]:
     return taken
 
 
-def _teach(learner: Learner, shape: tuple[int, int, int], count: int, seed: int) -> None:
-    for _, _, lesson in _lessons(shape, count, seed):
+def teach(learner: Learner, shape: tuple[int, int, int], count: int, seed: int) -> None:
+    """Teach the lessons that the seed draws."""
+    for _, _, lesson in lessons(shape, count, seed):
         learner.learn(*lesson)
 
 
-def _answers(learner: Learner, shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Its distributions in twenty contexts."""
-    asked = _lessons(shape, count=20, seed=7)
+def answers(learner: Learner, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Return its distributions in twenty contexts, one a row."""
+    asked = lessons(shape, count=20, seed=7)
     return np.array([probabilities(learner, x, features) for x, features, _ in asked])
 
 
-def _lessons(
+def lessons(
     shape: tuple[int, int, int], count: int, seed: int
 ) -> list[tuple[Array, Array | None, Lesson]]:
     """Draw contexts, arm features, and a lesson in each: linear in the context plus noise."""
