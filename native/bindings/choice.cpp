@@ -17,6 +17,9 @@ namespace {
 constexpr std::size_t kFieldsMax = 256;
 constexpr std::size_t kMetricsMax = 64;
 
+/// Values of x and of an arm together. A model is refreshed in time that grows with their cube.
+constexpr std::uint32_t kDimensionMax = 256;
+
 ChoiceCore* core_of(PyObject* self) {
   if (nb::inst_ready(self)) return nb::inst_ptr<ChoiceCore>(self);
   PyErr_SetString(PyExc_RuntimeError, "the choice is not initialised: call super().__init__()");
@@ -281,6 +284,7 @@ void bind_constants(nb::module_& m) {
   m.attr("Decision") = nb::steal(decision);
   m.attr("FIELDS_MAX") = kFieldsMax;
   m.attr("METRICS_MAX") = kMetricsMax;
+  m.attr("DIMENSION_MAX") = kDimensionMax;
   nb::list reasons;
   for (std::uint8_t i = 0; i < static_cast<std::uint8_t>(Reason::kCount); ++i)
     reasons.append(reason_name(static_cast<Reason>(i)));
@@ -327,7 +331,11 @@ void bind_choice(nb::module_& m) {
       .def(
           "_set_objective",
           [](ChoiceCore& core, nb::tuple metrics) {
-            core.engine->set_objective(read_objective(metrics));
+            std::vector<Metric> objective = read_objective(metrics);
+            {
+              const nb::gil_scoped_release others_may_run;
+              core.engine->set_objective(std::move(objective));
+            }
             core.teach_python_learner();
           },
           nb::arg("metrics"))

@@ -42,6 +42,7 @@ PyTypeObject* numpy_array_type() {
 
 namespace {
 
+constexpr std::uint32_t kFeedbackSpins = 100;  ///< a few microseconds
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
 /// Copies n values of a one-dimensional NumPy array; false: it is not one of n floats.
@@ -180,6 +181,7 @@ ChoiceCore::ChoiceCore(nb::dict spec, nb::object learner) {
     python_learner_ = learner;
   }
   engine = std::make_unique<ChoiceEngine>(std::move(options), native_learner_.get());
+  fork_guard_ = std::make_unique<ForkGuard>(*engine);
 }
 
 double ChoiceCore::now_s() const {
@@ -428,7 +430,16 @@ Answer ChoiceCore::decide(double* row, bool good, PyObject* candidates, PyObject
 }
 
 FeedbackResult ChoiceCore::feedback(std::uint64_t id, const double* values) {
-  const FeedbackResult result = engine->feedback(id, values);
+  // Who has to wait gives up the GIL: the engine may be learning anew, which takes milliseconds.
+  // Whoever holds the lock never waits for the GIL.
+  FeedbackResult result;
+  if (engine->lock().try_lock(kFeedbackSpins)) {
+    const std::lock_guard<SpinLock> unlock(engine->lock(), std::adopt_lock);
+    result = engine->feedback_locked(id, values);
+  } else {
+    const nb::gil_scoped_release others_may_run;
+    result = engine->feedback(id, values);
+  }
   if (python_learner_.is_valid()) teach_python_learner();
   return result;
 }

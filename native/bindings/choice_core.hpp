@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "acumen/choice.hpp"
+#include "fork_guard.hpp"
 #include "learner_handle.hpp"
 
 namespace acumen::bindings {
@@ -118,6 +119,7 @@ class ChoiceCore {
   std::unique_ptr<std::recursive_mutex> python_learner_lock_ =
       std::make_unique<std::recursive_mutex>();
   bool takes_candidates_ = false;
+  std::unique_ptr<ForkGuard> fork_guard_;  ///< last: goes before the engine does
 };
 
 }  // namespace acumen::bindings

@@ -10,8 +10,9 @@ namespace acumen {
 
 class FixedLearner final : public Learner {
  public:
-  explicit FixedLearner(std::vector<float> probabilities, std::uint32_t dimension = 1)
-      : Learner({dimension, static_cast<std::uint32_t>(probabilities.size()), 0}),
+  explicit FixedLearner(std::vector<float> probabilities, std::uint32_t dimension = 1,
+                        std::uint32_t features = 0)
+      : Learner({dimension, static_cast<std::uint32_t>(probabilities.size()), features}),
         probabilities_(std::move(probabilities)),
         rewards_(probabilities_.size()) {}
 

@@ -187,6 +187,64 @@ void calibrating_forgets_no_lessons() {
   }
 }
 
+/// How far apart the engine sees two values.
+float apart(ChoiceEngine& engine, double a, double b) {
+  float first[8], second[8];
+  EXPECT(engine.encode(&a, first) && engine.encode(&b, second));
+  return std::fabs(first[1] - second[1]);
+}
+
+/// Values that leave the range of the first 512 are told apart again after three rings at most, and
+/// lessons are kept as far as the ring holds them.
+void scales_follow_what_leaves_their_range() {
+  for (const bool constant : {false, true}) {
+    FixedLearner learner({1.0f}, 2);
+    ChoiceOptions o = options(1);
+    o.pending_max = 1024;
+    ChoiceEngine engine(o, &learner);
+    Random random(1);
+    for (int i = 0; i < 600; ++i) ask(engine, constant ? 0.1 : random.uniform());
+    EXPECT(constant ? apart(engine, 0.1, 0.1) == 0 : apart(engine, 500, 600) == 0);
+    for (int i = 0; i < 3072; ++i) tell(engine, ask(engine, 500 + 100 * random.uniform()).id, 1.0);
+    EXPECT(apart(engine, 500, 600) > 3.0f);
+    EXPECT(learner.reward(0) > 1000);
+    for (int i = 0; i < 4096; ++i) tell(engine, ask(engine, 500 + 100 * random.uniform()).id, 1.0);
+    EXPECT(learner.reward(0) > 5000);  // after that nothing is forgotten
+  }
+}
+
+/// A constant hides no small change either.
+void a_constant_is_not_frozen() {
+  FixedLearner learner({1.0f}, 2);
+  ChoiceEngine engine(options(1), &learner);
+  for (int i = 0; i < 600; ++i) ask(engine, 0.1);
+  for (int i = 0; i < 8192; ++i) ask(engine, 0.1 + 1e-6 * (i % 2));
+  EXPECT(apart(engine, 0.1, 0.1 + 1e-6) > 1.5f);
+}
+
+void scales_of_candidates_follow_too() {
+  FixedLearner learner({0.5f, 0.5f}, 2, 1);
+  ChoiceOptions o = options(2);
+  o.shape.features = 1;
+  ChoiceEngine engine(o, &learner);
+  Random random(1);
+  for (int i = 0; i < 600 + 3 * 4096; ++i) {
+    const double shift = i < 600 ? 0 : 500;
+    const float candidates[] = {static_cast<float>(shift + random.uniform()),
+                                static_cast<float>(shift + random.uniform())};
+    double row = random.uniform();
+    Question question;
+    question.row = &row;
+    question.candidates = candidates;
+    question.candidate_count = 2;
+    engine.decide(question);
+  }
+  float scaled[16];
+  const float ends[] = {500.0f, 501.0f};
+  engine.arm_features(ends, 2, scaled);
+  EXPECT(std::fabs(scaled[0] - scaled[8]) > 2.0f);
+}
+
 void categories_have_an_unseen_bucket() {
   Schema schema({{FieldKind::kCategory, true, 4}});
   EXPECT(schema.dimension() == 1 + 5 + 1);
@@ -238,6 +296,9 @@ int main() {
   another_objective_is_learned_from_raw_metrics();
   numbers_are_brought_to_one_scale();
   calibrating_forgets_no_lessons();
+  scales_follow_what_leaves_their_range();
+  a_constant_is_not_frozen();
+  scales_of_candidates_follow_too();
   categories_have_an_unseen_bucket();
   the_comparison_is_anytime_valid();
 }

@@ -197,6 +197,7 @@ class CachedFunction:
 
 # Choices: choice.cpp, decision.cpp
 
+DIMENSION_MAX: int
 FIELDS_MAX: int
 METRICS_MAX: int
 REASONS: tuple[str, ...]

@@ -38,6 +38,12 @@ def test_fixed_arms_may_be_anything_hashable(make_choice: Make) -> None:
         ({"holdback": -0.1}, ValueError, "holdback"),
         ({"holdback": math.nan}, ValueError, "holdback"),
         ({"pending_max": 0}, ValueError, "pending_max"),
+        ({"context": {"kind": acumen.Category(255)}}, ValueError, "257 values .* 256 are allowed"),
+        (
+            {"context": {"kind": acumen.Category(251)}, "arms": acumen.Candidates(4), "default": 0},
+            ValueError,
+            "253 values .* arms have 4 features",
+        ),
         ({"timeout": 0.0}, ValueError, "timeout"),
         ({"timeout": math.inf}, ValueError, "timeout"),
     ],

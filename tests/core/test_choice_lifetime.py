@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -152,6 +153,63 @@ def test_a_forked_child_is_a_replica(make_choice: Make) -> None:
     assert indices != own.indices.tolist()
     assert (known, learned) == (False, True)
     assert mine.feedback(1.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_no_half_learned_model_is_forked(make_choice: Make) -> None:
+    context = {f"f{i}": float for i in range(60)}
+    choice = make_choice(context=context, learner=acumen.learners.LinUCB())
+    rows = np.random.default_rng(0).normal(size=(2000, 60))
+    choice.feedback_many(choice.choose_many(rows).ids, reward=1.0)
+    stop = threading.Event()
+
+    def relearn() -> None:
+        while not stop.is_set():
+            choice.objective = acumen.maximize("reward")  # without the GIL
+
+    thread = threading.Thread(target=relearn)
+    thread.start()
+    torn = 0
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if choice.learner.version == 2000 else 1)
+        torn += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    stop.set()
+    thread.join()
+    assert torn == 0
+
+
+def test_feedback_waits_without_the_gil(make_choice: Make) -> None:
+    context = {f"f{i}": float for i in range(250)}
+    choice = make_choice(context=context, learner=acumen.learners.LinUCB(), pending_max=1 << 15)
+    rows = np.random.default_rng(0).normal(size=(4000, 250))
+    choice.feedback_many(choice.choose_many(rows).ids, reward=1.0)
+    relearning = threading.Event()
+    worst = duration = 0.0
+
+    def relearn() -> None:
+        nonlocal duration
+        relearning.set()
+        start = time.perf_counter()
+        choice.objective = acumen.minimize("reward")
+        duration = time.perf_counter() - start
+
+    def report() -> None:
+        relearning.wait()
+        time.sleep(0.005)
+        choice.feedback(1, 1.0)  # unknown
+
+    threads = [threading.Thread(target=work) for work in (relearn, report)]
+    for thread in threads:
+        thread.start()
+    last = time.perf_counter()
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(0.001)
+        now = time.perf_counter()
+        worst, last = max(worst, now - last), now
+    assert worst < 0.6 * duration
 
 
 def run_threads(count: int, work: Callable[[int], None]) -> None:

@@ -26,7 +26,9 @@
 #include <vector>
 
 #include "acumen/aligned.hpp"
+#include "acumen/candidate_scales.hpp"
 #include "acumen/choice_types.hpp"
+#include "acumen/clip_watch.hpp"
 #include "acumen/confidence.hpp"
 #include "acumen/decision_ring.hpp"
 #include "acumen/guard.hpp"
@@ -43,6 +45,7 @@ class ChoiceEngine {
   static constexpr std::uint32_t kSpins = 1000;  ///< decide() waits at most some 50 µs
   static constexpr std::uint64_t kCalibrationRows = 512;
   static constexpr std::array<std::uint64_t, 4> kCalibrations = {8, 32, 128, kCalibrationRows};
+  static constexpr std::uint64_t kRecent = 4096;  ///< most decisions that are learned anew at once
   static constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();  ///< no reward
   static constexpr std::uint32_t kNoArm = std::numeric_limits<std::uint32_t>::max();
 
@@ -56,14 +59,16 @@ class ChoiceEngine {
         guard_(options_.mode, options_.canary_share, options_.holdback),
         ring_(std::max<std::uint32_t>(options_.pending_max, kCalibrationRows), schema_.fields(),
               objective_.metrics(), options_.shape.features, options_.replica),
+        candidate_scales_(options_.arm_features.empty() ? options_.shape.features : 0,
+                          kCalibrationRows),
+        clips_(schema_.numbers() + candidate_scales_.features(),
+               std::min(ring_.capacity(), kRecent)),
         random_(options_.seed),
         x_(padded(schema_.dimension())),
         probabilities_(padded(options_.shape.arms)),
         scaled_(options_.shape.arms * std::size_t{padded(options_.shape.features)}) {
     outbox_.reserve(learner_ ? 0 : ring_.capacity());
     const std::size_t stride = padded(options_.shape.features);
-    feature_scales_.resize(options_.arm_features.empty() ? options_.shape.features : 0);
-    candidate_rows_.reserve(feature_scales_.size() * kCalibrationRows);
     if (!options_.arm_features.empty()) {
       const std::uint32_t n = options_.shape.features;
       for (std::uint32_t a = 0; a < options_.shape.arms; ++a)
@@ -106,6 +111,11 @@ class ChoiceEngine {
 
   FeedbackResult feedback(std::uint64_t id, const double* values) {
     const std::lock_guard<SpinLock> guard(lock_);
+    return feedback_locked(id, values);
+  }
+
+  /// The same, for who holds lock() already.
+  FeedbackResult feedback_locked(std::uint64_t id, const double* values) {
     const std::size_t slot = ring_.find(id);
     if (slot == ring_.capacity()) return counted(FeedbackResult::kUnknown);
     if (ring_.entry(slot).state == EntryState::kDone) return counted(FeedbackResult::kDuplicate);
@@ -127,7 +137,7 @@ class ChoiceEngine {
     const std::lock_guard<SpinLock> guard(lock_);
     objective_ = Objective(std::move(metrics));
     comparison_ = HoldbackComparison();
-    relearn(true);
+    relearn(true, true);
   }
 
   /// Encodes a row as decide() would, and marks unseen categories in it, as decide() would; false
@@ -143,7 +153,7 @@ class ChoiceEngine {
   void arm_features(const float* candidates, std::uint32_t count, float* out) {
     const std::lock_guard<SpinLock> guard(lock_);
     if (candidates) {
-      scale_rows(candidates, count, out);
+      candidate_scales_.scale(candidates, count, out);
     } else {
       std::copy_n(scaled_.data(), count * padded(options_.shape.features), out);
     }
@@ -159,7 +169,7 @@ class ChoiceEngine {
   bool overwrite(StateVisitor& writer) {
     const std::lock_guard<SpinLock> guard(lock_);
     visit_state(writer);
-    const bool good = schema_.valid() && Schema::valid(feature_scales_) && comparison_.valid() &&
+    const bool good = schema_.valid() && candidate_scales_.valid() && comparison_.valid() &&
                       (!learner_ || learner_->validate());
     if (!good) forget();
     return good;
@@ -211,10 +221,9 @@ class ChoiceEngine {
   }
 
   std::size_t memory_bytes() const {
-    return sizeof(*this) + schema_.memory_bytes() + ring_.memory_bytes() +
-           (learner_ ? learner_->memory_bytes() : 0) +
-           4 * (x_.size() + probabilities_.size() + scaled_.size()) +
-           8 * candidate_rows_.capacity();
+    return sizeof(*this) + schema_.memory_bytes() + ring_.memory_bytes() + clips_.memory_bytes() +
+           (learner_ ? learner_->memory_bytes() : 0) + candidate_scales_.memory_bytes() +
+           4 * (x_.size() + probabilities_.size() + scaled_.size());
   }
 
  private:
@@ -222,7 +231,7 @@ class ChoiceEngine {
     visitor.array("lessons", &lessons_, 1);
     visitor.array("calibrated_rows", &calibrated_rows_, 1);
     schema_.visit(visitor);
-    Schema::visit_scales(visitor, "candidates.scales", feature_scales_);
+    candidate_scales_.visit(visitor);
     comparison_.visit(visitor);
     if (learner_) learner_->visit(visitor);
   }
@@ -234,8 +243,9 @@ class ChoiceEngine {
     schema_.meet(question.row);
     if (schema_.encode(question.row, x()) != Schema::kGood) return false;
     if (question.candidates) {
-      remember_candidates(question.candidates, count);
-      scale_rows(question.candidates, count, scaled_.data());
+      if (calibrated_rows_ < kCalibrationRows)
+        candidate_scales_.remember(question.candidates, count);
+      candidate_scales_.scale(question.candidates, count, scaled_.data());
     }
     return true;
   }
@@ -300,12 +310,26 @@ class ChoiceEngine {
       const std::uint32_t n = options_.shape.features;
       std::copy_n(question.candidates + answer.arm * n, n, ring_.features(slot));
     }
-    if (usable && calibrated_rows_ < kCalibrationRows) {
-      calibrated_rows_ += 1;
-      if (std::find(kCalibrations.begin(), kCalibrations.end(), calibrated_rows_) !=
-          kCalibrations.end())
-        calibrate();
+    newest_ = entry.id;
+    if (!usable) return;
+    if (calibrated_rows_ == kCalibrationRows) {
+      if (scales_fail(question, answer.arm)) recalibrate(false);
+      return;
     }
+    calibrated_rows_ += 1;
+    if (std::find(kCalibrations.begin(), kCalibrations.end(), calibrated_rows_) !=
+        kCalibrations.end())
+      calibrate();
+  }
+
+  /// Counts what was clipped of this decision; true when that happens too often, and new scales
+  /// are due. The scratch arrays still hold what the learner was asked with.
+  bool scales_fail(const Question& question, std::uint32_t arm) {
+    const std::uint32_t numbers = schema_.numbers(), features = options_.shape.features;
+    clips_.see(x() + 1, numbers, 0);
+    if (question.candidates && arm < question.candidate_count)
+      clips_.see(scaled_.data() + arm * std::size_t{padded(features)}, features, numbers);
+    return clips_.alarms();
   }
 
   /// One decision's reward is known: compare, and teach. False: there was nothing to learn.
@@ -338,70 +362,71 @@ class ChoiceEngine {
   const float* features_taken(std::size_t slot, std::uint32_t arm) {
     const std::size_t stride = padded(options_.shape.features);
     if (!options_.arm_features.empty()) return scaled_.data() + arm * stride;
-    scale_rows(ring_.features(slot), 1, scaled_.data());
+    candidate_scales_.scale(ring_.features(slot), 1, scaled_.data());
     return scaled_.data();
-  }
-
-  void scale_rows(const float* rows, std::uint32_t count, float* out) const {
-    const std::uint32_t n = options_.shape.features;
-    const std::size_t stride = padded(n);
-    for (std::uint32_t r = 0; r < count; ++r)
-      for (std::uint32_t j = 0; j < n; ++j)
-        out[r * stride + j] = Schema::standardised(rows[r * n + j], feature_scales_[j]);
-  }
-
-  void remember_candidates(const float* rows, std::uint32_t count) {
-    const std::size_t room = candidate_rows_.capacity() - candidate_rows_.size();
-    const std::size_t wanted = static_cast<std::size_t>(count) * options_.shape.features;
-    if (calibrated_rows_ < kCalibrationRows)
-      candidate_rows_.insert(candidate_rows_.end(), rows, rows + std::min(room, wanted));
   }
 
   /// The model's `calibrated_rows_`-th row has come: chooses scales from all rows so far. Left out
   /// where the ring lacks more than an eighth of them (bad rows fill it, or they came before a
   /// load or a fork): the lessons of those rows could not be learned anew, and would be forgotten.
+  /// Scales that do not fit for that reason are found by what they clip.
   void calibrate() {
     std::uint64_t held = 0;
     ring_.each([&](std::size_t slot) { held += ring_.entry(slot).usable; });
-    if (calibrated_rows_ == kCalibrations[0] || 8 * held >= 7 * calibrated_rows_) recalibrate();
+    if (calibrated_rows_ == kCalibrations[0] || 8 * held >= 7 * calibrated_rows_) recalibrate(true);
   }
 
-  /// Chooses all scales from what the ring holds, and learns its lessons anew under them.
-  void recalibrate() {
-    std::vector<double> rows;
-    ring_.each([&](std::size_t slot) {
-      if (ring_.entry(slot).usable)
-        rows.insert(rows.end(), ring_.row(slot), ring_.row(slot) + schema_.fields());
+  /// Chooses all scales from what the ring holds, and learns its lessons anew under them. Without
+  /// `first`, from recent decisions alone, and candidates' scales from those that were taken.
+  void recalibrate(bool first) {
+    std::vector<double> rows, taken;
+    const std::uint32_t features = first ? 0 : candidate_scales_.features();
+    history(first, [&](std::size_t slot) {
+      if (!ring_.entry(slot).usable) return;
+      rows.insert(rows.end(), ring_.row(slot), ring_.row(slot) + schema_.fields());
+      taken.insert(taken.end(), ring_.features(slot), ring_.features(slot) + features);
     });
     schema_.calibrate(rows);
-    Schema::calibrate(candidate_rows_, feature_scales_);
-    relearn(false);
+    candidate_scales_.calibrate(taken);
+    relearn(false, first);
   }
 
-  void relearn(bool compare) {
+  /// Calls visit(slot) for the ring's entries, oldest first: all, or at most kRecent of them.
+  template <typename Visit>
+  void history(bool all, Visit visit) {
+    if (all) return ring_.each(visit);
+    for (std::uint64_t back = kRecent; back-- > 0;) {
+      const std::size_t slot = ring_.find(newest_ - back);
+      if (slot != ring_.capacity()) visit(slot);
+    }
+  }
+
+  void relearn(bool compare, bool all) {
     if (learner_) {
       learner_->reset();
+      learner_->begin_bulk();
     } else {
       outbox_.clear();
       outbox_reset_ = true;
     }
     const HoldbackComparison before = comparison_;
-    ring_.each([&](std::size_t slot) {
+    history(all, [&](std::size_t slot) {
       const EntryState state = ring_.entry(slot).state;
       const double reward = state == EntryState::kDone      ? objective_.reward(ring_.values(slot))
                             : state == EntryState::kExpired ? options_.timeout_reward
                                                             : kNothing;
       if (!std::isnan(reward)) settle(slot, reward);
     });
+    if (learner_) learner_->end_bulk();
     if (!compare) comparison_ = before;
   }
 
   void forget() {
     schema_.forget();
-    std::fill(feature_scales_.begin(), feature_scales_.end(), Scale{});
+    candidate_scales_.forget();
     comparison_ = HoldbackComparison();
     lessons_ = calibrated_rows_ = 0;
-    candidate_rows_.clear();
+    clips_.clear();
     if (learner_) learner_->reset();
   }
 
@@ -445,18 +470,19 @@ class ChoiceEngine {
   Learner* learner_;
   Guard guard_;
   DecisionRing ring_;
+  CandidateScales candidate_scales_;
   HoldbackComparison comparison_;
+  ClipWatch clips_;
   Random random_;
   SpinLock lock_;
   Counters counters_;
   std::atomic<std::uint64_t> busy_{0};
   std::uint64_t lessons_ = 0;  ///< lessons ever taken: the version that decisions carry
   std::uint64_t calibrated_rows_ = 0;
+  std::uint64_t newest_ = 0;  ///< id of the last decision
   bool outbox_reset_ = false;
   std::vector<OwnedLesson> outbox_;
   AlignedArray<float> x_, probabilities_, scaled_;
-  std::vector<Scale> feature_scales_;   ///< of candidates; empty for fixed arms
-  std::vector<double> candidate_rows_;  ///< the first candidates, for their scales
 };
 
 }  // namespace acumen

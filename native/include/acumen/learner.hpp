@@ -102,6 +102,10 @@ class Learner {
     return true;
   }
 
+  /// Many lessons follow, without a question in between: what serves questions alone may wait.
+  virtual void begin_bulk() {}
+  virtual void end_bulk() {}
+
   /// Forgets everything.
   void reset() {
     clear();

@@ -3,7 +3,8 @@
 // Idea       A row holds one double a field, as the program has them (bytes, seconds, flags,
 //            category codes). Linear models want values of one scale, so numbers are centred and
 //            scaled, and those with heavy tails (sizes, times) go through a signed logarithm
-//            first; which ones, and how, is calibrated on the first rows and then frozen.
+//            first; which ones, and how, is calibrated on the first rows, and again when values
+//            leave the range that these had (see clip_watch.hpp).
 //            Categories are hashed into buckets and one-hot encoded; a bucket that was never seen
 //            before is encoded as "unseen", so that the model has a weight for novelty itself.
 // Guarantee  encode() writes finite floats within ±8 or says which field was bad; it allocates
@@ -70,6 +71,7 @@ class Schema {
       }
     };
     place(FieldKind::kNumber);
+    numbers_ = next - 1;
     place(FieldKind::kFlag);
     place(FieldKind::kCategory);
     for (std::uint32_t i = 0; i < fields_.size(); ++i) {
@@ -91,6 +93,7 @@ class Schema {
   std::uint32_t fields() const { return static_cast<std::uint32_t>(fields_.size()); }
   std::uint32_t dimension() const { return dimension_; }
   const Field& field(std::uint32_t i) const { return fields_[i]; }
+  std::uint32_t numbers() const { return numbers_; }  ///< they stand in x[1 … numbers()]
 
   /// Turns categories that were never seen into "unseen" and remembers them. Changes the row, so
   /// that the same row encodes in the same way when its feedback comes.
@@ -233,6 +236,8 @@ class Schema {
     if (values.size() >= 2) scale = fit(values);
   }
 
+  static constexpr double kConstant = 1e300;
+
   struct Moments {
     double mean = 0.0, deviation = 0.0, kurtosis = 0.0;
   };
@@ -255,7 +260,12 @@ class Schema {
 
   /// The logarithm is taken where the raw values have much heavier tails than a normal
   /// distribution (kurtosis 3) and their logarithms have lighter ones.
+  ///
+  /// A constant field says nothing, until it changes: its scale sends every other value to a limit,
+  /// so that the change is seen, by the model as a sign and by whoever counts what is clipped.
   static Scale fit(const std::vector<double>& values) {
+    const auto [least, most] = std::minmax_element(values.begin(), values.end());
+    if (*least == *most) return {*least, kConstant, false};
     const Moments raw = moments(values, [](double v) { return v; });
     const Moments logs = moments(values, logarithm);
     // Moments of values beyond 1e77 overflow, and their kurtosis is NaN: the logarithm it is.
@@ -267,7 +277,7 @@ class Schema {
       scale.center = m.mean;
       scale.inverse = 1.0 / m.deviation;
     } else if (std::isfinite(m.mean)) {
-      scale.center = m.mean;  // a constant field: it says nothing yet
+      scale.center = m.mean;
     }
     return scale;
   }
@@ -280,7 +290,7 @@ class Schema {
   std::vector<std::uint32_t> logarithms_;   ///< which of the run are taken in logarithms
   std::vector<Scale> scales_;
   std::vector<std::uint64_t> seen_;
-  std::uint32_t dimension_ = 1;
+  std::uint32_t dimension_ = 1, numbers_ = 0;
 };
 
 }  // namespace acumen

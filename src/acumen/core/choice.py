@@ -185,7 +185,7 @@ class Choice(_native.ChoiceCore):
             "seed": int.from_bytes(os.urandom(8)) if seed is None else seed % (1 << 64),
             "replica": int.from_bytes(os.urandom(3)),
         }
-        dimension = _native.schema_dimension(fields)
+        dimension = _check_dimension(_native.schema_dimension(fields), self._arms.features)
         learner = learner or self.default_learner
         if learner is None:
             raise TypeError("no learner was given, and acumen.learners has set no default")
@@ -408,6 +408,17 @@ def _check_share(name: str, share: float) -> float:
     if not 0 <= share <= 1:
         raise ValueError(f"{name} must be a share between 0 and 1, not {share}")
     return float(share)
+
+
+def _check_dimension(dimension: int, features: int) -> int:
+    if dimension + features > _native.DIMENSION_MAX:
+        of_arms = f", and arms have {features} features" if features else ""
+        raise ValueError(
+            f"the context becomes {dimension} values (1, and 1 a number or flag, buckets + 1 a "
+            f"category, 1 more where a value may be missing){of_arms}; together "
+            f"{_native.DIMENSION_MAX} are allowed: learning from more would make choices wait"
+        )
+    return dimension
 
 
 def _objective(metric: object) -> Objective:

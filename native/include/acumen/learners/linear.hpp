@@ -59,6 +59,9 @@ class LinearLearner : public Learner {
     return true;
   }
 
+  void begin_bulk() override { models_.begin_bulk(); }
+  void end_bulk() override { models_.end_bulk(); }
+
   bool validate() override { return scale_.valid() && models_.validate(); }
 
   std::size_t memory_bytes() const override {

@@ -112,9 +112,11 @@ class RidgeModels {
     drift_[m] *= growth;
     const std::uint64_t count = ++counts_[m];
     untaught_ -= count == 1;
-    // Early on, at every doubling: the prior mean is still moving then.
+    // Early on, at every doubling: the prior mean is still moving then. Not where that would be
+    // slow, and not in bulk, where every model is refreshed at the end.
+    const bool doubled = count < refresh_every_ && (count & (count - 1)) == 0;
     const bool due =
-        count % refresh_every_ == 0 || (count < refresh_every_ && (count & (count - 1)) == 0);
+        count % refresh_every_ == 0 || (doubled && !bulk_ && dimension_ <= kDoublingDimension);
     if (due || drift_[m] > 2.0 || !(variance >= 0.0) || !std::isfinite(error)) {
       refresh(m);
     } else {
@@ -124,6 +126,17 @@ class RidgeModels {
                          static_cast<float>(growth), dimension_);
     }
     return {error, std::max(variance, 0.0)};
+  }
+
+  /// Between the two many lessons come: a model costs one refresh at the end (and one in every
+  /// `refresh_every_` lessons), instead of one at every doubling. A slow one is left out where a
+  /// model has had fewer lessons than it has weights: its steps are as exact. Steps are taken in
+  /// bulk, too, because learners that build on the prediction's error need a current one.
+  void begin_bulk() { bulk_ = true; }
+  void end_bulk() {
+    bulk_ = false;
+    for (std::uint32_t m = 0; m < models_; ++m)
+      if (counts_[m] >= (dimension_ <= kDoublingDimension ? 1 : dimension_)) refresh(m);
   }
 
   /// theta and P of model m anew, from its sums. Returns whether S + λI is positive definite.
@@ -244,7 +257,10 @@ class RidgeModels {
     for (std::uint32_t i = 0; i < stride_; ++i) b[i] = decay * b[i] + r * wide[i];
   }
 
+  static constexpr std::uint32_t kDoublingDimension = 64;
+
   const DenseKernels* kernels_ = &dense_kernels();
+  bool bulk_ = false;
   std::uint32_t models_, dimension_, stride_;
   std::size_t packed_;
   double prior_, growth_, prior_mean_ = 0.0;

@@ -50,6 +50,9 @@ class SoftmaxGradient final : public Learner {
     blend_uniform(probabilities, arms.count, static_cast<float>(options_.exploration));
   }
 
+  void begin_bulk() override { baseline_.begin_bulk(); }
+  void end_bulk() override { baseline_.end_bulk(); }
+
   bool validate() override {
     return scale_.valid() && baseline_.validate() &&
            within(weights_.data(), static_cast<std::uint32_t>(weights_.size()), kWeightLimit) &&
