@@ -99,6 +99,7 @@ class Scene {
     if (!engine_.overwrite(state.rewind())) EXPECT(engine_.lessons() == 0);
     for (int i = 0; i < 20; ++i) decide_at(now_s_);
     check();
+    EXPECT(!learner_ || learner_->validate());
   }
 
  private:
@@ -141,8 +142,13 @@ class Scene {
     if (!learner_) question.given = given.data();
     question.default_arm = count > 0 ? input_.below(count) : 0;
     if (input_.byte() > 250) question.problem = Reason::kLearnerFailed;
+    const auto infinite = [](double v) { return std::isinf(v); };
+    bool bad = std::any_of(row.begin(), row.end() - 1, infinite);
+    for (std::size_t i = 0; question.candidates && i < count * options_.shape.features; ++i)
+      bad = bad || !std::isfinite(candidates[i]);
     const Guard::View view = engine_.guard().look();
     const Answer answer = engine_.decide(question);
+    if (bad) EXPECT(answer.reason > Reason::kShadow);
     decisions_ += 1;
     expect_sound(answer, question, view, count);
     EXPECT(ids_.insert(answer.id).second);
@@ -201,7 +207,8 @@ class Scene {
            feedbacks_);
     EXPECT(seen.expired + seen.overwritten <= decisions_);
     EXPECT(engine_.memory_bytes() == memory_);
-    EXPECT(!learner_ || learner_->validate());
+    // validate() costs more than all the rest: now and then.
+    if (learner_ && checks_++ % 64 == 0) EXPECT(learner_->validate());
     if (moderate_) expect_interval();
     bool reset = false;
     for (const OwnedLesson& lesson : engine_.take_outbox(reset)) {
@@ -227,7 +234,7 @@ class Scene {
   std::size_t memory_;
   std::vector<double> row_;
   double now_s_ = 1.0;
-  std::uint64_t decisions_ = 0, feedbacks_ = 0;
+  std::uint64_t decisions_ = 0, feedbacks_ = 0, checks_ = 0;
   bool moderate_ = true;  ///< no reward so far was enormous
   std::set<std::uint64_t> ids_, told_;
   std::array<std::uint64_t, 16> recent_{};

@@ -1,6 +1,7 @@
 """Contracts for anyone's learner or race: inherit, name yours, run pytest."""
 
-from acumen.testing.learners import LearnerContract, LearnerSpec, discover_learners
+from acumen.core import LearnerSpec
+from acumen.testing.learners import LearnerContract, discover_learners
 from acumen.testing.races import RaceContract, discover_races
 
 __all__ = [

@@ -6,11 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from acumen import _native
+from acumen.core import Learner
 
 Array = NDArray[np.float32]
 Rewards = Callable[[Array, Array | None, float], NDArray[np.float64]]
 """(x without bias, arm features or None, share of the run that has passed) -> expected rewards."""
+
+
+def probabilities(learner: Learner, x: Array, features: Array | None = None) -> NDArray[np.float64]:
+    """Return a learner's distribution as a choice draws from it: normalised, in float64."""
+    p = np.asarray(learner.distribution(x, features), dtype=np.float64)
+    assert p.ndim == 1
+    assert np.isfinite(p).all()
+    assert (p >= 0).all()
+    assert p.sum() > 0
+    normalised: NDArray[np.float64] = p / p.sum()
+    return normalised
 
 
 @dataclass(frozen=True)
@@ -31,21 +42,25 @@ class World:
     rewards: Rewards
     noise: float = 0.3
 
-    def run(self, learner: _native.Learner, steps: int, seed: int) -> NDArray[np.float64]:
+    def run(
+        self, learner: Learner, steps: int, seed: int, inputs: int | None = None
+    ) -> NDArray[np.float64]:
         """Let a learner act; return the expected regret of its distribution at every step.
 
-        The learner sees the first ``learner.dimension - 1`` inputs of the context.
+        The learner sees the first ``inputs`` values of the context after the bias: all of them,
+        unless told otherwise.
         """
         rng = np.random.default_rng(seed)
         contexts = np.ones((steps, 1 + self.inputs), np.float32)
         contexts[:, 1:] = rng.standard_normal((steps, self.inputs))
         draws, noises = rng.random(steps), self.noise * rng.standard_normal(steps)
+        dimension = 1 + (self.inputs if inputs is None else inputs)
         regrets = np.empty(steps)
         for step in range(steps):
             features = self._features(rng)
             expected = self.rewards(contexts[step, 1:], features, step / steps)
-            x = contexts[step, : learner.dimension]
-            p = learner.distribution(x, features)
+            x = contexts[step, :dimension]
+            p = probabilities(learner, x, features)
             arm = min(int(np.searchsorted(np.cumsum(p), draws[step])), self.arms - 1)
             reward = float(expected[arm] + noises[step])
             row = None if features is None else features[arm]
@@ -69,30 +84,48 @@ class World:
         return rng.standard_normal((self.arms, self.features)).astype(np.float32)
 
 
-def linear_world(seed: int) -> World:
-    """Four arms, each with a linear reward of its own over four inputs."""
-    weights = np.random.default_rng(seed).standard_normal((4, 4))
-    return World(4, 4, 0, lambda x, features, time: weights @ x)
+def linear_world(seed: int, spread: float = 1.0) -> World:
+    """Four arms, each with a linear reward of its own over four inputs.
+
+    Args:
+        seed: Draws the world.
+        spread: Standard deviation of the arms' rewards in the mean context; with 0 no arm alone
+            is better than another, and every single arm is as bad as chance.
+    """
+    rng = np.random.default_rng(seed)
+    weights, means = rng.standard_normal((4, 4)), spread * rng.standard_normal(4)
+    return World(4, 4, 0, lambda x, features, time: means + weights @ x)
 
 
-def candidate_world(seed: int) -> World:
-    """Six candidates a call; what their three features are worth depends on the context."""
-    weights = np.random.default_rng(seed).standard_normal((3, 3))
+def candidate_world(seed: int, spread: float = 0.0) -> World:
+    """Six candidates a call; what their three features are worth depends on the context.
+
+    Args:
+        seed: Draws the world.
+        spread: Standard deviation of what the features are worth in the mean context; with 0
+            who does not look at the context learns nothing.
+    """
+    rng = np.random.default_rng(seed)
+    weights, means = rng.standard_normal((3, 3)), spread * rng.standard_normal(3)
 
     def rewards(x: Array, features: Array | None, time: float) -> NDArray[np.float64]:
         assert features is not None
-        worth: NDArray[np.float64] = features @ (weights @ x)
+        worth: NDArray[np.float64] = features @ (means + weights @ x)
         return worth
 
     return World(3, 6, 3, rewards)
 
 
-def drifting_world(seed: int) -> World:
+def drifting_world(seed: int, spread: float = 0.0) -> World:
     """As linear_world, with three arms, whose rewards change places after half of the run."""
-    weights = np.random.default_rng(seed).standard_normal((3, 3))
-    return World(
-        3, 3, 0, lambda x, features, time: (weights if time < 0.5 else weights[[1, 2, 0]]) @ x
-    )
+    rng = np.random.default_rng(seed)
+    weights, means = rng.standard_normal((3, 3)), spread * rng.standard_normal(3)
+
+    def rewards(x: Array, features: Array | None, time: float) -> NDArray[np.float64]:
+        worth: NDArray[np.float64] = means + weights @ x
+        return worth if time < 0.5 else worth[[1, 2, 0]]
+
+    return World(3, 3, 0, rewards)
 
 
 def bent_world(seed: int) -> World:
