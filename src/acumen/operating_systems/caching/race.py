@@ -23,10 +23,9 @@ from acumen.evaluation import (
 )
 from acumen.operating_systems.caching import trace_recorder
 from acumen.operating_systems.caching.heuristics import (
-    INSTALL,
     bound_contender,
     heuristic_contenders,
-    is_installed,
+    missing_rivals,
 )
 from acumen.operating_systems.caching.learned import learned_contender
 from acumen.operating_systems.caching.workloads import (
@@ -90,9 +89,8 @@ class CachingRace:
 
     def notes(self, ask: Ask) -> Sequence[str]:
         """Says which rivals are missing."""
-        if is_installed():
-            return []
-        return [f"Only LRU and FIFO are here to race against. For the other rivals: {INSTALL}"]
+        missing = missing_rivals(ask.quick, ask.only)
+        return [missing] if missing else []
 
 
 RACE = CachingRace()
