@@ -10,6 +10,8 @@ THREADED  := build/native-tsan
 FUZZ_SECONDS ?= 3
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The extras race and vw are installed one by one: not every platform has a wheel of each.
+PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["race"], *extras["vw"])
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -name '*.[ch]pp' 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -58,16 +60,18 @@ clean:  ## Remove everything that was built, the virtual environment too
 # changes need no step; native changes re-run this rule, incrementally, in build/).
 $(VENV)/.tools: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Acumen needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=") if sys.version_info < (3, 11) else None'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install "scikit-build-core>=0.11" "nanobind>=2.4" "numpy>=2.0" "cmake>=3.21" "ninja>=1.10"
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.tools $(NATIVE_SOURCES)
-	$(PIP) install --no-build-isolation -e '.[dev,race,vw]'
+	$(PIP) install --no-build-isolation -e '.[dev]'
+	@for package in $$($(BIN)/python -c '$(PRINT_PEERS)'); do $(PIP) install "$$package" \
+	  || echo "$$package cannot be installed here: what needs it is left out"; done
 	@touch $@
 
 $(VENV)/.benchmarks: $(VENV)/.installed
-	$(PIP) install --no-build-isolation -e '.[dev,race,vw,bench]'
+	$(PIP) install --no-build-isolation -e '.[dev,bench]'
 	@touch $@
 
 $(SANITIZED)/CMakeCache.txt: $(VENV)/.tools

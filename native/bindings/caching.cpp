@@ -1,6 +1,7 @@
 // Cache simulators: a trace in, misses out. The GIL is free while they run.
 #include <nanobind/ndarray.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -16,10 +17,13 @@ namespace {
 
 using Keys = nb::ndarray<const std::uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-std::span<const std::uint64_t> view(const Keys& keys, std::uint32_t capacity) {
+// Checks the arguments. A cache with room for every request is as large as one can ever be, and
+// simulators allocate by capacity: what is beyond is cut off.
+std::span<const std::uint64_t> view(const Keys& keys, std::uint32_t& capacity) {
   if (capacity == 0) throw nb::value_error("capacity must be at least 1");
   // Times are counted in 32 bits, and the largest of them stands for "never".
   if (keys.size() >= UINT32_MAX) throw nb::value_error("at most 2**32 - 2 requests");
+  capacity = std::min(capacity, std::max(static_cast<std::uint32_t>(keys.size()), 1U));
   return {keys.data(), keys.size()};
 }
 

@@ -31,7 +31,7 @@ from acumen.evaluation import (
 from acumen.evaluation.discovery import find_races, load_race
 from acumen.evaluation.live import Watch
 from acumen.evaluation.report import Page, check_plotly, write_report
-from acumen.evaluation.results import is_special
+from acumen.evaluation.results import describe_versions, is_special
 from acumen.evaluation.runner import Event
 from acumen.evaluation.terminal import tables
 
@@ -211,6 +211,16 @@ def _run_race(
     for note in notes:
         click.echo(note, err=True)
     watch = Watch(result, json_path, Console(stderr=True))
+    result.context.update(
+        versions=describe_versions(),
+        quick=ask.quick,
+        jobs=jobs,
+        contenders=[contender.name for contender in everyone],
+        notes=notes,
+        # These two grow while the race runs.
+        remarks=watch.remarks,
+        workloads=watch.details,
+    )
     interrupted = _watch_race(watch, run(chosen, ask, jobs))
     # From here on nothing may be lost: neither by a full disk nor by one more Ctrl-C.
     saved = _attempt(watch.finish)

@@ -7,9 +7,12 @@ import json
 import math
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +21,18 @@ from acumen.evaluation.race import Metric, Row
 
 @dataclass(slots=True)
 class Result:
-    """A race's rows, and what they mean. Rows are added while the race runs."""
+    """A race's rows, and what they mean. Rows are added while the race runs.
+
+    `context` holds further keys of the JSON: how the race was asked for, and what a reader must
+    know to compare it with another one.
+    """
 
     domain: str
     metric: Metric
     seed: int
     machine: str
     rows: list[Row] = field(default_factory=list)
+    context: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON of a race: numbers are finite, or null."""
@@ -34,6 +42,7 @@ class Result:
             "goal": self.metric.goal,
             "seed": self.seed,
             "machine": self.machine,
+            **self.context,
             "rows": [_finite(dataclasses.asdict(row)) for row in self.rows],
         }
 
@@ -89,6 +98,24 @@ def describe_machine() -> str:
         parts.append(f"{memory / 2**30:.0f} GiB")
     parts += [f"{platform.system()} {platform.release()}", f"Python {platform.python_version()}"]
     return ", ".join(parts)
+
+
+def describe_versions() -> dict[str, str]:
+    """Versions of Acumen and of what it measures with, as far as that is installed.
+
+    >>> "acumen" in describe_versions()
+    True
+    """
+    required = [
+        found[0]
+        for line in metadata.requires("acumen") or []
+        if (found := re.match(r"[\w.-]+", line)) and ("extra" not in line or "race" in line)
+    ]
+    versions = {}
+    for name in ("acumen", *required):
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _processor() -> str:

@@ -8,17 +8,23 @@ in the middle of a long run, and a library that crashes must cost one cell, not 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from acumen.evaluation.race import BrokenError, WorkloadError
+
+# From linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +97,7 @@ class Workers:
         queue = list(reversed(tasks))
         width = min(width or self._count, self._count)
         while queue or self.running:
-            while queue and len(self.running) < width:
-                self._hand(queue.pop())
+            yield from self._fill(queue, width)
             busy = [worker for worker in self._workers if worker.task is not None]
             # Both are watched: a worker that dies closes its pipe, but so may a worker's child.
             ready = wait([w.connection for w in busy] + [w.process.sentinel for w in busy])
@@ -103,23 +108,38 @@ class Workers:
                 and (worker.connection in ready or worker.process.sentinel in ready)
             ]
             # Hand out new work before yielding: the caller may take its time over the results.
-            while queue and len(self.running) < width:
-                self._hand(queue.pop())
+            done += self._fill(queue, width)
             yield from done
 
-    def _hand(self, task: Task) -> None:
+    def _fill(self, queue: list[Task], width: int) -> list[tuple[Task, Outcome]]:
+        """Hands out work while there is room; those tasks come back that cannot travel."""
+        failed = []
+        while queue and len(self.running) < width:
+            task = queue.pop()
+            try:
+                message = bytes(ForkingPickler.dumps((task.call, task.arguments)))
+            except Exception as error:
+                failed.append((task, Outcome(error=f"cannot be pickled: {_line(error)}")))
+            else:
+                self._hand(task, message)
+        return failed
+
+    def _hand(self, task: Task, message: bytes) -> None:
+        for worker in [worker for worker in self._workers if worker.task is None]:
+            if not worker.process.is_alive():
+                self._bury(worker)
         idle = [worker for worker in self._workers if worker.task is None]
         worker = idle[0] if idle else self._start()
         worker.task = task
-        # A worker may have died since it was last heard of; `_collect` then tells.
+        # A worker may die at any moment, this one too; `_collect` then tells.
         with contextlib.suppress(BrokenPipeError):
-            worker.connection.send((task.call, task.arguments))
+            worker.connection.send_bytes(message)
 
     def _start(self) -> _Worker:
         mine, theirs = self._context.Pipe()
         log = self._scratch / f"worker-{self._started}.log"
         self._started += 1
-        process = self._context.Process(target=_serve, args=(theirs, log), daemon=True)
+        process = self._context.Process(target=_serve, args=(theirs, log, os.getpid()), daemon=True)
         # Ctrl-C reaches the whole process group; the parent alone decides what it means. A signal
         # that is blocked here is blocked in the child too, even before it runs any Python.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -137,11 +157,14 @@ class Workers:
         try:
             outcome: Outcome = worker.connection.recv()
         except (EOFError, ConnectionResetError):
-            worker.process.join()
-            self._workers.remove(worker)
-            worker.connection.close()
+            self._bury(worker)
             return Outcome(error=_obituary(worker))
         return outcome
+
+    def _bury(self, worker: _Worker) -> None:
+        worker.process.join()
+        self._workers.remove(worker)
+        worker.connection.close()
 
 
 def _obituary(worker: _Worker) -> str:
@@ -151,8 +174,9 @@ def _obituary(worker: _Worker) -> str:
     return f"its process died ({how})" + (f": {printed[-1][:200]}" if printed else "")
 
 
-def _serve(connection: Connection, log: Path) -> None:
+def _serve(connection: Connection, log: Path, parent: int) -> None:
     """A worker's life: calls what it is sent until the pipe closes."""
+    _die_with(parent)
     with open(log, "wb") as sink:
         os.dup2(sink.fileno(), 1)
         os.dup2(sink.fileno(), 2)
@@ -168,6 +192,15 @@ def _serve(connection: Connection, log: Path) -> None:
         except Exception as error:
             outcome = Outcome(error=f"{type(error).__name__}: {_line(error)}")
         connection.send(outcome)
+
+
+def _die_with(parent: int) -> None:
+    """Asks Linux to kill this process with its parent, even amid a long call of a C library."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # It died before.
+            os._exit(1)
 
 
 def _line(error: Exception) -> str:

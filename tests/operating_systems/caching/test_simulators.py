@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,26 @@ def test_edges() -> None:
     assert _native.simulate_learned(empty, 1)[0] == 0
     assert _native.simulate_learned(one, 1)[0] == 1
     assert _native.simulate_learned(uniform(), 2000)[0] == 1500
+
+
+HUGE = """
+import resource
+import numpy as np
+from acumen import _native
+keys = np.arange(10, dtype=np.uint64)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), -1))
+for name in ("lru", "fifo", "belady", "learned"):
+    for capacity in (1 << 24, (1 << 32) - 1):
+        run = getattr(_native, "simulate_" + name)(keys, capacity)
+        assert (run[0] if name == "learned" else run) == 10
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_a_huge_capacity_costs_no_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", HUGE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @needs_libcachesim

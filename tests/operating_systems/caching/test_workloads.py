@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acumen.evaluation import WorkloadError
-from acumen.operating_systems.caching import csv_traces, trace_files, workloads
+from acumen.evaluation import Ask, WorkloadError
+from acumen.operating_systems.caching import csv_traces, race, trace_files, workloads
 from acumen.operating_systems.caching.workloads import is_trace, lay_out, read_trace, trace_name
 
 KEYS = np.array([7, 2**63 + 5, 7, 0, 2**64 - 1, 9], np.uint64)
@@ -108,6 +108,14 @@ CSV_LAYOUTS = {
     "spaces": "0 5 1\n1 6 1\n2 5 1\n",
     "no newline at the end": "5\n6\n5",
     "windows": "key\r\n5\r\n6\r\n5\r\n",
+    "byte order mark": "\ufeff5\n6\n5\n",
+    "byte order mark and time": "\ufeff0,5\n3,6\n3,5\n",
+    "byte order mark and a header": "\ufeffkey\n5\n6\n5\n",
+    "empty lines above": "\n\n5\n6\n5\n",
+    "empty lines above a header": "\n \nkey\n5\n6\n5\n",
+    "empty lines above words": "\n\ntime,key\n0,5\n1,6\n2,5\n",
+    "empty lines below a header": "\nkey\n\n5\n6\n5\n",
+    "old Macintosh": "\r\rkey\r5\r6\r5\r",
     "msr": "1,h,0,Read,20480,4096,7\n2,h,0,Write,24576,1,7\n3,h,0,Read,20481,9,7\n",
 }
 
@@ -115,9 +123,26 @@ CSV_LAYOUTS = {
 @pytest.mark.parametrize("layout", CSV_LAYOUTS)
 def test_csv_layouts(layout: str, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text(CSV_LAYOUTS[layout], newline="")
+    path.write_text(CSV_LAYOUTS[layout], encoding="utf-8", newline="")
     expected = [9, 5, 9] if "falling" in layout else [5, 6, 5]
     assert read(path).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        ("time, key", "CSV without a header: the key is column 2 of 2"),
+        ("key, size, falling", "CSV without a header: the key is column 1 of 2"),
+        ("names in any order", "CSV with a header: the key is column 2 of 3"),
+        ("msr", "CSV without a header: the key is column 5 of 7, in blocks of 4096 bytes"),
+    ],
+)
+def test_a_guess_is_said(layout: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(CSV_LAYOUTS[layout])
+    assert race.prepare_file(path, None, tmp_path).detail.endswith(f"({said})")
+    (tmp_path / "t.parquet").write_bytes(parquet([1, 2]))
+    assert "column" not in race.prepare_file(tmp_path / "t.parquet", None, tmp_path).detail
 
 
 def test_keys_may_be_words_or_negative(tmp_path: Path) -> None:
@@ -223,6 +248,24 @@ def test_any_bytes_are_read_or_refused(content: bytes, name: str, tmp_path: Path
     read_or_refuse(path)
 
 
+def test_damage_is_noticed_where_the_file_has_checksums(tmp_path: Path) -> None:
+    keys = np.random.default_rng(1).integers(0, 2**62, 1000)
+    sink = io.BytesIO()
+    pq.write_table(
+        pa.table({"key": keys}),
+        sink,
+        write_page_checksum=True,
+        compression="none",
+        use_dictionary=False,
+    )
+    content = bytearray(sink.getvalue())
+    content[4000] ^= 1
+    path = tmp_path / "t.parquet"
+    path.write_bytes(content)
+    with pytest.raises(WorkloadError, match=r"cannot be read: .*(?i:crc|checksum)"):
+        read(path)
+
+
 def test_a_limit_reads_only_the_beginning(tmp_path: Path) -> None:
     batches = (np.full(10, n, np.uint64) for n in itertools.count())
     trace = lay_out(batches, tmp_path, limit=25)
@@ -236,3 +279,39 @@ def test_tables_of_results_are_no_traces(tmp_path: Path) -> None:
     assert not is_trace(table)
     for name in (".hidden.csv", "README.md", "folder.csv/x"):
         assert not is_trace(tmp_path / name)
+
+
+def test_prose_in_a_folder_is_no_trace(tmp_path: Path) -> None:
+    readme = tmp_path / "README.txt"
+    for prose in (
+        "These are the traces of 2024.\nThey have 3 columns.\n\nAsk me.\n",
+        "Traces\n======\n",
+        "one line",
+    ):
+        readme.write_text(prose)
+        assert not is_trace(readme)
+    for trace in (
+        "5\n6\n5\n",
+        "key\na\nb\n",
+        "0 5 1\n1 6 1\n",
+        "",
+        "\0",
+        "0,a\n1,b\n2\n" + "3,c\n" * 9,
+    ):
+        readme.write_text(trace)
+        assert is_trace(readme)
+    (tmp_path / "damaged.txt.zst").write_bytes(b"no zstd")
+    assert is_trace(tmp_path / "damaged.txt.zst")
+
+
+def test_one_file_under_two_names_is_one_workload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("key\n1\n")
+    Path("link.csv").symlink_to("a.csv")
+    Path("b").mkdir()
+    Path("b/a.csv").write_text("key\n1\n")
+    files = ("a.csv", "./b/../a.csv", tmp_path / "a.csv", "link.csv", "b/a.csv")
+    found = race.RACE.workloads(Ask(files=tuple(map(Path, files))))
+    assert [workload.name for workload in found] == ["a", "a-2"]

@@ -36,6 +36,7 @@ _KEY_NAMES = (
     "block_id", "page", "page_id", "address", "addr", "offset", "url",
 )  # fmt: skip
 _PEEK_BYTES = 1 << 16
+_PEEK_LINES = 1000
 _BLOCK_BYTES = 1 << 24
 _MSR_BLOCK_BYTES = 4096
 _INTEGER = re.compile(r"[+-]?\d{1,20}")
@@ -44,20 +45,28 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan", re.IGNORECASE
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the key stands, counted from 0, and how the file is to be cut."""
+    """Where the key stands, counted from 0, and how the file is to be cut.
+
+    `skipped` counts the lines above the first request: empty ones and the header.
+    """
 
     delimiter: str
     columns: int
     key: int
     header: bool
+    skipped: int
     divisor: int = 1
+
+    def __str__(self) -> str:
+        """What was found out, for people: they know whether it is right."""
+        place = f"CSV {'with' if self.header else 'without'} a header: the key is column"
+        place += f" {self.key + 1} of {self.columns}"
+        return place + (f", in blocks of {self.divisor} bytes" if self.divisor > 1 else "")
 
 
 def read_csv(path: Path) -> Iterator[Keys]:
     """The keys of a CSV trace in batches; raises what `workloads.read_trace` turns into a line."""
-    with open_bytes(path) as file:
-        head = read_fully(file, _PEEK_BYTES)
-    rows, layout = _look(head)
+    rows, layout = _look(_head(path))
     kind = _key_type([row[layout.key] for row in rows])
     names = [f"column_{number}" for number in range(layout.columns)]
     with open_bytes(path) as file:
@@ -65,7 +74,7 @@ def read_csv(path: Path) -> Iterator[Keys]:
             file,
             read_options=pa_csv.ReadOptions(
                 column_names=names,
-                skip_rows=1 if layout.header else 0,
+                skip_rows=layout.skipped,
                 block_size=_BLOCK_BYTES,
                 use_threads=False,
             ),
@@ -82,13 +91,49 @@ def read_csv(path: Path) -> Iterator[Keys]:
             yield keys // np.uint64(layout.divisor) if layout.divisor > 1 else keys
 
 
+def describe_csv(path: Path) -> str:
+    """How `read_csv` reads the file, in a few words; raises what it raises."""
+    return str(_look(_head(path))[1])
+
+
+def looks_like_a_table(path: Path) -> bool:
+    """Whether it may be meant as a trace: not if it is prose, as in a README.txt.
+
+    Prose has lines of many lengths, or no number in its first line.
+    """
+    head = _head(path)
+    if b"\0" in head or not head.strip():
+        return True  # Whoever reads it will say what is wrong.
+    try:
+        rows, layout = _look(head)
+    except WorkloadError:
+        return False
+    lines = [line for line in _lines(head) if line.strip()][:_PEEK_LINES]
+    numbers = any(_NUMBER.fullmatch(cell) for cell in rows[0])
+    return len(rows) + layout.header >= 0.9 * len(lines) and (numbers or layout.header)
+
+
+def _head(path: Path) -> bytes:
+    with open_bytes(path) as file:
+        return read_fully(file, _PEEK_BYTES)
+
+
+def _lines(head: bytes) -> list[str]:
+    # The same line ends as pyarrow's, so that counts of lines are the same; utf-8-sig: without
+    # the mark that some editors put before the first line.
+    text = head.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    if len(lines) > 1 and (len(head) == _PEEK_BYTES or not lines[-1]):
+        lines.pop()  # Cut off in the middle, or nothing behind the last line end.
+    return lines
+
+
 def _look(head: bytes) -> tuple[list[list[str]], Layout]:
     if b"\0" in head:
         raise WorkloadError("is not text, so not CSV")
-    lines = head.decode("utf-8", "replace").splitlines()
-    if len(head) == _PEEK_BYTES and len(lines) > 1:
-        lines.pop()  # Cut off in the middle.
-    lines = [line for line in lines if line.strip()][:1000]
+    lines = _lines(head)
+    above = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    lines = [line for line in lines if line.strip()][:_PEEK_LINES]
     if not lines:
         raise WorkloadError("is empty")
     delimiter = next((mark for mark in (",", "\t", ";", " ") if mark in lines[-1].strip()), ",")
@@ -101,9 +146,10 @@ def _look(head: bytes) -> tuple[list[list[str]], Layout]:
     if header:
         if len(header) != columns:
             raise WorkloadError(f"its header has {len(header)} columns, its first row {columns}")
-        return rows, Layout(delimiter, columns, _named_key(header), header=True)
+        key = _named_key(header)
+        return rows, Layout(delimiter, columns, key, header=True, skipped=above + 1)
     key, divisor = _placed_key(rows)
-    return rows, Layout(delimiter, columns, key, header=False, divisor=divisor)
+    return rows, Layout(delimiter, columns, key, False, skipped=above, divisor=divisor)
 
 
 def _split_header(rows: list[list[str]]) -> tuple[list[str] | None, list[list[str]]]:

@@ -7,6 +7,7 @@ counts one. Cells with fewer than 100 objects are left out: there chance decides
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +23,16 @@ from acumen.evaluation import (
 )
 from acumen.operating_systems.caching import trace_recorder
 from acumen.operating_systems.caching.heuristics import (
-    INSTALL,
     bound_contender,
     heuristic_contenders,
-    is_installed,
+    missing_rivals,
 )
 from acumen.operating_systems.caching.learned import learned_contender
 from acumen.operating_systems.caching.workloads import (
     Trace,
     is_trace,
     lay_out,
+    layout_of,
     read_trace,
     trace_name,
 )
@@ -88,9 +89,8 @@ class CachingRace:
 
     def notes(self, ask: Ask) -> Sequence[str]:
         """Says which rivals are missing."""
-        if is_installed():
-            return []
-        return [f"Only LRU and FIFO are here to race against. For the other rivals: {INSTALL}"]
+        missing = missing_rivals(ask.quick, ask.only)
+        return [missing] if missing else []
 
 
 RACE = CachingRace()
@@ -99,7 +99,7 @@ RACE = CachingRace()
 def prepare_file(path: Path, limit: int | None, scratch: Path) -> Prepared:
     """Reads a trace file; raises WorkloadError."""
     try:
-        return _prepared(lay_out(read_trace(path), scratch, limit))
+        return _prepared(lay_out(read_trace(path), scratch, limit), layout_of(path))
     except WorkloadError as error:
         raise WorkloadError(f"{error} ({path})") from error
 
@@ -109,18 +109,20 @@ def prepare_recorded(seed: int, scratch: Path) -> Prepared:
     return _prepared(lay_out(trace_recorder.record(scratch, seed), scratch))
 
 
-def _prepared(trace: Trace) -> Prepared:
+def _prepared(trace: Trace, layout: str = "") -> Prepared:
     settings = tuple(f for f in FRACTIONS if trace.capacity(f) >= OBJECTS_MIN)
     detail = f"{trace.requests:,} requests for {trace.distinct:,} keys"
     if not settings:
         detail += f": too few for a cache of {OBJECTS_MIN} objects, not raced"
+    if layout:
+        detail += f" ({layout})"
     return Prepared(trace, settings, trace.requests, detail)
 
 
 def _named(paths: Sequence[Path]) -> dict[str, Path]:
     """A name for every file, unique: the same file twice is one, a second of a name is numbered."""
     named: dict[str, Path] = {}
-    for path in dict.fromkeys(paths):
+    for path in {os.path.realpath(path): path for path in reversed(paths)}.values():
         name, number = trace_name(path), 2
         while name in named:
             name, number = f"{trace_name(path)}-{number}", number + 1

@@ -33,7 +33,7 @@ _PLACE_MAX = 1 << 48
 
 def read_parquet(path: Path) -> Iterator[Keys]:
     """The column `key` of a Parquet file, in batches."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         names = file.schema_arrow.names
         if "key" not in names:
             raise WorkloadError(f"has no column `key`; its columns are {', '.join(names)[:200]}")

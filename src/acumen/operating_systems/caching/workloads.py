@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from acumen.evaluation import WorkloadError
-from acumen.operating_systems.caching.csv_traces import read_csv
+from acumen.operating_systems.caching.csv_traces import describe_csv, looks_like_a_table, read_csv
 from acumen.operating_systems.caching.trace_files import (
     BATCH,
     Keys,
@@ -141,7 +141,8 @@ def read_trace(path: Path) -> Iterator[Keys]:
 def is_trace(path: Path) -> bool:
     """Whether a file in a folder of traces is meant to be one.
 
-    By its name; but a table of measured miss ratios, which tends to lie beside traces, is none.
+    By its name; but a table of measured miss ratios, which tends to lie beside traces, is none,
+    and neither is prose (README.txt).
     """
     if path.name.startswith(".") or not path.is_file():
         return False
@@ -149,13 +150,20 @@ def is_trace(path: Path) -> bool:
         _reader_of(path)
     except WorkloadError:
         return False
-    if path.suffix.lower() != ".csv":
-        return True
     try:
-        with open(path, "rb") as file:
-            return b"miss_ratio" not in file.readline(1000)
-    except OSError:
+        if _plain_name(path).endswith(".txt"):
+            return looks_like_a_table(path)
+        if path.suffix.lower() == ".csv":
+            with open(path, "rb") as file:
+                return b"miss_ratio" not in file.readline(1000)
+    except Exception:
         return True  # Whoever reads it will say what is wrong.
+    return True
+
+
+def layout_of(path: Path) -> str:
+    """How a good trace file is read, in a few words, where that is a guess; else nothing."""
+    return describe_csv(path) if _reader_of(path) is read_csv else ""
 
 
 def trace_name(path: Path) -> str:
@@ -165,6 +173,10 @@ def trace_name(path: Path) -> str:
         if name.lower().endswith(suffix.lower()) and len(name) > len(suffix):
             name = name[: -len(suffix)]
     return name
+
+
+def _plain_name(path: Path) -> str:
+    return path.name.lower().removesuffix(".zst").removesuffix(".gz")
 
 
 def _reader_of(path: Path) -> Callable[[Path], Iterator[Keys]]:
