@@ -163,7 +163,7 @@ PyObject* cache_snapshot(PyObject* self, PyObject* kind_object) {
   const long kind = PyLong_AsLong(kind_object);
   double seconds;
   if ((kind == -1 && PyErr_Occurred()) || expire_all(self) < 0) return nullptr;
-  if (!as_cache(self)->clock.now_if(table_of(self).settings().timed, seconds)) return nullptr;
+  if (!now(table_of(self), as_cache(self)->clock, seconds)) return nullptr;
   const ObjectTable& table = table_of(self);
   for (;;) {
     // Making containers may collect garbage, which may run anything: make all of them first.
@@ -205,7 +205,7 @@ PyObject* cache_restore(PyObject* self, PyObject* const* arguments, Py_ssize_t c
   if (PyErr_Occurred()) return nullptr;
   if (!(size >= 0)) return PyErr_SetString(PyExc_ValueError, "a size must be >= 0"), nullptr;
   return guarded(static_cast<PyObject*>(nullptr), [&]() -> PyObject* {
-    if (!put(self, arguments[0], arguments[1], size, ttl)) return nullptr;
+    if (!put(self, arguments[0], arguments[1], Put{size, ttl})) return nullptr;
     Py_RETURN_NONE;
   });
 }

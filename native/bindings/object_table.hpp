@@ -241,7 +241,7 @@ class ObjectTable {
   Slot free_ = kAbsent;
   Slot oldest_ = kAbsent, newest_ = kAbsent;
   double total_ = 0;
-  std::uint64_t epoch_ = 0;  // counts whatever moves cells of the index
+  std::uint64_t epoch_ = 1;  // counts whatever moves cells of the index
 };
 
 template <typename Key>
