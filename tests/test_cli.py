@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sysconfig
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
+from acumen import cli
+from acumen.evaluation import Result, runner
+from acumen.evaluation.live import Watch
 from acumen.operating_systems.caching import heuristics
+from acumen.operating_systems.caching import race as caching
 
 ACUMEN = Path(sysconfig.get_path("scripts")) / "acumen"
 needs_libcachesim = pytest.mark.skipif(
@@ -125,16 +132,73 @@ def test_restricted_to_some_contenders(tmp_path: Path, good: Path) -> None:
         (("caching", "--contender", "lruu"), "no contender named 'lruu'"),
         (("caching", "--json", "no/such/out.json"), "cannot write no/such/out.json"),
         (("caching", "--data", "empty"), "no traces in empty"),
+        (("caching", "--json", "good.csv/out.json"), "cannot write good.csv/out.json: its folder"),
+        (("caching", "--html", "old.json", "--json", "old.json"), "or the other output"),
+        (("caching", "--html", "link", "--json", "old.json"), "or the other output"),
+        (("caching", "--workload", "good.csv", "--json", "./good.csv"), "it is a workload"),
+        (("caching", "--data", ".", "--html", "good.csv"), "it lies among the workloads"),
     ],
 )
 def test_a_wrong_command_gives_one_line_and_code_2(
-    tmp_path: Path, arguments: tuple[str, ...], message: str
+    tmp_path: Path, good: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
+    good.with_name("old.json").write_text("old")
+    (tmp_path / "link").symlink_to("old.json")
+    before = good.read_bytes()
     done = acumen(tmp_path, "race", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+    assert good.read_bytes() == before
+    assert (tmp_path / "old.json").read_text() == "old"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anything")
+def test_a_read_only_output_is_noticed_before_the_race(tmp_path: Path, good: Path) -> None:
+    (tmp_path / "out.json").touch(0o400)
+    done = acumen(tmp_path, "race", "caching", "--workload", good, "--json", "out.json")
+    assert done.returncode == 2
+    assert done.stderr == "acumen: cannot write out.json: the file is read-only\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_at_the_end_costs_no_table(tmp_path: Path, good: Path) -> None:
+    few = ("--workload", good, "--contender", "acumen")
+    full = ("--json", "/dev/full", "--html", "/dev/full")
+    done = acumen(tmp_path, "race", "caching", *few, *full, PYTHONIOENCODING="ascii")
+    assert done.returncode == 2
+    assert "mean residual" in done.stdout
+    assert "The report is in" not in done.stdout
+    assert done.stderr.count("No space left on device") == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_race_of_nothing_is_no_success(tmp_path: Path) -> None:
+    (tmp_path / "tiny.csv").write_text("key\n1\n2\n")
+    done = acumen(tmp_path, "race", "caching", "--workload", "tiny.csv")
+    assert done.returncode == 2
+    assert done.stderr.endswith("acumen: nothing was raced\n")
+
+
+def test_after_the_last_row_ctrl_c_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers: dict[int, object] = {}
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+
+    def events() -> Generator[runner.Event, None, None]:
+        yield runner.Failed("w", "no luck")
+        if interrupted:
+            raise KeyboardInterrupt
+
+    for interrupted in (False, True):
+        handlers.clear()
+        result = Result("toy", caching.METRIC, 0, "a machine")
+        watch = Watch(result, None, Console(file=io.StringIO()))
+        assert cli._watch_race(watch, events()) is interrupted
+        assert handlers[signal.SIGINT] == signal.SIG_IGN
+        assert handlers[signal.SIGTERM] is handlers[signal.SIGHUP] is signal.default_int_handler
 
 
 def test_a_malformed_workload_leaves_the_others_unharmed(tmp_path: Path, good: Path) -> None:

@@ -226,7 +226,15 @@ bool ChoiceCore::read_keywords(PyObject* const* values, PyObject* keywords, doub
   for (Py_ssize_t i = 0; i < count; ++i) {
     const std::int32_t place = context.place(keywords, i);
     if (place >= 0) {
-      row[place] = field_value(static_cast<std::uint32_t>(place), values[i], good);
+      const auto field = static_cast<std::uint32_t>(place);
+      row[place] = field_value(field, values[i], good);
+      // Codes are for rows: here a number is somebody's mistake, unless it says "missing".
+      if (engine->schema().field(field).kind == FieldKind::kCategory &&
+          !PyUnicode_Check(values[i]) && !std::isnan(row[place])) {
+        problem = nb::cast<std::string>(context.name(field)) + ": expected a str";
+        row[place] = kMissing;
+        good = false;
+      }
     } else if (place == KeywordOrder::kCandidates && takes_candidates_) {
       *candidates = values[i];
     } else {
@@ -398,7 +406,13 @@ Answer ChoiceCore::decide(double* row, bool good, PyObject* candidates, PyObject
   question.row = row;
   question.default_arm =
       count > 0 ? ask_heuristic(context_values, candidates, count) : ChoiceEngine::kNoArm;
-  question.problem = !good ? Reason::kBadContext : no_model ? Reason::kNoModel : Reason::kLearned;
+  // Switched off means that no learned code runs, also none outside of the engine.
+  const Guard::View view = engine->guard().look();
+  question.problem = !good                     ? Reason::kBadContext
+                     : view.killed             ? Reason::kKilled
+                     : view.mode == Mode::kOff ? Reason::kOff
+                     : no_model                ? Reason::kNoModel
+                                               : Reason::kLearned;
   if (python_learner_.is_valid() && question.problem == Reason::kLearned) {
     if (ask_learner(row, rows.data(), count, given)) {
       question.given = given.data();

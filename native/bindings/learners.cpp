@@ -6,6 +6,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "acumen/aligned.hpp"
 #include "acumen/learners/binned_additive.hpp"
@@ -16,6 +17,7 @@
 #include "acumen/learners/thompson.hpp"
 #include "bindings.hpp"
 #include "learner_handle.hpp"
+#include "state_arrays.hpp"
 
 namespace acumen::bindings {
 namespace {
@@ -28,16 +30,7 @@ constexpr std::uint64_t kValuesMax = 1ull << 28;
 
 using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-template <class T>
-using Output = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
-
-template <class T>
-Output<T> to_numpy(const T* values, std::size_t count) {
-  T* copy = new T[count + 1];
-  std::copy_n(values, count, copy);
-  nb::capsule owner(copy, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-  return Output<T>(copy, {count}, owner);
-}
+using Output = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
 
 void require(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument(message);
@@ -109,8 +102,7 @@ AlignedArray<float> padded_features(const Learner& learner, const Matrix& featur
   return out;
 }
 
-Output<float> distribution(LearnerHandle& self, const Vector& x,
-                           const std::optional<Matrix>& features) {
+Output distribution(LearnerHandle& self, const Vector& x, const std::optional<Matrix>& features) {
   Learner& learner = *self.learner;
   const AlignedArray<float> context = padded_context(learner, x);
   ArmSet arms{learner.shape().arms, nullptr};
@@ -122,7 +114,7 @@ Output<float> distribution(LearnerHandle& self, const Vector& x,
   require(features || learner.shape().features == 0, "this learner's arms need features");
   AlignedArray<float> out(padded(arms.count));
   learner.distribution(context.data(), arms, out.data());
-  return to_numpy(out.data(), arms.count);
+  return column(std::vector<float>(out.data(), out.data() + arms.count));
 }
 
 bool learn(LearnerHandle& self, const Vector& x, std::uint32_t arm, float propensity, float reward,
@@ -141,68 +133,23 @@ bool learn(LearnerHandle& self, const Vector& x, std::uint32_t arm, float propen
   return learner.learn({context.data(), arm, features ? row.data() : nullptr, propensity, reward});
 }
 
-/// Collects the state as name -> array.
-class Saver final : public StateVisitor {
- public:
-  explicit Saver(nb::dict state) : state_(std::move(state)) {}
-  void array(std::string_view name, float* v, std::size_t n) override { put(name, v, n); }
-  void array(std::string_view name, double* v, std::size_t n) override { put(name, v, n); }
-  void array(std::string_view name, std::uint64_t* v, std::size_t n) override { put(name, v, n); }
-
- private:
-  template <class T>
-  void put(std::string_view name, const T* values, std::size_t count) {
-    state_[nb::str(name.data(), name.size())] = to_numpy(values, count);
-  }
-  nb::dict state_;
-};
-
-/// Overwrites the state; with `commit` unset it only checks that everything fits.
-class Loader final : public StateVisitor {
- public:
-  Loader(nb::dict state, bool commit) : state_(std::move(state)), commit_(commit) {}
-  void array(std::string_view name, float* v, std::size_t n) override { take(name, v, n); }
-  void array(std::string_view name, double* v, std::size_t n) override { take(name, v, n); }
-  void array(std::string_view name, std::uint64_t* v, std::size_t n) override { take(name, v, n); }
-  std::size_t arrays() const { return arrays_; }
-
- private:
-  template <class T>
-  void take(std::string_view name, T* values, std::size_t count) {
-    ++arrays_;
-    const std::string label(name);
-    const nb::str key(name.data(), name.size());
-    require(state_.contains(key), "the state lacks the array '" + label + "'");
-    nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu> array;
-    require(nb::try_cast(state_[key], array, false),
-            "the state's array '" + label + "' has the wrong type");
-    require(array.shape(0) == count, "the state's array '" + label + "' has " +
-                                         std::to_string(array.shape(0)) + " values instead of " +
-                                         std::to_string(count));
-    if (commit_) std::copy_n(array.data(), count, values);
-  }
-  nb::dict state_;
-  bool commit_;
-  std::size_t arrays_ = 0;
-};
-
-nb::dict save(Learner& learner) {
-  nb::dict state;
-  Saver saver(state);
-  learner.visit(saver);
-  return state;
+StateArrays save(Learner& learner) {
+  StateReader reader;
+  learner.visit(reader);
+  return std::move(reader.arrays);
 }
 
 void restore(LearnerHandle& self, const nb::dict& state) {
   Learner& learner = *self.learner;
-  Loader check(state, false);
+  const StateArrays arrays = from_python(state), before = save(learner);
+  StateWriter check(arrays, true);
   learner.visit(check);
-  require(check.arrays() == state.size(), "the state has arrays that this learner does not know");
-  const nb::dict before = save(learner);
-  Loader loader(state, true);
-  learner.visit(loader);
+  require(check.problem().empty(), check.problem());
+  require(arrays.size() == before.size(), "the state has arrays that this learner does not know");
+  StateWriter write(arrays, false);
+  learner.visit(write);
   if (learner.validate()) return;
-  Loader undo(before, true);
+  StateWriter undo(before, false);
   learner.visit(undo);
   learner.validate();
   throw std::invalid_argument("the state's numbers break the learner's invariants");
@@ -299,7 +246,7 @@ void bind_learners(nb::module_& m) {
       .def_prop_ro("memory_bytes", [](LearnerHandle& h) { return h.learner->memory_bytes(); })
       .def("distribution", &distribution, "x"_a, "features"_a = nb::none())
       .def("learn", &learn, "x"_a, "arm"_a, "propensity"_a, "reward"_a, "features"_a = nb::none())
-      .def("state", [](LearnerHandle& h) { return save(*h.learner); })
+      .def("state", [](LearnerHandle& h) { return to_python(save(*h.learner)); })
       .def("restore", &restore, "state"_a)
       .def(
           "merge",

@@ -43,7 +43,10 @@ struct Owner {
     ++residents;
   }
   void drop(std::uint32_t slot, bool deleted) {
-    if (deleted) policy.erase(slot); else policy.evict(slot);
+    if (deleted)
+      policy.erase(slot);
+    else
+      policy.evict(slot);
     slot_of[static_cast<std::uint32_t>(key_of[slot])] = -1;
     key_of[slot] = -1;
     --residents;
@@ -87,7 +90,8 @@ void step(Owner& owner, std::uint8_t operation, std::uint8_t argument, std::uint
       break;
     case 12: {  // asked without need, and not obeyed
       const std::uint32_t slot = owner.policy.victim();
-      if (slot != LearnedEviction::kBypass && (slot >= kSlots || owner.key_of[slot] < 0)) std::abort();
+      if (slot != LearnedEviction::kBypass && (slot >= kSlots || owner.key_of[slot] < 0))
+        std::abort();
       break;
     }
     case 13:  // rarely: or nothing would ever be learned

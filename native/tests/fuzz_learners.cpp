@@ -1,36 +1,14 @@
 // Any sequence of lessons, extreme ones included, leaves every learner valid: distributions sum
 // to 1, the state restores, and altered states are either refused or harmless.
-#include <bit>
-#include <cstring>
+#include <algorithm>
 
 #include "expect.hpp"
+#include "fuzz_input.hpp"
 #include "learner_zoo.hpp"
 
 using namespace acumen;
 
 namespace {
-
-class Input {
- public:
-  Input(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
-  bool empty() const { return at_ >= size_; }
-  std::uint8_t byte() { return empty() ? 0 : data_[at_++]; }
-  float value() {
-    // Ordinary values, zeros and ones, the limits, what lies beyond them, and raw bits.
-    constexpr float kSpecial[] = {0.0f,   -0.0f, 1.0f,   -1.0f,  8.0f,    1e4f,     -1e4f, 1e-40f,
-                                  1e-30f, 1e18f, -1e18f, 1.1e4f, 1.1e18f, INFINITY, NAN,   1e-4f};
-    const std::uint8_t kind = byte();
-    if (kind < 128) return static_cast<float>(kind - 64) / 16.0f;
-    if (kind < 240) return kSpecial[kind % 16];
-    std::uint32_t bits = 0;
-    for (int i = 0; i < 4; ++i) bits = bits << 8 | byte();
-    return std::bit_cast<float>(bits);
-  }
-
- private:
-  const std::uint8_t* data_;
-  std::size_t size_, at_ = 0;
-};
 
 void expect_distribution(Learner& learner, const float* x, const ArmSet& arms) {
   AlignedArray<float> p(padded(arms.count));
@@ -48,7 +26,8 @@ void alter_state(Learner& learner, Input& input, const float* x, const ArmSet& a
   state.save(learner);
   const std::vector<unsigned char> before = state.bytes();
   for (int i = 0; i < 4; ++i) {
-    const std::size_t position = (input.byte() << 16 | input.byte() << 8 | input.byte());
+    std::size_t position = 0;
+    for (int k = 0; k < 3; ++k) position = position << 8 | input.byte();
     state.bytes()[position % state.bytes().size()] = input.byte();
   }
   state.load(learner);
@@ -65,7 +44,9 @@ void alter_state(Learner& learner, Input& input, const float* x, const ArmSet& a
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const std::vector<LearnerKind> kinds = learner_zoo();
-  Input input(data, size);
+  // The last bytes are kept for alter_state(), for by then the lessons have used up the others.
+  const std::size_t kept = std::min<std::size_t>(size, 16);
+  Input input(data, size - kept), alterations(data + (size - kept), kept);
   const std::uint8_t choice = input.byte();
   const LearnerShape shape{1u + input.byte() % 19, 1u + input.byte() % 9,
                            choice & 64 ? 1u + input.byte() % 9 : 0};
@@ -89,7 +70,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   EXPECT(learner->validate());
   expect_distribution(*learner, x.data(), arms);
-  alter_state(*learner, input, x.data(), arms);
+  alter_state(*learner, alterations, x.data(), arms);
   learner->reset();
   EXPECT(learner->validate() && learner->version() == 0);
   return 0;

@@ -38,22 +38,25 @@ inline std::vector<LearnerKind> learner_zoo() {
           learner_kind<BinnedAdditive>("binned_additive", BinnedAdditiveOptions{})};
 }
 
-/// Copies a learner's state into one buffer, or back.
+/// Copies the state of a learner or an engine into one buffer, or back.
 class StateBuffer final : public StateVisitor {
  public:
   void array(std::string_view, float* v, std::size_t n) override { pass(v, n); }
   void array(std::string_view, double* v, std::size_t n) override { pass(v, n); }
   void array(std::string_view, std::uint64_t* v, std::size_t n) override { pass(v, n); }
 
-  void save(Learner& learner) {
+  template <class Owner>
+  void save(Owner& owner) {
     bytes_.clear();
     loading_ = false;
-    learner.visit(*this);
+    owner.visit(*this);
   }
-  void load(Learner& learner) {
+  void load(Learner& learner) { learner.visit(rewind()); }
+  /// To be handed to whatever overwrites a state: reads the buffer from its beginning.
+  StateBuffer& rewind() {
     position_ = 0;
     loading_ = true;
-    learner.visit(*this);
+    return *this;
   }
   std::vector<unsigned char>& bytes() { return bytes_; }
 

@@ -83,14 +83,14 @@ void feedback_joins_in_any_order() {
 void the_ring_is_bounded_and_counts_what_it_drops() {
   FixedLearner learner({1.0f});
   ChoiceOptions o = options(1);
-  o.pending_max = 100;  // becomes 128
+  o.pending_max = 1000;  // becomes 1024
   ChoiceEngine engine(o, &learner);
   const std::size_t memory = engine.memory_bytes();
   const Answer first = ask(engine);
   for (int i = 0; i < 1'000'000; ++i) ask(engine);
   EXPECT(engine.memory_bytes() == memory);
   EXPECT(tell(engine, first.id, 1.0) == FeedbackResult::kUnknown);
-  EXPECT(engine.counters().overwritten == 1'000'001 - 128);
+  EXPECT(engine.counters().overwritten == 1'000'001 - 1024);
 }
 
 void time_outs_teach_the_default_reward() {
@@ -170,6 +170,23 @@ void numbers_are_brought_to_one_scale() {
   EXPECT_NEAR(squares / 1000, 1.0, 0.2);
 }
 
+/// Whatever the ring's size and the share of bad rows: the 512th row costs no lessons.
+void calibrating_forgets_no_lessons() {
+  for (const int bad_every : {0, 2}) {
+    FixedLearner learner({1.0f}, 2);
+    ChoiceOptions o = options(1);
+    o.pending_max = 8;
+    ChoiceEngine engine(o, &learner);
+    int lessons = 0;
+    for (int i = 0; i < 1500; ++i) {
+      const bool bad = bad_every && i % bad_every == 0;
+      lessons += tell(engine, ask(engine, bad ? kNaN : i).id, 1.0) == FeedbackResult::kLearned;
+    }
+    EXPECT(lessons == (bad_every ? 750 : 1500));
+    EXPECT_NEAR(learner.reward(0), lessons, 1e-9);
+  }
+}
+
 void categories_have_an_unseen_bucket() {
   Schema schema({{FieldKind::kCategory, true, 4}});
   EXPECT(schema.dimension() == 1 + 5 + 1);
@@ -220,6 +237,7 @@ int main() {
   switching_is_whole();
   another_objective_is_learned_from_raw_metrics();
   numbers_are_brought_to_one_scale();
+  calibrating_forgets_no_lessons();
   categories_have_an_unseen_bucket();
   the_comparison_is_anytime_valid();
 }

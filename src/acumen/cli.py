@@ -7,9 +7,11 @@ ran on; 130 interrupted, with the finished rows saved.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import click
@@ -29,6 +31,8 @@ from acumen.evaluation import (
 from acumen.evaluation.discovery import find_races, load_race
 from acumen.evaluation.live import Watch
 from acumen.evaluation.report import Page, check_plotly, write_report
+from acumen.evaluation.results import is_special
+from acumen.evaluation.runner import Event
 from acumen.evaluation.terminal import tables
 
 
@@ -131,7 +135,7 @@ def race(
         # Named files replace the data that would have been found unasked.
         folder = None if workloads and data is None else find_data(domain, data)
         ask = Ask(folder, workloads, quick, seed, contenders)
-        _check_outputs(json_path, html_path)
+        _check_outputs(ask, json_path, html_path)
         if html_path is not None:
             check_plotly()
         code = _run_race(chosen, ask, jobs or _cores(), json_path, html_path)
@@ -161,33 +165,55 @@ def _complain(message: str) -> None:
     click.echo(f"acumen: {message}", err=True)
 
 
-def _check_outputs(*paths: Path | None) -> None:
-    # Better now than after twenty minutes.
-    for path in paths:
-        if path is not None and not os.access(path.absolute().parent, os.W_OK):
+def _check_outputs(ask: Ask, *outputs: Path | None) -> None:
+    """Better now than after twenty minutes."""
+    taken = [Path(os.path.realpath(path)) for path in ask.files]
+    for path in outputs:
+        if path is None:
+            continue
+        if is_special(path):
+            if not os.access(path, os.W_OK):
+                raise RaceError(f"cannot write {path}: no permission")
+            continue
+        real = Path(os.path.realpath(path))
+        folder = real.parent
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise RaceError(f"cannot write {path}: its folder is missing or read-only")
+        if real.exists() and not os.access(real, os.W_OK):
+            raise RaceError(f"cannot write {path}: the file is read-only")
+        if any(real == other or _is_same(real, other) for other in taken):
+            raise RaceError(f"cannot write {path}: it is a workload or the other output")
+        if real.exists() and _lies_among(real, ask.data):
+            raise RaceError(f"cannot write {path}: it lies among the workloads")
+        taken.append(real)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
+
+
+def _lies_among(path: Path, folder: Path | None) -> bool:
+    # Results of an earlier race may well be kept beside the data.
+    own = path.suffix.lower() in (".json", ".html")
+    return folder is not None and not own and path.parent == folder.resolve()
 
 
 def _run_race(
     chosen: Race, ask: Ask, jobs: int, json_path: Path | None, html_path: Path | None
 ) -> int:
+    # No terminal is worth a lost race: what it cannot show becomes a question mark.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     everyone = select_contenders(chosen, ask)
     default = next((c.name for c in everyone if c.default), None)
     result = Result(chosen.domain, chosen.metric, ask.seed, describe_machine())
     notes = list(chosen.notes(ask))
     for note in notes:
         click.echo(note, err=True)
-    # Whoever ends the process politely gets the finished rows too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     watch = Watch(result, json_path, Console(stderr=True))
-    interrupted = False
-    try:
-        with watch.live(), contextlib.closing(run(chosen, ask, jobs)) as events:
-            for event in events:
-                watch.take(event)
-    except KeyboardInterrupt:
-        interrupted = True
-    watch.finish()
+    interrupted = _watch_race(watch, run(chosen, ask, jobs))
+    # From here on nothing may be lost: neither by a full disk nor by one more Ctrl-C.
+    saved = _attempt(watch.finish)
     # What is piped or kept in a file has no width to be squeezed into.
     output = Console() if sys.stdout.isatty() else Console(width=140)
     for table in tables(result, default, output.width):
@@ -201,10 +227,40 @@ def _run_race(
             {contender.name: contender.about for contender in everyone},
             (*notes, *watch.remarks),
         )
-        write_report(page, html_path)
-        click.echo(f"The report is in {html_path}; open it in a browser.")
+        if _attempt(lambda: write_report(page, html_path)):
+            click.echo(f"The report is in {html_path}; open it in a browser.")
+        else:
+            saved = False
     if interrupted:
-        where = f", saved in {json_path}" if json_path else ""
+        where = f", saved in {json_path}" if json_path and saved else ""
         _complain(f"interrupted; {len(result.rows)} finished rows{where}")
         return 130
-    return 2 if watch.failures else 0
+    if not result.rows and not watch.failures:
+        _complain("nothing was raced")
+    return 0 if result.rows and saved and not watch.failures else 2
+
+
+def _watch_race(watch: Watch, events: Generator[Event, None, None]) -> bool:
+    """Takes all events; True if it was interrupted. Afterwards Ctrl-C does nothing."""
+    # Whoever ends the process politely, or closes its terminal, gets the finished rows too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with watch.live(), contextlib.closing(events):
+            for event in events:
+                watch.take(event)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return True
+    return False
+
+
+def _attempt(write: Callable[[], None]) -> bool:
+    """Whether it could be written; says so if not."""
+    try:
+        write()
+    except (OSError, RaceError) as error:
+        _complain(str(error))
+        return False
+    return True

@@ -276,3 +276,10 @@ def test_choose_never_raises(context: dict[str, Any], row: Any, values: list[Any
         assert 0 < decision.propensity <= 1
         assert decision.feedback(*values) in (True, False)
     assert sum(choice.counters()[r] for r in ("learned", "holdback", "bad_context")) == 2
+
+
+@pytest.mark.parametrize("kind", [5, 3.0, True, b"json"])
+def test_a_number_is_no_category(make_choice: Make, kind: object) -> None:
+    choice = make_choice(context={"kind": str})
+    assert choice.choose(kind=kind).reason == "bad_context"
+    assert "kind" in choice.last_problem

@@ -85,11 +85,11 @@ def test_bad_feedback_may_be_mended(
 
 
 def test_what_falls_out_is_counted(make_choice: Make) -> None:
-    choice = make_choice(pending_max=100)  # 128
-    decisions = [choice.choose(size=1.0) for _ in range(200)]
-    assert choice.counters()["overwritten"] == 72
-    assert [d.feedback(1.0) for d in decisions].index(True) == 72
-    assert len(choice.records()) == 128
+    choice = make_choice(pending_max=1000)  # 1,024
+    decisions = [choice.choose(size=1.0) for _ in range(1100)]
+    assert choice.counters()["overwritten"] == 76
+    assert [d.feedback(1.0) for d in decisions].index(True) == 76
+    assert len(choice.records()) == 1024
 
 
 def test_time_outs(make_choice: Make) -> None:
@@ -119,19 +119,21 @@ def test_time_outs_with_a_reward(make_choice: Make) -> None:
 def test_records(make_choice: Make) -> None:
     metric = acumen.minimize("seconds") + acumen.observe("bytes")
     choice = make_choice(metric=metric, pending_max=4, holdback=0.0)
-    for i in range(6):
+    for i in range(514):
         choice.choose(size=float(i)).feedback(seconds=float(i), bytes=7.0)
     choice.choose(size=9.0)
     table = choice.records()
-    assert table["context.size"].to_pylist() == [3.0, 4.0, 5.0, 9.0]
+    assert len(table) == 512  # the least that a choice keeps
+    table = table.slice(508)
+    assert table["context.size"].to_pylist() == [511.0, 512.0, 513.0, 9.0]
     assert table["state"].to_pylist() == ["done"] * 3 + ["waiting"]
     seconds = table["metric.seconds"].to_pylist()
     # The last decision sits where another one was: its metrics are not shown as its own.
-    assert seconds[:3] == [3.0, 4.0, 5.0]
+    assert seconds[:3] == [511.0, 512.0, 513.0]
     assert math.isnan(seconds[3])
     assert table["metric.bytes"].to_pylist()[:3] == [7.0] * 3
     assert table["reason"].to_pylist() == ["learned"] * 4
-    assert table["model_version"].to_pylist() == [3, 4, 5, 6]
+    assert table["model_version"].to_pylist() == [511, 512, 513, 514]
     assert table.schema.metadata == {b"schema": b"size:number", b"choice": b"test"}
 
 
@@ -147,7 +149,10 @@ def test_sums_weights_limits_and_logarithms() -> None:
     reward = objective.reward(seconds=math.e, hits=20.0, errors=0.25)
     assert reward == pytest.approx(-2 + 10)
     assert objective.reward(seconds=1.0, hits=5.0, errors=1.0) == pytest.approx(2.5 - 4 - 0.5)
-    for bad in ({"hits": 1.0}, {"seconds": 0.0}, {"seconds": -1.0}, {"errors": math.inf}):
+    assert objective.reward(seconds=0.0, hits=10.0, errors=0.0) == pytest.approx(
+        -2 * math.log(1e-9) + 5
+    )
+    for bad in ({"hits": 1.0}, {"seconds": -1.0}, {"errors": math.inf}):
         values = {"seconds": 1.0, "hits": 10.0, "errors": 0.0} | bad
         if bad == {"hits": 1.0}:
             assert objective.reward(**values) == pytest.approx(0.5 - 0.9)
@@ -227,3 +232,9 @@ def test_choose_many_decides_like_choose_row(make_choice: Make) -> None:
     assert len(set(together.ids.tolist())) == 300
     with pytest.raises(ValueError, match="columns"):
         choice.choose_many(np.ones((2, 3)))
+
+
+def test_a_coarse_clock_is_no_bad_feedback(make_choice: Make) -> None:
+    choice = make_choice(metric=acumen.minimize("seconds", log=True))
+    assert choice.choose(size=1.0).feedback(seconds=0.0)
+    assert not choice.choose(size=1.0).feedback(seconds=-1.0)

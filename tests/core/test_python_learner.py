@@ -56,6 +56,20 @@ class Recorder:
         self.restored = arrays["values"]
 
 
+def test_nobody_asks_it_while_it_is_switched_off(make_choice: Make) -> None:
+    learner = Recorder()
+    choice = make_choice(learner=learner)
+    choice.kill()
+    assert choice.choose(size=1.0).reason == "killed"
+    choice.revive()
+    choice.set_mode("off")
+    assert choice.choose(size=1.0).reason == "off"
+    assert not learner.asked
+    choice.set_mode("on", 1.0)
+    choice.choose(size=1.0)
+    assert len(learner.asked) == 1
+
+
 def test_lessons_arrive_in_order(make_choice: Make) -> None:
     learner = Recorder()
     choice = make_choice(learner=learner, holdback=0.0)

@@ -45,6 +45,16 @@ def test_the_page_is_self_contained_and_shows_everything(tmp_path: Path) -> None
         assert word in ours
 
 
+def test_a_tie_in_the_worst_cell_is_shown_as_a_tie(tmp_path: Path) -> None:
+    rows = [
+        Row("alpha", 0.1, "old", "heuristic", 0.50, 0.50, 0.50, 1e6, 1.0),
+        Row("alpha", 0.1, "new", "learned", 0.51, 0.45, 0.55, 1e6, 1.0),
+    ]
+    path = tmp_path / "report.html"
+    write_report(Page(Result("toy", METRIC, 0, "a machine", rows), default="old"), path)
+    assert '<span class="tied-text">+2.0%</span>' in path.read_text(encoding="utf-8")
+
+
 def test_an_empty_race_still_gives_a_page(tmp_path: Path) -> None:
     write_report(page(empty=True), tmp_path / "report.html")
     assert "no cell was run" in (tmp_path / "report.html").read_text(encoding="utf-8")

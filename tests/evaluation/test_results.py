@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from toy_race import METRIC, ToyRace
 
 from acumen.evaluation import RaceError, Result, Row, discovery, find_data
 from acumen.evaluation import results as results_module
 from acumen.evaluation.discovery import find_races, load_race
+from acumen.evaluation.live import Watch
 
 
 def result() -> Result:
@@ -47,6 +50,34 @@ def test_a_failed_write_leaves_the_old_file(
         result().save(path)
     assert path.read_text() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_file_is_written_to_and_links_stay_links(tmp_path: Path) -> None:
+    link, target, pipe = tmp_path / "link.json", tmp_path / "target.json", tmp_path / "pipe"
+    link.symlink_to(target)
+    for _ in range(2):
+        result().save(link)
+        assert link.is_symlink()
+        assert json.loads(target.read_text())["domain"] == "toy"
+    os.mkfifo(pipe)
+    read = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    result().save(pipe)
+    assert pipe.is_fifo()
+    assert json.loads(os.read(read, 1 << 16))["domain"] == "toy"
+    os.close(read)
+    assert {path.name for path in tmp_path.iterdir()} == {"link.json", "target.json", "pipe"}
+
+
+def test_a_pipe_gets_one_document_at_the_end(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    watch = Watch(Result("toy", METRIC, 3, "a machine"), pipe, Console(file=io.StringIO()))
+    for row in result().rows:
+        watch.take(row)
+    watch.finish()
+    assert len(json.loads(os.read(read, 1 << 16))["rows"]) == 2
+    os.close(read)
 
 
 def test_races_are_found_by_looking() -> None:

@@ -138,5 +138,5 @@ def test_restore_refuses_another_shape() -> None:
     state = SquareCB().build(3, 2, 0).state()
     with pytest.raises(ValueError, match="sums"):
         SquareCB().build(3, 4, 0).restore(state)
-    with pytest.raises(ValueError, match="wrong type"):
+    with pytest.raises(ValueError, match="another type"):
         SquareCB().build(3, 2, 0).restore({**state, "sums": state["sums"].astype(np.float32)})

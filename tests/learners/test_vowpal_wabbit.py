@@ -93,7 +93,7 @@ def test_round_trip(tmp_path: Path) -> None:
         expected = choice.learner.distribution(x)
         assert other.learner.distribution(x) == pytest.approx(expected, abs=1e-6)
     assert np.mean(teach(other, 200, seed=3)) > 0.6
-    with pytest.raises(ModelError, match="vowpal_wabbit"):
+    with pytest.raises(ModelError, match="VowpalWabbit"):
         make_choice("--cb_explore_adf --softmax").load(tmp_path / "model")
 
 

@@ -54,8 +54,8 @@ class ChoiceEngine {
         objective_(options_.metrics),
         learner_(learner),
         guard_(options_.mode, options_.canary_share, options_.holdback),
-        ring_(options_.pending_max, schema_.fields(), objective_.metrics(), options_.shape.features,
-              options_.replica),
+        ring_(std::max<std::uint32_t>(options_.pending_max, kCalibrationRows), schema_.fields(),
+              objective_.metrics(), options_.shape.features, options_.replica),
         random_(options_.seed),
         x_(padded(schema_.dimension())),
         probabilities_(padded(options_.shape.arms)),
@@ -162,9 +162,6 @@ class ChoiceEngine {
     const bool good = schema_.valid() && Schema::valid(feature_scales_) && comparison_.valid() &&
                       (!learner_ || learner_->validate());
     if (!good) forget();
-    // Scales that came with a model stay: calibrating them again would forget the lessons that
-    // were learned under them, because the ring does not hold these.
-    if (calibrated_rows_ >= kCalibrations[0]) calibrated_rows_ = kCalibrationRows;
     return good;
   }
 
@@ -307,7 +304,7 @@ class ChoiceEngine {
       calibrated_rows_ += 1;
       if (std::find(kCalibrations.begin(), kCalibrations.end(), calibrated_rows_) !=
           kCalibrations.end())
-        recalibrate();
+        calibrate();
     }
   }
 
@@ -358,6 +355,15 @@ class ChoiceEngine {
     const std::size_t wanted = static_cast<std::size_t>(count) * options_.shape.features;
     if (calibrated_rows_ < kCalibrationRows)
       candidate_rows_.insert(candidate_rows_.end(), rows, rows + std::min(room, wanted));
+  }
+
+  /// The model's `calibrated_rows_`-th row has come: chooses scales from all rows so far. Left out
+  /// where the ring lacks more than an eighth of them (bad rows fill it, or they came before a
+  /// load or a fork): the lessons of those rows could not be learned anew, and would be forgotten.
+  void calibrate() {
+    std::uint64_t held = 0;
+    ring_.each([&](std::size_t slot) { held += ring_.entry(slot).usable; });
+    if (calibrated_rows_ == kCalibrations[0] || 8 * held >= 7 * calibrated_rows_) recalibrate();
   }
 
   /// Chooses all scales from what the ring holds, and learns its lessons anew under them.

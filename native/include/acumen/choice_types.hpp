@@ -19,7 +19,7 @@ struct ChoiceOptions {
   std::vector<Metric> metrics;
   LearnerShape shape;                ///< dimension is the schema's
   std::vector<float> arm_features;   ///< of fixed arms (arms × features), or empty
-  std::uint32_t pending_max = 4096;  ///< decisions kept, rounded up to a power of two
+  std::uint32_t pending_max = 4096;  ///< decisions kept: the power of two above, >= 512
   double timeout_s = 0.0;            ///< 0: wait until the ring comes round
   double timeout_reward = std::numeric_limits<double>::quiet_NaN();  ///< NaN: teach nothing
   Mode mode = Mode::kOn;

@@ -6,6 +6,7 @@
 // Guarantee  A non-finite or missing metric that the objective needs gives no reward at all.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -14,8 +15,12 @@
 namespace acumen {
 
 struct Metric {
+  /// What a logarithmic metric of 0 counts as: a coarse clock says 0.0 of the fastest arm, which
+  /// must not make its feedback unusable. (Negative values are.)
+  static constexpr double kSmallest = 1e-9;
+
   double weight = 0.0;       ///< 0: recorded only
-  bool logarithmic = false;  ///< reward in log(metric); the metric must be positive
+  bool logarithmic = false;  ///< reward in log(metric); see kSmallest
   double upper = std::numeric_limits<double>::infinity();
   double lower = -std::numeric_limits<double>::infinity();
   double penalty = 0.0;  ///< reward lost for each 100 % beyond the limit
@@ -37,13 +42,19 @@ class Objective {
       if (!metric.needed()) continue;
       const double v = values[i];
       if (!std::isfinite(v)) return std::numeric_limits<double>::quiet_NaN();
-      if (metric.weight != 0.0) total += metric.weight * (metric.logarithmic ? std::log(v) : v);
+      if (metric.weight != 0.0) total += metric.weight * transformed(metric, v);
       if (metric.penalty != 0.0) total -= metric.penalty * excess(metric, v);
     }
     return std::isfinite(total) ? total : std::numeric_limits<double>::quiet_NaN();
   }
 
  private:
+  static double transformed(const Metric& metric, double v) {
+    if (!metric.logarithmic) return v;
+    return v < 0.0 ? std::numeric_limits<double>::quiet_NaN()
+                   : std::log(std::max(v, Metric::kSmallest));
+  }
+
   /// How far beyond a limit, relative to the limit (absolute where the limit is zero).
   static double excess(const Metric& metric, double v) {
     const double limit = v > metric.upper ? metric.upper : metric.lower;

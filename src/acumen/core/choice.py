@@ -103,8 +103,9 @@ class Choice(_native.ChoiceCore):
         canary: the learned share in canary mode, between 0 and 1.
         holdback: share of decisions that stays with the default for good, so that the comparison
             stays honest; 0 gives the comparison up.
-        pending_max: decisions that may wait for feedback (rounded up to a power of two); an older
-            one is dropped and counted. Also the history a changed objective is learned from.
+        pending_max: decisions that may wait for feedback (rounded up to a power of two, at least
+            512); an older one is dropped and counted. Also the history that a changed objective
+            or new scales are learned from.
         timeout: seconds after which a decision without feedback counts as lost; None: never.
         timeout_reward: reward that is then learned; None: nothing is learned.
         model: a file written by `save`. If it cannot be used, a warning says why and the choice

@@ -86,7 +86,7 @@ def minimize(metric: str, *, log: bool = False) -> Objective:
     Args:
         metric: its name, a keyword of `feedback`.
         log: count ratios instead of differences, for metrics whose size spans decades (seconds,
-            bytes); values must then be positive.
+            bytes); 0 then counts as 1e-9, and negative values make a feedback unusable.
     """
     return Objective((Term(metric, weight=-1.0, log=log),))
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from acumen.evaluation import runner
 from acumen.evaluation.race import Row
-from acumen.evaluation.results import Result
+from acumen.evaluation.results import Result, is_special
 
 # Rows may come in hundreds a second; the file is written at most so often.
 _SAVE_EVERY_S = 1.0
@@ -33,6 +33,8 @@ class Watch:
         self.details: dict[str, str] = {}
         self._result = result
         self._json_path = json_path
+        # A pipe takes one document, at the end; a file is there to be looked at all the time.
+        self._saves_early = json_path is not None and not is_special(json_path)
         self._console = console
         self._saved_at = 0.0
         self._left_out: dict[tuple[str, str], list[str]] = {}
@@ -58,7 +60,7 @@ class Watch:
         """Shows and keeps one event."""
         if isinstance(event, Row):
             self._result.rows.append(event)
-            if time.monotonic() - self._saved_at >= _SAVE_EVERY_S:
+            if self._saves_early and time.monotonic() - self._saved_at >= _SAVE_EVERY_S:
                 # A full disk now need not be full at the end, where it is reported.
                 with suppress(OSError):
                     self.save()
@@ -82,10 +84,14 @@ class Watch:
             self._remark(_failure_line(event), style="red")
 
     def finish(self) -> None:
-        """Saves what there is, and says which rows were left out."""
-        self.save()
+        """Says which rows were left out, and saves what there is.
+
+        Raises:
+            OSError: the rows cannot be saved.
+        """
         for (contender, reason), cells in self._left_out.items():
             self._remark(f"{contender} left out on {', '.join(cells)}: {reason}")
+        self.save()
 
     def save(self) -> None:
         """Writes the JSON, if one was asked for."""

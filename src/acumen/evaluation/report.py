@@ -149,10 +149,9 @@ def _tiles(summary: Summary) -> Iterator[str]:
         )
     worst = summary.worst
     if worst is not None and worst.excess is not None and worst.best is not None:
-        verdict = "lost" if worst.excess > TIE_MARGIN else "won"
         yield tile(
             "Worst cell",
-            f'<span class="{verdict}-text">{worst.excess:+.1%}</span>',
+            f'<span class="{worst.verdict}-text">{worst.excess:+.1%}</span>',
             f"{_text(worst.workload)} at {worst.setting:g}, against {_text(worst.best.contender)}",
         )
 

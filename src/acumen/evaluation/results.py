@@ -49,10 +49,16 @@ class Result:
 def write_atomically(path: Path, parts: Iterable[str]) -> None:
     """Replaces `path` in one step: a reader, or a crash, sees the old file or the new one.
 
+    A link stays a link, to the new file. What is no file (a pipe, a device) is written to.
+
     Raises:
         OSError: the folder is missing or may not be written to.
     """
-    path = path.absolute()
+    if is_special(path):
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(parts)
+        return
+    path = Path(os.path.realpath(path))
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(handle, "w", encoding="utf-8") as file:
@@ -63,6 +69,11 @@ def write_atomically(path: Path, parts: Iterable[str]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def is_special(path: Path) -> bool:
+    """Whether there is something at `path` that is no file: a pipe, a device."""
+    return path.exists() and not path.is_file()
 
 
 def describe_machine() -> str:

@@ -210,7 +210,7 @@ class ClassEviction {
     std::uint32_t oldest = kNone, newest = kNone;
     std::uint32_t probe = kNone;  // a member near the age at which the index is lowest
     std::uint32_t lowest = ~0u;   // 4 * index + whose: 0 the oldest's, 1 newest's, 2 probe's
-    std::uint32_t until = 0;     // the time at which `lowest` must be computed anew
+    std::uint32_t until = 0;      // the time at which `lowest` must be computed anew
   };
   struct Pending {
     bool waits = false;
@@ -252,9 +252,8 @@ class ClassEviction {
     std::vector<std::uint32_t> slots;
     for (std::uint32_t slot = 0; slot < kind_.size(); ++slot)
       if (kind_[slot] != kFree) slots.push_back(slot);
-    std::sort(slots.begin(), slots.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return now_ - last_[a] > now_ - last_[b];
-    });
+    std::sort(slots.begin(), slots.end(),
+              [&](std::uint32_t a, std::uint32_t b) { return now_ - last_[a] > now_ - last_[b]; });
     for (const std::uint32_t slot : slots) link(slot, 0);
     if (pending_.waits) pending_.kind = 0;
     refit_wait_ = 128;
@@ -290,8 +289,10 @@ class ClassEviction {
     ghosts_.sweep(now_tick(), [&](const GhostTable::Ghost& ghost) {
       const std::uint32_t age = age_of(ghost);
       const bool keep = ghost.age_ticks < kGhostTicksMax;
-      if (keep) model_.add_running(running, ghost.kind, age);
-      else model_.learn_end(ghost.kind, age, coin());
+      if (keep)
+        model_.add_running(running, ghost.kind, age);
+      else
+        model_.learn_end(ghost.kind, age, coin());
       return keep;
     });
     model_.fit(running);
@@ -391,7 +392,7 @@ class ClassEviction {
   }
 
   static constexpr std::uint32_t kRefitSlowdown = 64;  // at least every 1/64 of the time so far
-  static constexpr float kModelShare = 0.30f;       // of the metadata, at most (where C allows)
+  static constexpr float kModelShare = 0.30f;          // of the metadata, at most (where C allows)
   static constexpr std::uint32_t kGhostTicksMax = 64 * 16;  // 64 C requests
 
   Options options_;

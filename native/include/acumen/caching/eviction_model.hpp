@@ -39,15 +39,15 @@ namespace acumen::caching {
 
 // Constants of the model; all relative to the cache's size or to one object, none to a workload.
 struct EvictionTuning {
-  float prior_hazard = 0.12f;         // of reuse within any half octave of age, before any data
-  float shrink_objects = 50;          // weight of a parent's hazard, in objects at risk
-  float founder_factor = 2;           // of the hazard of founders, before any data about them
-  float bypass_margin = 16;           // in 1/64 octaves: how far a newcomer must rank above
-  float refit_interval = 0.5f;        // in units of C requests
+  float prior_hazard = 0.12f;   // of reuse within any half octave of age, before any data
+  float shrink_objects = 50;    // weight of a parent's hazard, in objects at risk
+  float founder_factor = 2;     // of the hazard of founders, before any data about them
+  float bypass_margin = 16;     // in 1/64 octaves: how far a newcomer must rank above
+  float refit_interval = 0.5f;  // in units of C requests
   float refit_requests_min = 200;
-  float learner_price = 0.6f;         // the lead that makes the cache follow the learner, and
-  float heuristic_price = 1;          // the heuristic, in objects that the cache would exchange
-  float trial_sizes = 10;             // requests before the learner is followed, in units of C
+  float learner_price = 0.6f;  // the lead that makes the cache follow the learner, and
+  float heuristic_price = 1;   // the heuristic, in objects that the cache would exchange
+  float trial_sizes = 10;      // requests before the learner is followed, in units of C
 };
 
 // A count that fits 16 bits: exact up to 2048, then unbiased with an error of about 2 %.

@@ -16,9 +16,10 @@
 //     user deletes: erase(slot)
 //
 // Guarantee.  Memory is bounded by metadata_bytes_per_object (caches of fewer than 100 objects may
-// need up to three kilobytes more; below 56 bytes an object there is no guard); deterministic for a seed; O(classes) a miss and O(1) a hit, plus one
-// pass over all residents and ghosts every C/2 requests.  A wrong guess, a hash collision included,
-// costs a miss and never a wrong answer.
+// need up to three kilobytes more; below 56 bytes an object there is no guard); deterministic for a
+// seed; O(classes) a miss and O(1) a hit, plus one pass over residents and ghosts every C/2
+// requests or more.  A wrong guess, a hash collision included, costs a miss and never a wrong
+// answer.
 //
 // Layout.  Beside the learner and the shadow, 13 bytes an object:
 //     hash_    uint32 by the owner's slot: the key's hash, 0 = free
@@ -158,10 +159,10 @@ class LearnedEviction {
 
  private:
   static constexpr std::uint32_t kNone = 0xffffffffu;
-  static constexpr float kGuardBytes = 25.6f;      // an object, shadow included
+  static constexpr float kGuardBytes = 25.6f;  // an object, shadow included
   static constexpr float kGuardedBytesMin = 56;
-  static constexpr std::uint32_t kLeadMin = 8;   // misses; below this a lead is chance
-  static constexpr float kGhostSpan = 1.55f;     // S3-FIFO's ghosts: seen within so many C misses
+  static constexpr std::uint32_t kLeadMin = 8;  // misses; below this a lead is chance
+  static constexpr float kGhostSpan = 1.55f;    // S3-FIFO's ghosts: seen within so many C misses
   static constexpr std::uint32_t kLeaving = 16;
 
   struct Pending {
@@ -180,10 +181,10 @@ class LearnedEviction {
     return options.guard && !options.sized && options.metadata_bytes_per_object >= kGuardedBytesMin;
   }
   static Options learner_options(Options options, std::uint32_t objects) {
-    if (!affords_guard(options)) return options;
+    const float guard_bytes = affords_guard(options) ? kGuardBytes : 0;
     const std::size_t fixed = sizeof(LearnedEviction) - sizeof(ClassEviction);
-    options.metadata_bytes_per_object -=
-        kGuardBytes + static_cast<float>(fixed) / static_cast<float>(std::max(objects, 1u));
+    const auto share = static_cast<float>(fixed) / static_cast<float>(std::max(objects, 1u));
+    options.metadata_bytes_per_object -= guard_bytes + share;
     return options;
   }
 
@@ -246,8 +247,8 @@ class LearnedEviction {
       return;
     }
     if (++lead_ < price_floor_ || (!follows_learner_ && followed_for_ < trial_)) return;
-    const float rate = follows_learner_ ? options_.tuning.heuristic_price
-                                        : options_.tuning.learner_price;
+    const float rate =
+        follows_learner_ ? options_.tuning.heuristic_price : options_.tuning.learner_price;
     const auto price = static_cast<std::uint32_t>(rate * static_cast<float>(strangers()));
     if (lead_ < price) {
       price_floor_ = std::max(price, lead_min_);  // it falls by at most one a miss
@@ -259,10 +260,9 @@ class LearnedEviction {
   }
   // Cached objects that the policy not followed does not hold.
   std::uint32_t strangers() const {
-    return static_cast<std::uint32_t>(
-        std::count_if(hash_.begin(), hash_.end(), [&](std::uint32_t hash) {
-          return hash != 0 && !holds(!follows_learner_, hash);
-        }));
+    return static_cast<std::uint32_t>(std::count_if(
+        hash_.begin(), hash_.end(),
+        [&](std::uint32_t hash) { return hash != 0 && !holds(!follows_learner_, hash); }));
   }
   bool holds(bool learner, std::uint32_t hash) const {
     return learner ? find(hash) != kNone : shadow_.holds(hash);

@@ -26,7 +26,7 @@
 namespace acumen::caching {
 
 struct ObjectClasses {
-  static constexpr std::uint32_t kGapsMax = 12;    // [0, C/64), then octaves, [16 C, oo)
+  static constexpr std::uint32_t kGapsMax = 12;  // [0, C/64), then octaves, [16 C, oo)
   static constexpr std::uint32_t kLevelsMax = 8;
 
   std::uint32_t levels = 6, gaps = 12, befores = 6, runs = 8;
@@ -34,9 +34,15 @@ struct ObjectClasses {
 
   // The finest layout with at most `classes_max` classes, or the coarsest.
   static ObjectClasses choose(std::uint32_t objects, std::size_t classes_max) {
-    static constexpr std::array<std::array<std::uint32_t, 4>, 9> kLayouts = {
-        {{8, 12, 5, 8}, {6, 12, 6, 8}, {5, 12, 4, 8}, {5, 6, 3, 6}, {4, 6, 2, 4},
-         {3, 6, 1, 4}, {3, 4, 1, 3}, {2, 3, 1, 3}, {2, 2, 1, 2}}};
+    static constexpr std::array<std::array<std::uint32_t, 4>, 9> kLayouts = {{{8, 12, 5, 8},
+                                                                              {6, 12, 6, 8},
+                                                                              {5, 12, 4, 8},
+                                                                              {5, 6, 3, 6},
+                                                                              {4, 6, 2, 4},
+                                                                              {3, 6, 1, 4},
+                                                                              {3, 4, 1, 3},
+                                                                              {2, 3, 1, 3},
+                                                                              {2, 2, 1, 2}}};
     ObjectClasses classes;
     for (const auto& layout : kLayouts) {
       classes.levels = layout[0];

@@ -1,14 +1,14 @@
 // Binned additive features: a learner for rewards that bend, at about a linear learner's cost.
 //
-// Idea       The expected reward is a ridge regression, which learns quickly, plus a curve an
-// input,
-//            piecewise linear over bins that follow the input's quantiles (see hat_basis.hpp),
-//            which learns what the regression leaves over. An arm known by its index has
-//            curves of its own; arms with features c share them: curves of c, and curves of the
-//            context times 1 and each c_k. Each point of a curve carries its own uncertainty p;
-//            a lesson moves it by p·φ / (1 + Σ p φ² + the regression's variance) of the error.
-// Guarantee  Finite: a step moves the prediction towards the reward, never beyond it; p falls from
-//            its prior to a floor and no further, so that the learner never freezes.
+// Idea       The expected reward is a ridge regression, which learns quickly, plus a curve for
+//            every input, piecewise linear over bins that follow the input's quantiles
+//            (hat_basis.hpp), which learns what the regression leaves over. An arm known by its
+//            index has curves of its own; arms with features c share them: curves of c, and curves
+//            of the context times 1 and each c_k. Each point of a curve carries its own uncertainty
+//            p; a lesson moves it by p·φ / (1 + Σ p φ² + the regression's variance) of the error.
+// Guarantee  Finite: a curve's step is at most the error it corrects (its share is below 1; the
+//            regression moves as well, so that both together may overshoot); p falls from its
+//            prior to a floor and no further, so that the learner never freezes.
 //            Exploration by inverse gaps (square_cb.hpp), or epsilon-greedy where epsilon > 0.
 // Layout     Tables of rows × columns floats: 16 hats an input; one column an arm, or 1 + features
 //            columns, behind which come 16 hats a feature. One choice adds up two rows an input,
