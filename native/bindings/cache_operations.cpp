@@ -55,9 +55,9 @@ Outcome take(PyObject* self, PyObject* key, PyObject*& value) {
   if (slot == kAbsent) return Outcome::kMiss;
   ObjectTable& table = table_of(self);
   value = Py_NewRef(table.value(slot));
-  const bool evicted = slot == as_cache(self)->nominated;
-  as_cache(self)->nominated = kAbsent;
+  const bool evicted = table.key(slot) == as_cache(self)->nominated;
   table.remove(slot, evicted ? ObjectTable::Cause::kEvicted : ObjectTable::Cause::kDeleted, trash);
+  if (evicted) Py_CLEAR(as_cache(self)->nominated);
   return Outcome::kHit;
 }
 

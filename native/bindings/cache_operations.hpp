@@ -11,9 +11,9 @@ namespace acumen::bindings {
 struct Cache {
   PyObject_HEAD ObjectTable table;
   Clock clock;
-  PyObject* maxsize;  // as the user gave it
-  PyObject* ttl;      // likewise; None: entries do not expire
-  Slot nominated;     // nominate() named it: its removal is an eviction, not a deletion
+  PyObject* maxsize;    // as the user gave it
+  PyObject* ttl;        // likewise; None: entries do not expire
+  PyObject* nominated;  // the key that is to leave: its removal is an eviction, not a deletion
 };
 
 /// Names of the hooks, and popitem as the type itself defines it; set with the module.

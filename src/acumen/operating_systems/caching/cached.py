@@ -175,7 +175,7 @@ def _remember_awaited(
             result = await function(*args, **kwargs)
             size = cache.getsizeof(result)
             if size <= cache.maxsize and key not in cache:
-                cache._restore(key, result, size, cache.ttl or 0)
+                cache._put(key, result, size, cache.ttl or 0, True)
         return result
 
     def cache_info() -> CacheInfo:
