@@ -44,6 +44,8 @@ def test_a_finalizer_that_clears_while_room_is_made() -> None:
 
 
 def test_a_comparison_that_clears_while_room_is_made() -> None:
+    armed = False
+
     class Key:
         def __init__(self, number: int) -> None:
             self.number = number
@@ -62,7 +64,6 @@ def test_a_comparison_that_clears_while_room_is_made() -> None:
         armed = key.number == 1000
         return 60 if armed else 1
 
-    armed = False
     wrapper = cached(60, getsizeof=lambda result: result)(function)
     for number in range(60):
         wrapper(Key(number))
