@@ -233,6 +233,7 @@ def measure(trace: tuple[str, Keys], rounds: int, seed: int) -> list[dict[str, A
         for name in contenders:
             ratios = [a / b for a, b in zip(cpu[name], cpu[BASELINE], strict=True)]
             low, high = interval(ratios)
+            wall_low, wall_high = interval(wall[name])
             rows.append(
                 {
                     "contender": name,
@@ -241,6 +242,8 @@ def measure(trace: tuple[str, Keys], rounds: int, seed: int) -> list[dict[str, A
                     "entries": entries,
                     "requests": len(keys),
                     "ops_per_second": statistics.median(wall[name]),
+                    "ops_per_second_low": wall_low,
+                    "ops_per_second_high": wall_high,
                     "ops_per_cpu_second": statistics.median(cpu[name]),
                     "ratio": statistics.median(ratios),
                     "ratio_low": low,
@@ -258,7 +261,8 @@ def show(rows: list[dict[str, Any]]) -> None:
             shown = row["workload"]
             print(f"\n{shown}: {row['requests']:,} requests, {row['entries']:,} entries")
             print(
-                f"  {'contender':<26}{'M ops/s':>8}  {'/ functools [95 %]':<24}{'miss ratio':>10}"
+                f"  {'contender':<26}{'M ops/s':>8}{'M/CPU s':>9}"
+                f"  {'/ functools [95 %]':<20}{'miss ratio':>11}"
             )
         ratio = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
         wall, cpu = row["ops_per_second"] / 1e6, row["ops_per_cpu_second"] / 1e6

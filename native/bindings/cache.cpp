@@ -19,6 +19,10 @@ PyObject* missing_key(PyObject* key) {
   return nullptr;
 }
 
+PyObject* or_none(PyObject* object) {
+  return Py_NewRef(object == nullptr ? Py_None : object);
+}
+
 // Protocols.
 
 PyObject* cache_subscript(PyObject* self, PyObject* key) {
@@ -62,9 +66,9 @@ Py_ssize_t cache_length(PyObject* self) {
 
 // Methods.
 
-PyObject* lookup(PyObject* self, PyObject* const* arguments, Py_ssize_t count, bool counted) {
+PyObject* lookup(PyObject* self, const KeyAndDefault& given, bool counted) {
   PyObject* value = nullptr;
-  switch (guarded(Outcome::kError, [&] { return request(self, arguments[0], counted, value); })) {
+  switch (guarded(Outcome::kError, [&] { return request(self, given.key, counted, value); })) {
     case Outcome::kHit:
       return value;
     case Outcome::kError:
@@ -72,34 +76,40 @@ PyObject* lookup(PyObject* self, PyObject* const* arguments, Py_ssize_t count, b
     case Outcome::kMiss:
       break;
   }
-  return Py_NewRef(count > 1 ? arguments[1] : Py_None);
+  return or_none(given.otherwise);
 }
 
-PyObject* cache_get(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-  return count_between("get", count, 1, 2) ? lookup(self, arguments, count, true) : nullptr;
+PyObject* cache_get(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
+  KeyAndDefault given;
+  return given.read("get", arguments, count, names) ? lookup(self, given, true) : nullptr;
 }
 
-PyObject* cache_peek(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-  return count_between("peek", count, 1, 2) ? lookup(self, arguments, count, false) : nullptr;
+PyObject* cache_peek(PyObject* self, PyObject* const* arguments, Py_ssize_t count,
+                     PyObject* names) {
+  KeyAndDefault given;
+  return given.read("peek", arguments, count, names) ? lookup(self, given, false) : nullptr;
 }
 
-PyObject* cache_setdefault(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-  if (!count_between("setdefault", count, 1, 2)) return nullptr;
+PyObject* cache_setdefault(PyObject* self, PyObject* const* arguments, Py_ssize_t count,
+                           PyObject* names) {
+  KeyAndDefault given;
+  if (!given.read("setdefault", arguments, count, names)) return nullptr;
   return guarded(static_cast<PyObject*>(nullptr), [&]() -> PyObject* {
     PyObject* value = nullptr;
-    const Outcome outcome = request(self, arguments[0], true, value);
+    const Outcome outcome = request(self, given.key, true, value);
     if (outcome != Outcome::kMiss) return value;
-    value = count > 1 ? arguments[1] : Py_None;
-    return put(self, arguments[0], value) ? Py_NewRef(value) : nullptr;
+    value = given.otherwise != nullptr ? given.otherwise : Py_None;
+    return put(self, given.key, value) ? Py_NewRef(value) : nullptr;
   });
 }
 
-PyObject* cache_pop(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-  if (!count_between("pop", count, 1, 2)) return nullptr;
+PyObject* cache_pop(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
+  KeyAndDefault given;
+  if (!given.read("pop", arguments, count, names)) return nullptr;
   return guarded(static_cast<PyObject*>(nullptr), [&]() -> PyObject* {
     PyObject* value = nullptr;
-    if (take(self, arguments[0], value) != Outcome::kMiss) return value;
-    return count > 1 ? Py_NewRef(arguments[1]) : missing_key(arguments[0]);
+    if (take(self, given.key, value) != Outcome::kMiss) return value;
+    return given.otherwise != nullptr ? Py_NewRef(given.otherwise) : missing_key(given.key);
   });
 }
 
@@ -123,9 +133,15 @@ PyObject* cache_victim(PyObject* self, PyObject*) {
   return guarded(static_cast<PyObject*>(nullptr), [&]() -> PyObject* {
     const Slot slot = nominate(self);
     if (slot == kFailed) return nullptr;
-    as_cache(self)->nominated = slot;
-    return Py_NewRef(table_of(self).key(slot));
+    PyObject* key = Py_NewRef(table_of(self).key(slot));
+    Py_XSETREF(as_cache(self)->nominated, Py_NewRef(key));
+    return key;
   });
+}
+
+PyObject* cache_spare(PyObject* self, PyObject*) {
+  Py_CLEAR(as_cache(self)->nominated);
+  Py_RETURN_NONE;
 }
 
 PyObject* cache_clear(PyObject* self, PyObject*) {
@@ -163,7 +179,7 @@ PyObject* cache_snapshot(PyObject* self, PyObject* kind_object) {
   const long kind = PyLong_AsLong(kind_object);
   double seconds;
   if ((kind == -1 && PyErr_Occurred()) || expire_all(self) < 0) return nullptr;
-  if (!as_cache(self)->clock.now_if(table_of(self).settings().timed, seconds)) return nullptr;
+  if (!now(table_of(self), as_cache(self)->clock, seconds)) return nullptr;
   const ObjectTable& table = table_of(self);
   for (;;) {
     // Making containers may collect garbage, which may run anything: make all of them first.
@@ -198,14 +214,19 @@ PyObject* cache_iterate(PyObject* self) {
   return iterator;
 }
 
-PyObject* cache_restore(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-  if (!count_between("_restore", count, 4, 4)) return nullptr;
+/// _put(key, value, size, ttl, evicts)
+PyObject* cache_put(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+  if (!count_between("_put", count, 5, 5)) return nullptr;
   const double size = PyFloat_AsDouble(arguments[2]);
   const double ttl = PyFloat_AsDouble(arguments[3]);
   if (PyErr_Occurred()) return nullptr;
   if (!(size >= 0)) return PyErr_SetString(PyExc_ValueError, "a size must be >= 0"), nullptr;
+  const int evicts = PyObject_IsTrue(arguments[4]);
+  if (evicts < 0) return nullptr;
   return guarded(static_cast<PyObject*>(nullptr), [&]() -> PyObject* {
-    if (!put(self, arguments[0], arguments[1], size, ttl)) return nullptr;
+    Put how{size, ttl};
+    how.evicts = evicts != 0;
+    if (!put(self, arguments[0], arguments[1], how)) return nullptr;
     Py_RETURN_NONE;
   });
 }
@@ -245,7 +266,7 @@ PyObject* cache_configure(PyObject* self, PyObject* const* arguments, Py_ssize_t
   }
   cache->table.configure(settings);
   cache->table.counters = {};
-  cache->nominated = kAbsent;
+  Py_CLEAR(cache->nominated);
   Py_XSETREF(cache->maxsize, Py_NewRef(arguments[0]));
   Py_XSETREF(cache->ttl, Py_NewRef(arguments[2]));
   cache->clock.use(arguments[3] == Py_None ? nullptr : arguments[3]);
@@ -257,9 +278,6 @@ PyObject* get_currsize(PyObject* self, void*) {
   return show_size(table_of(self).total());
 }
 
-PyObject* or_none(PyObject* object) {
-  return Py_NewRef(object == nullptr ? Py_None : object);
-}
 PyObject* get_maxsize(PyObject* self, void*) {
   return or_none(as_cache(self)->maxsize);
 }
@@ -286,7 +304,6 @@ PyObject* cache_new(PyTypeObject* type, PyObject*, PyObject*) {
   return guarded(static_cast<PyObject*>(nullptr), [&] {
     new (&as_cache(self)->table) ObjectTable();
     new (&as_cache(self)->clock) Clock();
-    as_cache(self)->nominated = kAbsent;
     return self;
   });
 }
@@ -295,6 +312,7 @@ int cache_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(as_cache(self)->maxsize);
   Py_VISIT(as_cache(self)->ttl);
+  Py_VISIT(as_cache(self)->nominated);
   Py_VISIT(as_cache(self)->clock.timer());
   return table_of(self).traverse(visit, arg);
 }
@@ -303,6 +321,7 @@ int cache_clear_references(PyObject* self) {
   table_of(self).clear(true);
   Py_CLEAR(as_cache(self)->maxsize);
   Py_CLEAR(as_cache(self)->ttl);
+  Py_CLEAR(as_cache(self)->nominated);
   as_cache(self)->clock.drop();
   return 0;
 }
@@ -318,15 +337,15 @@ void cache_dealloc(PyObject* self) {
 }
 
 PyMethodDef methods[] = {
-    {"get", method(cache_get), METH_FASTCALL,
-     "get($self, key, default=None, /)\n--\n\nThe value of a key, or the default."},
-    {"peek", method(cache_peek), METH_FASTCALL,
-     "peek($self, key, default=None, /)\n--\n\nLike get(), but not counted as a use of the key."},
-    {"pop", method(cache_pop), METH_FASTCALL,
-     "pop($self, key, default=<unrepresentable>, /)\n--\n\n"
+    {"get", method(cache_get), METH_FASTCALL | METH_KEYWORDS,
+     "get($self, key, default=None)\n--\n\nThe value of a key, or the default."},
+    {"peek", method(cache_peek), METH_FASTCALL | METH_KEYWORDS,
+     "peek($self, key, default=None)\n--\n\nLike get(), but not counted as a use of the key."},
+    {"pop", method(cache_pop), METH_FASTCALL | METH_KEYWORDS,
+     "pop($self, key, default=<unrepresentable>)\n--\n\n"
      "Remove a key and return its value, or the default; KeyError without one."},
-    {"setdefault", method(cache_setdefault), METH_FASTCALL,
-     "setdefault($self, key, default=None, /)\n--\n\n"
+    {"setdefault", method(cache_setdefault), METH_FASTCALL | METH_KEYWORDS,
+     "setdefault($self, key, default=None)\n--\n\n"
      "The value of a key, which is set to the default if it is absent."},
     {"popitem", cache_popitem, METH_NOARGS,
      "popitem($self, /)\n--\n\n"
@@ -340,10 +359,13 @@ PyMethodDef methods[] = {
     {"__sizeof__", cache_sizeof, METH_NOARGS,
      "__sizeof__($self, /)\n--\n\nBytes of the cache itself, without keys and values."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "For annotations: Cache[K, V]."},
-    {"_victim", cache_victim, METH_NOARGS, "The key to be evicted next."},
+    {"_victim", cache_victim, METH_NOARGS,
+     "The key to be evicted next: its removal, until _spare(), is an eviction, not a deletion."},
+    {"_spare", cache_spare, METH_NOARGS, "Whoever _victim() named is as others again."},
     {"_snapshot", cache_snapshot, METH_O,
      "A list of keys (0), values (1), items (2), or (key, value, size, seconds left) (3)."},
-    {"_restore", method(cache_restore), METH_FASTCALL, "Set one row of _snapshot(3)."},
+    {"_put", method(cache_put), METH_FASTCALL,
+     "Set an item of known size and ttl; without evictions if it is a row of _snapshot(3)."},
     {"_counters", cache_counters, METH_NOARGS, "(hits, misses, evictions, expirations)"},
     {"_policy_bytes", cache_policy_bytes, METH_NOARGS, "Bytes that the learned policy takes."},
     {"_configure", method(cache_configure), METH_FASTCALL,

@@ -4,16 +4,16 @@
 // subclass has its own, and getsizeof.
 #pragma once
 
-#include "object_table.hpp"
+#include "storing.hpp"
 
 namespace acumen::bindings {
 
 struct Cache {
   PyObject_HEAD ObjectTable table;
   Clock clock;
-  PyObject* maxsize;  // as the user gave it
-  PyObject* ttl;      // likewise; None: entries do not expire
-  Slot nominated;     // nominate() named it: its removal is an eviction, not a deletion
+  PyObject* maxsize;    // as the user gave it
+  PyObject* ttl;        // likewise; None: entries do not expire
+  PyObject* nominated;  // the key that is to leave: its removal is an eviction, not a deletion
 };
 
 /// Names of the hooks, and popitem as the type itself defines it; set with the module.
@@ -41,8 +41,8 @@ Slot look(PyObject* self, PyObject* key, Trash& trash);
 Outcome request(PyObject* self, PyObject* key, bool counted, PyObject*& value);
 /// Inserts or replaces; false with an exception set.
 bool put(PyObject* self, PyObject* key, PyObject* value);
-/// The same, with the size known and a ttl of its own, in seconds from now on.
-bool put(PyObject* self, PyObject* key, PyObject* value, double size, double ttl);
+/// The same, with the size known and a ttl of its own.
+bool put(PyObject* self, PyObject* key, PyObject* value, Put how);
 /// Removes a key; its value is a new reference.
 Outcome take(PyObject* self, PyObject* key, PyObject*& value);
 /// Removes all that has expired; the number of entries, or -1 with an exception set.

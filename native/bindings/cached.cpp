@@ -11,13 +11,11 @@
 
 #include "bindings.hpp"
 #include "call_key.hpp"
-#include "object_table.hpp"
 #include "python_type.hpp"
+#include "storing.hpp"
 
 namespace acumen::bindings {
 namespace {
-
-constexpr std::size_t kExpirePerSet = 4;
 
 /// What the interpreter finds by its offset.
 struct FunctionHead {
@@ -53,10 +51,6 @@ PyObject* compute(PyObject* callable, const Call& call) {
   return PyObject_Vectorcall(callable, call.arguments, call.flagged_count, call.names);
 }
 
-bool now(Function* self, double& seconds) {
-  return self->clock.now_if(self->table.settings().timed, seconds);
-}
-
 /// The size of a result, >= 0; -1 with an exception set.
 double measure(Function* self, PyObject* value) {
   if (self->getsizeof_ == nullptr) return 1;
@@ -66,40 +60,25 @@ double measure(Function* self, PyObject* value) {
 /// Keeps a result, unless it is too large or somebody else was quicker. `epoch`: the table's when
 /// the key was absent.
 bool keep(Function* self, const ObjectKey& key, PyObject* value, std::uint64_t epoch) {
-  ObjectTable& table = self->table;
-  Trash trash;
-  double seconds;
-  const double size = measure(self, value);
-  if (size < 0) return false;
-  if (size > table.settings().maxsize) return true;
-  if (!now(self, seconds)) return false;
-  Slot slot = kAbsent;
-  if (table.epoch() != epoch) slot = table.find_live(key, seconds, trash);
-  if (slot != kAbsent) return slot != kFailed;
-  table.expire(seconds, kExpirePerSet, trash);
-  table.announce(kAbsent, key.hash, size);
-  while (!table.fits(kAbsent, size)) {
-    if (trash.full()) {
-      trash.release();
-      slot = table.find(key);
-      if (slot != kAbsent) return slot != kFailed;
-    }
-    table.make_room(kAbsent, seconds, trash);
-  }
-  table.store(kAbsent, key, value, size, seconds + table.settings().ttl, trash);
-  return true;
+  Put how{measure(self, value), self->table.settings().ttl};
+  if (how.size < 0) return false;
+  how.replaces = false;
+  how.absent_at = epoch;
+  return put(self->table, self->clock, key, value, how) != Stored::kError;
 }
 
-/// The kept result (a new reference), or nullptr, with an exception or without.
+/// The kept result (a new reference), or nullptr, with an exception or without; then `epoch` is
+/// the table's when the key was absent, before what has expired is dropped and may run any code.
 template <typename Key>
-PyObject* look(Function* self, const Key& key) {
+PyObject* look(Function* self, const Key& key, std::uint64_t& epoch) {
   Trash trash;
   double seconds;
-  if (!now(self, seconds)) return nullptr;
+  if (!now(self->table, self->clock, seconds)) return nullptr;
   const Slot slot = self->table.find_live(key, seconds, trash);
   if (slot == kFailed) return nullptr;
   if (slot == kAbsent) {
     ++self->table.counters.misses;
+    epoch = self->table.epoch();
     return nullptr;
   }
   self->table.hit(slot);
@@ -108,9 +87,9 @@ PyObject* look(Function* self, const Key& key) {
 
 template <typename Key>
 PyObject* answer(Function* self, const Key& key, const Call& call) {
-  PyObject* value = look(self, key);
+  std::uint64_t epoch = 0;
+  PyObject* value = look(self, key, epoch);
   if (value != nullptr || PyErr_Occurred()) return value;
-  const std::uint64_t epoch = self->table.epoch();
   value = compute(self->function, call);
   if (value == nullptr) return nullptr;
   ObjectKey stored;
@@ -157,12 +136,7 @@ PyObject* function_call(PyObject* object, PyObject* const* arguments, std::size_
 PyObject* function_cache_info(PyObject* object, PyObject*) {
   Function* self = cast(object);
   return guarded(static_cast<PyObject*>(nullptr), [&]() -> PyObject* {
-    double seconds;
-    if (!now(self, seconds)) return nullptr;
-    for (std::size_t count = 1; count > 0;) {
-      Trash trash;
-      count = self->table.expire(seconds, SIZE_MAX, trash);
-    }
+    if (expire_all(self->table, self->clock) < 0) return nullptr;
     const auto& counters = self->table.counters;
     PyObject* size = show_size(self->table.total());
     if (size == nullptr) return nullptr;

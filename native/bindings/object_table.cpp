@@ -34,7 +34,10 @@ void ObjectTable::store(Slot found, const ObjectKey& key, PyObject* value, doubl
       eviction_.set(found);
     }
     trash.add(std::exchange(entries_[found].value, Py_NewRef(value)));
-    if (settings_.sized) total_ += size - std::exchange(sizes_[found], size);
+    if (settings_.sized) {
+      total_.add(-std::exchange(sizes_[found], size));
+      total_.add(size);
+    }
     if (settings_.timed) {
       unqueue(found);
       queue(found, deadline);
@@ -51,7 +54,7 @@ void ObjectTable::store(Slot found, const ObjectKey& key, PyObject* value, doubl
   entries_[slot] = {Py_NewRef(key.object), Py_NewRef(value), key.hash};
   index_.insert(mixed(key.hash), slot);
   ++epoch_;
-  if (settings_.sized) total_ += sizes_[slot] = size;
+  if (settings_.sized) total_.add(sizes_[slot] = size);
   if (settings_.timed) queue(slot, deadline);
 }
 
@@ -70,8 +73,8 @@ void ObjectTable::remove(Slot slot, Cause cause, Trash& trash) {
   trash.add(std::exchange(entry.value, nullptr));
   entry.hash = static_cast<Py_hash_t>(std::exchange(free_, slot));
   if (settings_.timed) unqueue(slot);
-  // An empty table weighs nothing, whatever rounding has gathered in the sum.
-  if (settings_.sized) total_ = size() == 0 ? 0 : total_ - sizes_[slot];
+  if (settings_.sized) total_.add(-sizes_[slot]);
+  if (size() == 0) total_ = {};  // exactly
 }
 
 std::size_t ObjectTable::expire(double now, std::size_t count_max, Trash& trash) {
@@ -97,7 +100,7 @@ void ObjectTable::clear(bool forget) {
   index_.clear();
   ++epoch_;
   free_ = oldest_ = newest_ = kAbsent;
-  total_ = 0;
+  total_ = {};
   for (const Entry& entry : entries) {
     Py_XDECREF(entry.key);
     Py_XDECREF(entry.value);

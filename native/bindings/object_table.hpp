@@ -16,6 +16,7 @@
 
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -118,6 +119,21 @@ class Clock {
   PyObject* timer_ = nullptr;
 };
 
+/// A sum with the rounding errors of its additions beside it, so that it does not drift (Neumaier).
+class Sum {
+ public:
+  double value() const { return sum_ + error_; }
+  void add(double term) {
+    const double sum = sum_ + term;
+    const double error = std::fabs(sum_) >= std::fabs(term) ? sum_ - sum + term : term - sum + sum_;
+    if (std::isfinite(sum)) error_ += error;
+    sum_ = sum;
+  }
+
+ private:
+  double sum_ = 0, error_ = 0;
+};
+
 struct TableSettings {
   double maxsize = 0;  // infinity: no bound
   double ttl = std::numeric_limits<double>::infinity();
@@ -143,7 +159,7 @@ class ObjectTable {
   // What is inside.
   const TableSettings& settings() const { return settings_; }
   std::size_t size() const { return index_.size(); }
-  double total() const { return settings_.sized ? total_ : static_cast<double>(size()); }
+  double total() const { return settings_.sized ? total_.value() : static_cast<double>(size()); }
   std::uint64_t epoch() const { return epoch_; }
   PyObject* key(Slot slot) const { return entries_[slot].key; }
   PyObject* value(Slot slot) const { return entries_[slot].value; }
@@ -179,7 +195,7 @@ class ObjectTable {
   // Putting: announce(), then while (!fits()) make_room(), then store().
   bool fits(Slot found, double size) const {
     if (found == kAbsent) return total() + size <= settings_.maxsize;
-    return !settings_.sized || total_ - sizes_[found] + size <= settings_.maxsize;
+    return !settings_.sized || total_.value() - sizes_[found] + size <= settings_.maxsize;
   }
   void announce(Slot found, Py_hash_t hash, double size) {
     if (found != kAbsent) return;
@@ -240,8 +256,8 @@ class ObjectTable {
   Eviction eviction_;
   Slot free_ = kAbsent;
   Slot oldest_ = kAbsent, newest_ = kAbsent;
-  double total_ = 0;
-  std::uint64_t epoch_ = 0;  // counts whatever moves cells of the index
+  Sum total_;
+  std::uint64_t epoch_ = 1;  // counts whatever moves cells of the index
 };
 
 template <typename Key>

@@ -30,10 +30,45 @@ inline PyCFunction method(FastCall function) {
 
 inline bool count_between(const char* name, Py_ssize_t count, Py_ssize_t low, Py_ssize_t high) {
   if (count >= low && count <= high) return true;
-  PyErr_Format(PyExc_TypeError, "%s() takes %zd to %zd positional arguments but %zd were given",
-               name, low, high, count);
+  PyErr_Format(PyExc_TypeError, "%s() takes %zd to %zd arguments but %zd were given", name, low,
+               high, count);
   return false;
 }
+
+using NamedFastCall = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*);
+
+inline PyCFunction method(NamedFastCall function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+/// The arguments of a mapping's method(key, default), by position or by name; borrowed.
+struct KeyAndDefault {
+  PyObject* key = nullptr;
+  PyObject* otherwise = nullptr;  // nullptr: not given
+
+  /// False with an exception set.
+  bool read(const char* name, PyObject* const* arguments, Py_ssize_t count, PyObject* names) {
+    const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+    if (!count_between(name, count + named, 1, 2)) return false;
+    if (count > 0) key = arguments[0];
+    if (count > 1) otherwise = arguments[1];
+    for (Py_ssize_t at = 0; at < named; ++at) {
+      PyObject* given = PyTuple_GET_ITEM(names, at);
+      PyObject** place = nullptr;
+      if (PyUnicode_CompareWithASCIIString(given, "key") == 0) place = &key;
+      if (PyUnicode_CompareWithASCIIString(given, "default") == 0) place = &otherwise;
+      if (place == nullptr || *place != nullptr) {
+        PyErr_Format(PyExc_TypeError, "%s() got %s argument '%U'", name,
+                     place == nullptr ? "an unexpected" : "multiple values for", given);
+        return false;
+      }
+      *place = arguments[count + at];
+    }
+    if (key != nullptr) return true;
+    PyErr_Format(PyExc_TypeError, "%s() misses the argument 'key'", name);
+    return false;
+  }
+};
 
 /// The size that getsizeof answered, >= 0; -1 with an exception set. Takes the reference, or the
 /// failure of the call.

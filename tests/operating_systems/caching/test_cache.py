@@ -4,6 +4,7 @@ import contextlib
 import copy
 import math
 import pickle
+import random
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -102,10 +103,16 @@ def test_get_pop_and_setdefault() -> None:
 @pytest.mark.parametrize("name", ["get", "peek", "pop", "setdefault"])
 def test_methods_check_their_arguments(name: str) -> None:
     method = getattr(Cache(maxsize=2), name)
-    with pytest.raises(TypeError, match=name):
-        method()
-    with pytest.raises(TypeError, match=name):
-        method(1, 2, 3)
+    for arguments, names in (
+        ((), {}),
+        ((1, 2, 3), {}),
+        ((1, 2), {"default": 3}),
+        ((1,), {"key": 1}),
+        ((1,), {"other": 1}),
+        ((), {"default": 1}),
+    ):
+        with pytest.raises(TypeError, match=name):
+            method(*arguments, **names)
 
 
 def test_popitem_empties_the_cache_item_by_item() -> None:
@@ -146,16 +153,34 @@ def test_sizes_are_the_users(make: Any) -> None:
 
 
 def test_sizes_may_be_fractions_and_the_sum_does_not_drift() -> None:
-    cache = Cache(1.5, getsizeof=lambda value: value)
-    cache[1] = 0.5
-    assert cache.currsize == 0.5
-    for _ in range(1000):
-        cache.update({2: 0.1, 3: 0.2, 4: 0.3})
-        assert cache.currsize <= 1.5
-    cache.clear()
+    random_ = random.Random(1)
+    cache: Cache[int, float] = Cache(30.0, getsizeof=lambda value: value)
+    for _ in range(20_000):
+        cache[random_.randrange(100)] = random_.choice([0.1, 0.2, 0.3, 1e-9, 7.7])
+        cache.pop(random_.randrange(100), None)
+    assert len(cache) > 5
+    assert cache.currsize == pytest.approx(math.fsum(cache.values()), rel=3e-16)
+    while len(cache) > 0:
+        cache.popitem()
     assert cache.currsize == 0
-    cache.update({2: 0.1, 3: 0.2})
-    del cache[2], cache[3]
+
+
+def test_a_copy_of_fractional_sizes_loses_nothing() -> None:
+    for seed in range(40):
+        random_ = random.Random(seed)
+        sizes = [random_.random() for _ in range(40)]
+        cache: Cache[int, float] = Cache(sum(sizes), getsizeof=lambda value: value)
+        cache.update(enumerate(sizes))
+        kept = random_.sample(list(cache), 20)
+        cache.update([(key, cache.pop(key)) for key in kept])  # in other places than before
+        assert copy.copy(cache) == cache
+
+
+@pytest.mark.parametrize("maxsize", [3, math.inf])
+def test_nothing_of_infinite_size_is_kept(maxsize: float) -> None:
+    cache: Cache[int, int] = Cache(maxsize, getsizeof=lambda value: math.inf)
+    with pytest.raises(ValueError, match="value too large"):
+        cache[1] = 1
     assert cache.currsize == 0
 
 

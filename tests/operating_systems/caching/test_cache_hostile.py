@@ -324,6 +324,76 @@ def test_threads_share_a_cache() -> None:
     assert_in_order(cache)
 
 
+def test_threads_evict_through_an_overridden_hook() -> None:
+    """Two threads may be told of the same victim; only one of them can remove it."""
+
+    class Hooked(Cache[int, int]):
+        def __delitem__(self, key: int) -> None:
+            super().__delitem__(key)
+
+    cache = Hooked(16)
+    errors: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        try:
+            for step in range(10_000):
+                cache[(step * 7 + seed) % 400] = step
+        except BaseException as error:
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert errors == []
+    assert_in_order(cache)
+
+
+def test_a_hook_that_refuses_to_remove_is_heard() -> None:
+    class Refusing(Cache[Any, int]):
+        def __delitem__(self, key: Any) -> None:
+            raise KeyError("refused")
+
+    cache = Refusing(1)
+    cache[1] = 1
+    with pytest.raises(KeyError, match="refused"):
+        cache[2] = 2
+    assert dict(cache) == {1: 1}
+
+
+def test_a_key_whose_hash_changes_cannot_be_removed_by_hooks() -> None:
+    class Hooked(Cache[Any, int]):
+        def __delitem__(self, key: Any) -> None:
+            super().__delitem__(key)
+
+    cache, key = Hooked(1), Key("lost", 1)
+    cache[key] = 1
+    key.hash_ = 2
+    with pytest.raises(KeyError):
+        cache[2] = 2
+    assert len(cache) == 1
+
+
+def test_who_was_to_be_evicted_and_stayed_is_deleted_like_others() -> None:
+    class Sparing(Cache[int, int]):
+        def pop(self, key: int, *default: Any) -> Any:
+            return None
+
+    cache = Sparing(3)
+    cache.update({1: 1, 2: 2, 3: 3})
+    cache.popitem()
+    assert len(cache) == 3
+    for key in (1, 2, 3):
+        del cache[key]
+    assert cache.stats().evictions == 0
+
+
 def test_threads_share_a_cached_function() -> None:
     class Slow(int):
         """Compares in Python, so that threads switch in the middle of a lookup."""

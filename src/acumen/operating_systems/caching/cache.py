@@ -208,8 +208,8 @@ class Cache(CacheBase[K, V], MutableMapping[K, V]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state["attributes"])
         self._configure(*state["settings"])
-        for row in state["rows"]:
-            self._restore(*row)
+        for key, value, size, seconds_left in state["rows"]:
+            self._put(key, value, size, seconds_left, False)
 
 
 def _get(self: Cache[Any, Any], key: Any, default: Any = None) -> Any:
@@ -237,8 +237,19 @@ def _pop(self: Cache[Any, Any], key: Any, default: Any = _MISSING) -> Any:
 
 
 def _popitem(self: Cache[Any, Any]) -> tuple[Any, Any]:
-    key = self._victim()
-    return key, self.pop(key)
+    while True:
+        key = self._victim()
+        value = self.peek(key, _MISSING)
+        try:
+            return key, self.pop(key)
+        except KeyError:
+            # Another thread may have been quicker; a hook that refuses, or a key whose hash has
+            # changed, stays.
+            stays = value is not _MISSING and self.peek(key, _MISSING) is value
+            if stays or self._victim() is key:
+                raise
+        finally:
+            self._spare()
 
 
 _BY_HOOKS: dict[str, Callable[..., Any]] = {

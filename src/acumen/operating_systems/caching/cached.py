@@ -7,12 +7,14 @@ import inspect
 import math
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, overload
+from numbers import Real
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
 from acumen._native import CachedFunction
 from acumen.operating_systems.caching.cache import Cache
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
@@ -37,6 +39,15 @@ class Cached(Protocol[P, R_co]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """The result, remembered or computed."""
 
+    @overload
+    def __get__(self, instance: None, owner: type | None = None, /) -> Cached[P, R_co]: ...
+    @overload
+    def __get__(
+        self: Cached[Concatenate[Any, Q], R_co], instance: object, owner: type | None = None, /
+    ) -> Callable[Q, R_co]: ...
+    def __get__(self, instance: object, owner: type | None = None, /) -> Any:
+        """Of an instance's method: the function with the instance as its first argument."""
+
     def cache_info(self) -> CacheInfo:
         """Hits, misses, maxsize and currsize."""
 
@@ -59,8 +70,8 @@ def cached(maxsize: Callable[P, R], /) -> Cached[P, R]: ...
 @overload
 def cached(
     maxsize: float | None = 128,
-    *,
     typed: bool = False,
+    *,
     ttl: float | None = None,
     key: Callable[..., Hashable] | None = None,
     getsizeof: Callable[[Any], float] | None = None,
@@ -69,8 +80,8 @@ def cached(
 ) -> Decorator: ...
 def cached(
     maxsize: Any = 128,
-    *,
     typed: bool = False,
+    *,
     ttl: float | None = None,
     key: Callable[..., Hashable] | None = None,
     getsizeof: Callable[[Any], float] | None = None,
@@ -86,7 +97,8 @@ def cached(
     has `cache_info()`, `cache_clear()`, `cache_parameters()` and `__wrapped__`.
 
     Args:
-        maxsize: The bound of the sum of sizes; None: none; 0 or less: remember nothing.
+        maxsize: The bound of the sum of sizes; None: none; 0 or less: remember nothing. Without
+            getsizeof it is a number of results, and whole.
         typed: Whether arguments of different types are different even if they are equal.
         ttl: Seconds, on the timer, that a result is remembered. None: for ever.
         key: Makes the key from the arguments, instead of the arguments themselves.
@@ -97,8 +109,8 @@ def cached(
 
     Raises:
         TypeError: If what is decorated is no callable, or is a generator function (its result can
-            be used only once).
-        ValueError: If maxsize or ttl is NaN.
+            be used only once), or maxsize is no number.
+        ValueError: If maxsize or ttl is NaN, or maxsize is not whole where it must be.
 
     Example:
         >>> import acumen
@@ -112,10 +124,7 @@ def cached(
     """
     if callable(maxsize):
         return cached(128)(maxsize)
-    if maxsize is not None:
-        if math.isnan(maxsize):
-            raise ValueError("maxsize must be a number or None, not NaN")
-        maxsize = max(0, maxsize)
+    maxsize = _bound(maxsize, sized=getsizeof is not None)
     if ttl is not None and math.isnan(ttl):
         raise ValueError("ttl must be a number of seconds or None, not NaN")
     clock = None if timer is time.monotonic else timer
@@ -136,6 +145,18 @@ def cached(
         return wrapper
 
     return decorate
+
+
+def _bound(maxsize: Any, sized: bool) -> Any:
+    if maxsize is None:
+        return None
+    if not isinstance(maxsize, Real):
+        raise TypeError(f"maxsize must be a number or None, not {maxsize!r}")
+    if math.isnan(maxsize):
+        raise ValueError("maxsize must be a number or None, not NaN")
+    if not sized and math.isfinite(maxsize) and maxsize != math.floor(maxsize):
+        raise ValueError(f"maxsize must be whole unless getsizeof is given, not {maxsize!r}")
+    return max(0, int(maxsize) if isinstance(maxsize, bool) else maxsize)
 
 
 def _check(function: Callable[..., Any]) -> None:
@@ -175,7 +196,7 @@ def _remember_awaited(
             result = await function(*args, **kwargs)
             size = cache.getsizeof(result)
             if size <= cache.maxsize and key not in cache:
-                cache._restore(key, result, size, cache.ttl or 0)
+                cache._put(key, result, size, cache.ttl or 0, True)
         return result
 
     def cache_info() -> CacheInfo:
