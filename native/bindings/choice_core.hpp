@@ -19,7 +19,6 @@ namespace acumen::bindings {
 namespace nb = nanobind;
 
 /// numpy.ndarray; borrowed.
-PyTypeObject* numpy_array_type();
 
 /// Keyword names in declared order, matched against a caller's.
 class KeywordOrder {

@@ -6,7 +6,7 @@
 #include <numpy/ndarraytypes.h>
 
 #include "bindings.hpp"
-#include "choice_core.hpp"
+#include "row_readers.hpp"
 
 namespace acumen::bindings {
 namespace {
@@ -17,7 +17,7 @@ PyObject* floor_empty(PyObject*, PyObject*) {
 
 /// Reads a contiguous float64 array: the sum, so that the values are needed.
 PyObject* floor_row(PyObject*, PyObject* row) {
-  if (!PyObject_TypeCheck(row, numpy_array_type()) ||
+  if (!is_numpy_array(row) ||
       PyArray_TYPE(reinterpret_cast<PyArrayObject*>(row)) != NPY_DOUBLE ||
       PyArray_NDIM(reinterpret_cast<PyArrayObject*>(row)) != 1 ||
       !PyArray_IS_C_CONTIGUOUS(reinterpret_cast<PyArrayObject*>(row))) {
