@@ -18,8 +18,6 @@ namespace acumen::bindings {
 
 namespace nb = nanobind;
 
-/// numpy.ndarray; borrowed.
-
 /// Keyword names in declared order, matched against a caller's.
 class KeywordOrder {
  public:
