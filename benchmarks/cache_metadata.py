@@ -20,7 +20,8 @@ from pathlib import Path
 from acumen import _native
 from acumen.evaluation.statistics import GAP_MIN
 from acumen.operating_systems.caching.race import FRACTIONS, OBJECTS_MIN
-from acumen.operating_systems.caching.workloads import Keys, is_trace, lay_out, read_trace
+from acumen.operating_systems.caching.trace_files import Keys
+from acumen.operating_systems.caching.workloads import is_trace, lay_out, read_trace
 
 BUDGETS = (16, 24, 32, 48, 64, 96, 128, 256)
 
