@@ -23,6 +23,7 @@ import os
 import platform
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -270,6 +271,23 @@ def show(rows: list[dict[str, Any]]) -> None:
         print(f"  {row['contender']:<26}{speeds}  {ratio:<20}{row['miss_ratio']:>11.4f}")
 
 
+def commit() -> str:
+    """The commit of the sources, "-dirty" if they have changes; empty outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trace", type=Path, help="Parquet with a column `key`, or .npy")
@@ -281,7 +299,7 @@ def main() -> None:
     show(rows)
     if options.json:
         machine = {"platform": platform.platform(), "python": platform.python_version()}
-        machine["acumen"] = version("acumen")
+        machine |= {"acumen": version("acumen"), "commit": commit(), "processor": processor()}
         document = {"seed": options.seed, "machine": machine, "rows": rows}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
 
