@@ -215,3 +215,17 @@ def test_an_unwritable_folder_leaves_the_old_file(
         assert [p.name for p in tmp_path.iterdir()] == ["model"]
     with pytest.raises(FileNotFoundError):
         choice.save(tmp_path / "missing" / "model")
+
+
+def test_an_early_model_goes_on_calibrating(make_choice: Make, tmp_path: Path) -> None:
+    young = make_choice()
+    for i in range(9):
+        young.choose(size=float(i)).feedback(1.0)
+    young.save(tmp_path / "model")
+    choice = make_choice(model=tmp_path / "model")
+    for i in range(600):
+        choice.choose(size=1000.0 + i % 100).feedback(1.0)
+    center, inverse, _ = choice._state()["schema.scales"]
+    assert center == pytest.approx(1050, abs=5)
+    assert 1 / inverse == pytest.approx(29, abs=3)
+    assert choice.learner.version >= 590  # and nearly all lessons are kept

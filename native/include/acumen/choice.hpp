@@ -9,8 +9,10 @@
 // Guarantee  decide() never fails, waits a bounded time for the lock and allocates nothing; what
 //            goes wrong is served the default with a reason. feedback() loses no lesson. Memory is
 //            constant. Safe from many threads; the same seed and calls give the same decisions.
-//            An early decision now and then takes longer (the 8th, 32nd, 128th and 512th): scales
-//            are calibrated and the few lessons so far are learned anew.
+//            A few decisions take longer, because scales are chosen and lessons are learned anew:
+//            the 8th, 32nd, 128th and 512th, and one or two after values have left their range.
+//            See docs/choices.md for how long; meanwhile others are served the default, and
+//            feedback waits.
 #pragma once
 
 #include <algorithm>
@@ -47,7 +49,10 @@ class ChoiceEngine {
   static constexpr std::uint32_t kSpins = 1000;  ///< decide() waits at most some 50 µs
   static constexpr std::uint64_t kCalibrationRows = 512;
   static constexpr std::array<std::uint64_t, 4> kCalibrations = {8, 32, 128, kCalibrationRows};
-  static constexpr std::uint64_t kRecent = 4096;  ///< most decisions that are learned anew at once
+  /// Decisions that new scales are chosen from and learned anew with: fewer where each takes long.
+  static constexpr std::uint64_t recent(std::uint32_t dimension) {
+    return std::clamp<std::uint64_t>((1u << 18) / dimension, 1024, 4096);
+  }
   static constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();  ///< no reward
   static constexpr int kTimeOuts = 32, kComparisons = 16;  ///< at most so many a call
   static constexpr std::uint32_t kNoArm = std::numeric_limits<std::uint32_t>::max();
@@ -65,7 +70,7 @@ class ChoiceEngine {
         candidate_scales_(options_.arm_features.empty() ? options_.shape.features : 0,
                           kCalibrationRows),
         clips_(schema_.numbers() + candidate_scales_.features(),
-               std::min(ring_.capacity(), kRecent)),
+               std::min(ring_.capacity(), recent(schema_.dimension()))),
         random_(options_.seed),
         x_(padded(schema_.dimension())),
         probabilities_(padded(options_.shape.arms)),
@@ -423,11 +428,11 @@ class ChoiceEngine {
     relearn(first);
   }
 
-  /// Calls visit(slot) for the ring's entries, oldest first: all, or at most kRecent of them.
+  /// Calls visit(slot) for the ring's entries, oldest first: all, or the recent ones.
   template <typename Visit>
   void history(bool all, Visit visit) {
     if (all) return ring_.each(visit);
-    for (std::uint64_t back = kRecent; back-- > 0;) {
+    for (std::uint64_t back = recent(schema_.dimension()); back-- > 0;) {
       const std::size_t slot = ring_.find(newest_ - back);
       if (slot != ring_.capacity()) visit(slot);
     }
