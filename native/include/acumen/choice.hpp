@@ -126,11 +126,11 @@ class ChoiceEngine {
   /// The same, for who holds lock() already.
   FeedbackResult feedback_locked(std::uint64_t id, const double* values, double now_s) {
     const std::size_t slot = ring_.find(id);
-    if (slot == ring_.capacity()) return counted(FeedbackResult::kUnknown);
+    if (slot == ring_.capacity()) return counters_.count(FeedbackResult::kUnknown);
     Entry& entry = ring_.entry(slot);
-    if (entry.state == EntryState::kDone) return counted(FeedbackResult::kDuplicate);
+    if (entry.state == EntryState::kDone) return counters_.count(FeedbackResult::kDuplicate);
     const double reward = reward_of(values);
-    if (std::isnan(reward)) return counted(FeedbackResult::kBad);
+    if (std::isnan(reward)) return counters_.count(FeedbackResult::kBad);
     if (entry.state == EntryState::kWaiting && options_.timeout_s > 0 &&
         entry.time_s <= now_s - options_.timeout_s)
       time_out(slot);
@@ -144,7 +144,7 @@ class ChoiceEngine {
     if (!late || std::isnan(options_.timeout_reward)) learned = settle(slot, reward);
     lessons_ += learned;
     compare_in_order(ring_, comparison_, kComparisons);
-    return counted(learned ? FeedbackResult::kLearned : FeedbackResult::kRecorded);
+    return counters_.count(learned ? FeedbackResult::kLearned : FeedbackResult::kRecorded);
   }
 
   /// Another objective over the same metrics; the model learns anew from the ring's raw metrics.
@@ -472,11 +472,6 @@ class ChoiceEngine {
     entry.reward = options_.timeout_reward;
     counters_.expired += 1;
     if (!std::isnan(entry.reward)) lessons_ += settle(slot, entry.reward);
-  }
-
-  FeedbackResult counted(FeedbackResult result) {
-    counters_.feedback[static_cast<std::size_t>(result)] += 1;
-    return result;
   }
 
   float* x() { return x_.data(); }
