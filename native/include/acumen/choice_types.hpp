@@ -60,15 +60,15 @@ enum class FeedbackResult : std::uint8_t {
 };
 
 struct Counters {
-  std::array<std::uint64_t, static_cast<std::size_t>(Reason::kCount)> reasons{
-      FeedbackResult count(FeedbackResult result){feedback[static_cast<std::size_t>(result)] += 1;
-  return result;
-}
-};  // namespace acumen
-std::array<std::uint64_t, static_cast<std::size_t>(FeedbackResult::kCount)> feedback{};
-std::uint64_t expired = 0, overwritten = 0;
-}
-;
+  std::array<std::uint64_t, static_cast<std::size_t>(Reason::kCount)> reasons{};
+  std::array<std::uint64_t, static_cast<std::size_t>(FeedbackResult::kCount)> feedback{};
+  std::uint64_t expired = 0, overwritten = 0;
+
+  FeedbackResult count(FeedbackResult result) {
+    feedback[static_cast<std::size_t>(result)] += 1;
+    return result;
+  }
+};
 
 /// A lesson that owns its arrays, for a learner that lives outside the engine.
 struct OwnedLesson {
