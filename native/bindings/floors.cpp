@@ -17,8 +17,7 @@ PyObject* floor_empty(PyObject*, PyObject*) {
 
 /// Reads a contiguous float64 array: the sum, so that the values are needed.
 PyObject* floor_row(PyObject*, PyObject* row) {
-  if (!is_numpy_array(row) ||
-      PyArray_TYPE(reinterpret_cast<PyArrayObject*>(row)) != NPY_DOUBLE ||
+  if (!is_numpy_array(row) || PyArray_TYPE(reinterpret_cast<PyArrayObject*>(row)) != NPY_DOUBLE ||
       PyArray_NDIM(reinterpret_cast<PyArrayObject*>(row)) != 1 ||
       !PyArray_IS_C_CONTIGUOUS(reinterpret_cast<PyArrayObject*>(row))) {
     PyErr_SetString(PyExc_TypeError, "a contiguous float64 vector is needed");
