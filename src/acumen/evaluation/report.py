@@ -144,7 +144,7 @@ def _tiles(summary: Summary) -> Iterator[str]:
     if summary.within_one_percent is not None:
         yield tile(
             "At most 1 % behind the best",
-            f"{summary.within_one_percent:.0%}",
+            f"{summary.within_one_percent:.1%}",
             f"of {summary.cells} cells",
         )
     worst = summary.worst

@@ -105,7 +105,7 @@ def _summary_lines(summary: Summary) -> Iterator[Text]:
     if summary.within_one_percent is not None and summary.worst is not None:
         worst = summary.worst
         yield Text(
-            f"at most 1 % behind the best heuristic in {summary.within_one_percent:.0%} of cells;"
+            f"at most 1 % behind the best heuristic in {summary.within_one_percent:.1%} of cells;"
             f" worst {worst.excess:+.1%} on {worst.workload} at {worst.setting:g}"
         )
 
