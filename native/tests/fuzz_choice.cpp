@@ -1,3 +1,4 @@
+#include <numeric>
 // Any sequence of calls leaves a choice sound: arms in range, propensities in (0, 1], every
 // decision and every feedback counted once, memory constant, lessons finite. Rows, candidates,
 // metrics, given distributions and clocks are arbitrary; so are schemas, modes and objectives.
@@ -96,7 +97,8 @@ class Scene {
       for (int k = 0; k < 3; ++k) position = position << 8 | alterations.byte();
       state.bytes()[position % state.bytes().size()] = alterations.byte();
     }
-    if (!engine_.overwrite(state.rewind())) EXPECT(engine_.lessons() == 0);
+    const std::uint64_t lessons = engine_.lessons();
+    if (!engine_.overwrite(state.rewind())) EXPECT(engine_.lessons() == lessons);
     for (int i = 0; i < 20; ++i) decide_at(now_s_);
     check();
     EXPECT(!learner_ || learner_->validate());
@@ -202,8 +204,7 @@ class Scene {
     std::uint64_t decisions = 0;
     for (const std::uint64_t count : seen.reasons) decisions += count;
     EXPECT(decisions == decisions_);
-    EXPECT(seen.feedback_learned + seen.feedback_recorded + seen.feedback_duplicate +
-               seen.feedback_unknown + seen.feedback_bad ==
+    EXPECT(std::accumulate(seen.feedback.begin(), seen.feedback.end(), std::uint64_t{0}) ==
            feedbacks_);
     EXPECT(seen.expired + seen.overwritten <= decisions_);
     EXPECT(engine_.memory_bytes() == memory_);

@@ -121,8 +121,8 @@ void late_feedback_on_one_side_is_no_difference() {
 void what_is_lost_counts_for_its_side() {
   FixedLearner learner({1.0f});
   ChoiceOptions o = options(0.25f);
-  o.pending_max = 128;
   ChoiceEngine engine(o, &learner);
+  const int ring = static_cast<int>(engine.ring().capacity());
   std::uint64_t counts[2][2] = {};  // by side: all, lost
   for (int i = 0; i < 4000; ++i) {
     const Answer answer = ask(engine);
@@ -131,10 +131,11 @@ void what_is_lost_counts_for_its_side() {
     counts[learned][0] += 1;
     counts[learned][1] += lost;
   }
-  for (int i = 0; i < 128; ++i) tell(engine, ask(engine), 1.0);  // the last ones fall out, too
+  for (int i = 0; i < ring; ++i) tell(engine, ask(engine), 1.0);  // the last ones fall out, too
   const HoldbackComparison c = engine.comparison();
   EXPECT(c.side(true).lost == counts[1][1] && c.side(false).lost == 0);
-  EXPECT(c.side(true).seen + c.side(false).seen + c.side(true).lost == 4128);
+  EXPECT(c.side(true).seen + c.side(false).seen + c.side(true).lost ==
+         static_cast<std::uint64_t>(4000 + ring));
 }
 
 void the_comparison_follows_what_is_known() {

@@ -33,7 +33,8 @@ void no_lesson_is_lost() {
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kRounds; ++i) {
-        double row[] = {1.0 * t, 1.0 * i};
+        // One stable range: values that leave it bring new scales, under which a ring is relearned.
+        double row[] = {1.0 * t, 1.0 * (i % 10)};
         Question question;
         question.row = row;
         const Answer answer = engine.decide(question);
@@ -183,9 +184,7 @@ class Crowd {
     std::uint64_t counted = 0;
     for (const std::uint64_t count : seen.reasons) counted += count;
     EXPECT(counted == decisions_);
-    const std::array told = {seen.feedback_learned, seen.feedback_recorded, seen.feedback_duplicate,
-                             seen.feedback_unknown, seen.feedback_bad};
-    for (std::size_t i = 0; i < told.size(); ++i) EXPECT(told[i] == results_[i]);
+    for (std::size_t i = 0; i < seen.feedback.size(); ++i) EXPECT(seen.feedback[i] == results_[i]);
     engine_.guard().set(Mode::kOn, 0.0f);
     double row[] = {0.5, 0.5, 1.0, 1.0};
     Question question;
@@ -194,8 +193,9 @@ class Crowd {
     EXPECT(answer.reason == Reason::kLearned || answer.reason == Reason::kHoldback);
     const double values[] = {1.0, 1.0};
     EXPECT(engine_.feedback(answer.id, values) == FeedbackResult::kLearned);
-    std::printf("%llu lessons, %d operations, %d looks\n", static_cast<unsigned long long>(told[0]),
-                operations_.load(), looks_.load());
+    std::printf("%llu lessons, %d operations, %d looks\n",
+                static_cast<unsigned long long>(seen.feedback[0]), operations_.load(),
+                looks_.load());
   }
 
   Learner& learner_;
