@@ -121,7 +121,7 @@ void same_seed_same_choices() {
 }
 
 void metadata_stays_within_its_budget() {
-  for (const std::uint32_t capacity : {300u, 1'000u, 10'000u}) {
+  for (const std::uint32_t capacity : {100u, 122u, 200u, 300u, 1'000u, 10'000u}) {
     const Keys trace = skewed(9, 300'000, 40 * capacity);
     for (const float bytes : {48.0f, 64.0f}) {
       if (capacity < 1'000 && bytes < 64) continue;  // below the smallest model's own size
@@ -206,6 +206,32 @@ void survives_wrong_hints_growth_and_deletion() {
   }
 }
 
+// The clock of requests wraps in the middle of a run: half-forgotten, never lost.
+void survives_the_clocks_wrap() {
+  const Keys trace = skewed(4, 60'000, 3'000);
+  EvictionOptions options;
+  options.first_request = 0u - 30'000u;
+  LearnedEviction policy(200, 5, options), unwrapped(200, 5);
+  const auto wrapped_misses = static_cast<double>(simulate(trace, 200, policy));
+  EXPECT(policy.validate());
+  EXPECT_NEAR(wrapped_misses / static_cast<double>(simulate(trace, 200, unwrapped)), 1, 0.03);
+}
+
+// More slots than the narrow columns can number: they widen on the way.
+void outgrows_narrow_columns() {
+  LearnedEviction policy(1'000, 3);
+  std::uint32_t slot = 0;
+  for (; slot < 1'000; ++slot) policy.insert(slot, SlotMap::hash(slot));
+  policy.miss(SlotMap::hash(1u << 30));  // full for the first time: the guard starts
+  const std::uint32_t left = policy.victim();
+  policy.evict(left);
+  policy.insert(left, SlotMap::hash(1u << 30));
+  for (; slot < 70'000; ++slot) policy.insert(slot, SlotMap::hash(slot));
+  EXPECT(policy.size() == 70'000 && policy.validate());
+  for (std::uint32_t held = 0; held < 70'000; held += 7) policy.hit(held);
+  EXPECT(policy.validate());
+}
+
 // One large object costs the room of hundreds of small ones: it must not stay for one hit more.
 void sizes_weigh() {
   EvictionOptions options;
@@ -259,6 +285,8 @@ int main() {
   metadata_stays_within_its_budget();
   bypasses_only_where_it_may();
   survives_wrong_hints_growth_and_deletion();
+  survives_the_clocks_wrap();
+  outgrows_narrow_columns();
   sizes_weigh();
   return 0;
 }

@@ -10,13 +10,13 @@
 //
 // Guarantee.  Memory is bounded by metadata_bytes_per_object, or by the coarsest model and half a
 // ghost an object where that is more; deterministic for a seed; O(classes) a victim and O(1) a hit,
-// plus one pass over residents and ghosts every C/2 requests, in the long run ever more rarely.
+// plus one pass over residents and ghosts every C/4 requests, in the long run ever more rarely.
 // During that pass it borrows 8 bytes a class and age bin.
 //
-// Layout.  A resident object costs 18 bytes, in arrays by slot:
+// Layout.  A resident object costs 14 to 18 bytes, in arrays by slot:
 //     last_    uint32  time of its last request, in requests
 //     hash_    uint32  of its key, for the ghost
-//     older_, newer_  uint32  neighbours in its class's list
+//     older_, newer_  2 to 4 bytes (slot_column.hpp)  neighbours in its class's list
 //     kind_    uint16  its class, or kFree
 // and each class 20: its list's ends and probe, the lowest index there and until when it holds.
 //
@@ -32,14 +32,16 @@
 
 #include "acumen/caching/eviction_model.hpp"
 #include "acumen/caching/ghost_table.hpp"
+#include "acumen/caching/slot_column.hpp"
 
 namespace acumen::caching {
 
 struct EvictionOptions {
-  bool guard = true;   // follow S3-FIFO until the learner has proved better (not with sizes)
+  bool guard = true;   // follow Clock2Q+ until the learner has proved better (not with sizes)
   bool bypass = true;  // victim() may answer kBypass: do not keep the newcomer at all
   bool sized = false;  // weigh objects by the sizes given to miss() and insert(); 2 more bytes each
   float metadata_bytes_per_object = 64;
+  std::uint32_t first_request = 0;  // where the clock, which counts requests and wraps, starts
   EvictionTuning tuning = {};
 };
 
@@ -58,17 +60,19 @@ class ClassEviction {
   // Forgets everything, lessons included.
   void clear() {
     random_ = seed_ * 2 + 1;
-    now_ = run_ = residents_ = 0;
+    now_ = options_.first_request;
+    run_ = residents_ = 0;
     pending_ = Pending{};
     last_.clear();
     hash_.clear();
-    older_.clear();
-    newer_.clear();
+    older_.release();
+    newer_.release();
     kind_.clear();
     size_.clear();
     rescale(hint_);
     const std::size_t reserved = std::min<std::size_t>(hint_, 1u << 20);
-    for (auto* column : {&last_, &hash_, &older_, &newer_}) column->reserve(reserved);
+    for (auto* column : {&last_, &hash_}) column->reserve(reserved);
+    for (auto* column : {&older_, &newer_}) column->reserve(reserved, reserved);
     kind_.reserve(reserved);
     if (options_.sized) size_.reserve(reserved);
   }
@@ -175,8 +179,7 @@ class ClassEviction {
   // Every byte held: columns of residents, ghosts, tables, lists and this object itself.
   std::size_t metadata_bytes() const {
     return fixed_bytes() + ghosts_.bytes() + last_.capacity() * 4 + hash_.capacity() * 4 +
-           older_.capacity() * 4 + newer_.capacity() * 4 + kind_.capacity() * 2 +
-           size_.capacity() * 2;
+           older_.bytes() + newer_.bytes() + kind_.capacity() * 2 + size_.capacity() * 2;
   }
   // The part of it that does not grow with the objects.
   std::size_t fixed_bytes() const {
@@ -188,8 +191,8 @@ class ClassEviction {
     std::uint32_t found = 0;
     for (std::uint32_t kind = 0; kind < lists_.size(); ++kind) {
       std::uint32_t before = kNone;
-      for (std::uint32_t slot = lists_[kind].oldest; slot != kNone; slot = newer_[slot]) {
-        if (slot >= kind_.size() || kind_[slot] != kind || older_[slot] != before) return false;
+      for (std::uint32_t slot = lists_[kind].oldest; slot != kNone; slot = newer_.get(slot)) {
+        if (slot >= kind_.size() || kind_[slot] != kind || older_.get(slot) != before) return false;
         if (before != kNone && now_ - last_[before] < now_ - last_[slot]) return false;
         if (++found > residents_) return false;
         before = slot;
@@ -202,7 +205,7 @@ class ClassEviction {
   }
 
  private:
-  static constexpr std::uint32_t kNone = 0xffffffffu;
+  static constexpr std::uint32_t kNone = SlotColumn::kNone;
   static constexpr std::uint16_t kFree = 0xffffu;
   static constexpr std::uint32_t kProbeSteps = 16;
   static constexpr std::uint32_t kSamples = 64;  // residents weighed for a victim by size
@@ -266,7 +269,8 @@ class ClassEviction {
     if (residents_ > capacity_ + capacity_ / 2 || residents_ < capacity_ - capacity_ / 3)
       rescale(residents_);
     const float objects = static_cast<float>(capacity_);
-    const float resident_bytes = options_.sized ? 20 : 18;
+    const auto resident_bytes =
+        static_cast<float>(2 * SlotColumn::width(capacity_) + (options_.sized ? 12 : 10));
     const float spent = static_cast<float>(fixed_bytes()) + objects * resident_bytes;
     const float left = options_.metadata_bytes_per_object * objects - spent;
     const auto ghosts = static_cast<std::size_t>(std::max(left / 4, objects / 2));
@@ -332,7 +336,7 @@ class ClassEviction {
       const std::uint32_t at = model_.age_bin(now_ - last_[list.probe]);
       const std::int32_t wish = at < bin ? -1 : at > bin ? 1 : 0;
       if (wish == 0 || wish == -direction) return;
-      const std::uint32_t next = wish < 0 ? older_[list.probe] : newer_[list.probe];
+      const std::uint32_t next = (wish < 0 ? older_ : newer_).get(list.probe);
       if (next == kNone) return;
       list.probe = next;
       direction = wish;
@@ -370,24 +374,34 @@ class ClassEviction {
   void grow(std::uint32_t slot) {
     if (slot < kind_.size()) return;
     const std::size_t count = std::size_t{slot} + 1;
-    for (auto* column : {&last_, &hash_, &older_, &newer_}) column->resize(count);
+    for (auto* column : {&last_, &hash_}) column->resize(count);
+    for (auto* column : {&older_, &newer_}) column->resize(count, count);
     kind_.resize(count, kFree);
     if (options_.sized) size_.resize(count);
   }
   void link(std::uint32_t slot, std::uint32_t kind) {
     List& list = lists_[kind];
     kind_[slot] = static_cast<std::uint16_t>(kind);
-    older_[slot] = list.newest;
-    newer_[slot] = kNone;
-    (list.newest == kNone ? list.oldest : newer_[list.newest]) = slot;
+    older_.set(slot, list.newest);
+    newer_.set(slot, kNone);
+    if (list.newest == kNone)
+      list.oldest = slot;
+    else
+      newer_.set(list.newest, slot);
     list.newest = slot;
     list.until = now_;
   }
   void unlink(std::uint32_t slot) {
     List& list = lists_[kind_[slot]];
-    const std::uint32_t older = older_[slot], newer = newer_[slot];
-    (older == kNone ? list.oldest : newer_[older]) = newer;
-    (newer == kNone ? list.newest : older_[newer]) = older;
+    const std::uint32_t older = older_.get(slot), newer = newer_.get(slot);
+    if (older == kNone)
+      list.oldest = newer;
+    else
+      newer_.set(older, newer);
+    if (newer == kNone)
+      list.newest = older;
+    else
+      older_.set(newer, older);
     if (list.probe == slot) list.probe = newer != kNone ? newer : older;
     if (older == kNone || newer == kNone || (list.lowest & 3u) == 2) list.until = now_;
   }
@@ -407,7 +421,8 @@ class ClassEviction {
   EvictionModel model_;
   GhostTable ghosts_;
   std::vector<List> lists_;
-  std::vector<std::uint32_t> last_, hash_, older_, newer_;
+  std::vector<std::uint32_t> last_, hash_;
+  SlotColumn older_, newer_;
   std::vector<std::uint16_t> kind_, size_;
 };
 

@@ -6,7 +6,8 @@
 // those are that still wait (running).  An actuary's life table makes hazards of that: returned /
 // at risk, where half of those who left a bin without return count as at risk in it.  So waiting
 // objects speak before they return, and long gaps are not underrated because they take long.
-// Classes with little data borrow from their parents (same level and gap, same level, all).
+// Classes with little data borrow from their parents (same level and gap, same level, all; who was
+// requested often is expected back sooner).
 //
 // The Gittins index of an object, max over T of P(reuse within T) / E[time held until reuse or T],
 // is the best rate of hits per unit of space and time that keeping it can earn.  It sees a loop's
@@ -39,15 +40,14 @@ namespace acumen::caching {
 
 // Constants of the model; all relative to the cache's size or to one object, none to a workload.
 struct EvictionTuning {
-  float prior_hazard = 0.12f;   // of reuse within any half octave of age, before any data
-  float shrink_objects = 50;    // weight of a parent's hazard, in objects at risk
-  float founder_factor = 2;     // of the hazard of founders, before any data about them
-  float bypass_margin = 16;     // in 1/64 octaves: how far a newcomer must rank above
-  float refit_interval = 0.5f;  // in units of C requests
-  float refit_requests_min = 200;
-  float learner_price = 0.6f;  // the lead that makes the cache follow the learner, and
-  float heuristic_price = 1;   // the heuristic, in objects that the cache would exchange
-  float trial_sizes = 9;       // requests before the learner is followed, in units of C
+  float prior_hazard = 0.12f;    // of reuse within any half octave of age, before any data
+  float often_factor = 3;        // of that, for objects requested three times or more
+  float shrink_objects = 100;    // weight of a parent's hazard, in objects at risk
+  float bypass_margin = 64;      // in 1/64 octaves: how far a newcomer must rank above
+  float refit_interval = 0.25f;  // in units of C requests
+  float refit_requests_min = 100;
+  float learner_price = 0.6f;    // the lead that makes the cache follow the learner, and
+  float heuristic_price = 1.5f;  // the heuristic, in objects that the cache would exchange
 };
 
 // A count that fits 16 bits: exact up to 2048, then unbiased with an error of about 2 %.
@@ -162,12 +162,12 @@ class EvictionModel {
     prior.fill(tuning_.prior_hazard);
     const Hazards root = blend(all, prior);
     std::array<Hazards, ObjectClasses::kLevelsMax + 1> levels;
-    for (std::size_t i = 0; i < group.size(); ++i) levels[i] = blend(group[i], root);
-    for (std::uint32_t kind = 1; kind < c.often(); ++kind)
+    Hazards often = root;
+    for (float& hazard : often) hazard = std::min(hazard * tuning_.often_factor, 0.9f);
+    for (std::size_t i = 0; i < group.size(); ++i)
+      levels[i] = blend(group[i], i < 2 ? root : often);
+    for (std::uint32_t kind = 0; kind < c.often(); ++kind)
       set_index(kind, blend(row(kind, running), levels[group_of(kind)]));
-    Hazards founders = levels[0];
-    for (float& hazard : founders) hazard = std::min(hazard * tuning_.founder_factor, 0.9f);
-    set_index(0, blend(row(0, running), founders));
     for (std::uint32_t first = c.often(); first < c.count(); first += c.befores) {
       Table gap;
       for (std::uint32_t i = 0; i < c.befores; ++i) gap.add(row(first + i, running));

@@ -1,7 +1,7 @@
 // Learned eviction: a cache policy that learns online from a cold start, and keeps its heuristic.
 //
 // Idea.  Two policies watch every request, each with contents of its own: the learner
-// (class_eviction.hpp) and S3-FIFO (shadow_fifo.hpp).  The cache follows one of them: it evicts
+// (class_eviction.hpp) and Clock2Q+ (shadow_fifo.hpp).  The cache follows one of them: it evicts
 // what that one does not hold.  It starts with the heuristic, so the learner must prove itself
 // first; it changes when the other's lead in misses exceeds what changing costs, which is at most
 // one miss for every cached object that the other does not hold (rather less on the way to the
@@ -21,10 +21,10 @@
 // requests or more.  A wrong guess, a hash collision included, costs a miss and never a wrong
 // answer.
 //
-// Layout.  Beside the learner and the shadow, 13 bytes an object:
+// Layout.  Beside the learner and the shadow, 9 to 13 bytes an object (slot_column.hpp):
 //     hash_    uint32 by the owner's slot: the key's hash, 0 = free
-//     link_    uint32 by the learner's slot: the owner's slot, where it is cached
-//     index_   uint32, 3/4 full: hash -> the learner's slot
+//     link_    2 to 4 bytes by the learner's slot: the owner's slot, where it is cached
+//     index_   2 to 4 bytes, 3/4 full: hash -> the learner's slot
 // With sizes, or without the guard, the owner's slots are the learner's and none of this is held.
 //
 // Paper: Borodin, Linial and Saks, "An optimal on-line algorithm for metrical task system"
@@ -104,7 +104,7 @@ class LearnedEviction {
     if (slot >= hash_.size()) hash_.resize(std::size_t{slot} + 1);
     hash_[slot] = hash;
     const std::uint32_t place = find(hash);
-    if (place != kNone) link_[place] = slot;
+    if (place != kNone) link_.set(place, slot);
     shadow_.link_newest(slot);
     if (!followed_holds(hash)) leave(slot);
     if (residents_ > capacity_ + capacity_ / 2) restart();
@@ -137,7 +137,7 @@ class LearnedEviction {
   // Every byte held, ghosts, tables, models and this object itself included.
   std::size_t metadata_bytes() const {
     return sizeof(*this) - sizeof(learner_) + learner_.metadata_bytes() + shadow_.bytes() +
-           (hash_.capacity() + link_.capacity() + index_.capacity() + free_.capacity()) * 4;
+           (hash_.capacity() + free_.capacity()) * 4 + link_.bytes() + index_.bytes();
   }
   // The part of it that does not grow with the objects.
   std::size_t fixed_bytes() const {
@@ -149,21 +149,24 @@ class LearnedEviction {
     if (!learner_.validate()) return false;
     if (!running_) return learner_.size() == residents_;
     const auto used = std::count_if(hash_.begin(), hash_.end(), [](auto h) { return h != 0; });
-    const auto indexed = std::count_if(index_.begin(), index_.end(), [](auto i) { return i != 0; });
     if (static_cast<std::uint32_t>(used) != residents_ || !shadow_.validate()) return false;
-    if (static_cast<std::uint32_t>(indexed) != learner_.size()) return false;
-    for (const std::uint32_t cell : index_)
-      if (cell != 0 && find(learner_.hash_of(cell - 1)) == kNone) return false;
+    std::uint32_t indexed = 0;
+    for (std::size_t at = 0; at < index_.size(); ++at) {
+      if (index_.get(at) == kNone) continue;
+      if (find(learner_.hash_of(index_.get(at))) == kNone) return false;
+      ++indexed;
+    }
+    if (indexed != learner_.size()) return false;
     return learner_.size() <= capacity_ && learner_.size() + free_.size() == link_.size();
   }
 
  private:
-  static constexpr std::uint32_t kNone = 0xffffffffu;
-  static constexpr float kGuardBytes = 25.4f;        // an object, shadow included
-  static constexpr std::size_t kRoundingBytes = 50;  // of rings and buckets
+  static constexpr std::uint32_t kNone = SlotColumn::kNone;
+  static constexpr std::size_t kRoundingBytes = 64;  // of rings and buckets
   static constexpr float kGuardedBytesMin = 56;
   static constexpr std::uint32_t kLeadMin = 8;  // misses; below this a lead is chance
-  static constexpr float kGhostSpan = 1.55f;    // S3-FIFO's ghosts: seen within so many C misses
+  static constexpr float kGhostSpan =
+      1.55f;  // the heuristic's ghosts: seen within so many C misses
   static constexpr std::uint32_t kLeaving = 16;
 
   struct Pending {
@@ -181,8 +184,13 @@ class LearnedEviction {
   static bool affords_guard(const Options& options) {
     return options.guard && !options.sized && options.metadata_bytes_per_object >= kGuardedBytesMin;
   }
+  // An object's, shadow included: a hash, a link, 4/3 cells of the index.
+  static float guard_bytes_per_object(std::uint32_t objects) {
+    const auto width = static_cast<float>(SlotColumn::width(objects));
+    return 4 + width * 7 / 3 + ShadowFifo::bytes_per_object(objects);
+  }
   static Options learner_options(Options options, std::uint32_t objects) {
-    const float guard_bytes = affords_guard(options) ? kGuardBytes : 0;
+    const float guard_bytes = affords_guard(options) ? guard_bytes_per_object(objects) : 0;
     const std::size_t fixed = sizeof(LearnedEviction) - sizeof(ClassEviction) + kRoundingBytes;
     const auto share = static_cast<float>(fixed) / static_cast<float>(std::max(objects, 1u));
     options.metadata_bytes_per_object -= guard_bytes + share;
@@ -197,7 +205,7 @@ class LearnedEviction {
     bool known = true;
     if (place != kNone) {
       learner_.hit(place);
-      if (slot != kNone) link_[place] = slot;
+      if (slot != kNone) link_.set(place, slot);
     } else {
       known = learner_.miss(hash);
       admit_to_learner(hash, slot);
@@ -211,7 +219,7 @@ class LearnedEviction {
     if (learner_.size() < capacity_) {
       if (free_.empty()) {
         place = static_cast<std::uint32_t>(link_.size());
-        link_.push_back(kNone);
+        link_.push_back(kNone, place + std::size_t{1});
       } else {
         place = free_.back();
         free_.pop_back();
@@ -221,10 +229,10 @@ class LearnedEviction {
       if (place == kBypass) return;
       drop_index(place);
       learner_.evict(place);
-      if (follows_learner_) leave(link_[place]);
+      if (follows_learner_) leave(link_.get(place));
     }
     learner_.insert(place, hash);
-    link_[place] = slot;
+    link_.set(place, slot);
     add_index(place);
   }
   bool admit_to_shadow(std::uint32_t hash, std::uint32_t slot) {
@@ -241,7 +249,6 @@ class LearnedEviction {
 
   // Whom to follow.
   void compare(bool learner_missed, bool shadow_missed) {
-    followed_for_ += followed_for_ < trial_;
     if (price_floor_ > lead_min_ && (learner_missed || shadow_missed)) --price_floor_;
     if (learner_missed == shadow_missed) return;
     const bool followed_missed = follows_learner_ ? learner_missed : shadow_missed;
@@ -249,7 +256,7 @@ class LearnedEviction {
       lead_ -= lead_ > 0;
       return;
     }
-    if (++lead_ < price_floor_ || (!follows_learner_ && followed_for_ < trial_)) return;
+    if (++lead_ < price_floor_) return;
     const float rate =
         follows_learner_ ? options_.tuning.heuristic_price : options_.tuning.learner_price;
     const auto price = static_cast<std::uint32_t>(rate * static_cast<float>(strangers()));
@@ -258,7 +265,7 @@ class LearnedEviction {
       return;
     }
     follows_learner_ = !follows_learner_;
-    lead_ = leaving_count_ = hand_ = followed_for_ = 0;
+    lead_ = leaving_count_ = hand_ = 0;
     price_floor_ = lead_min_;
   }
   // Cached objects that the policy not followed does not hold.
@@ -315,15 +322,13 @@ class LearnedEviction {
     capacity_ = residents_;
     lead_ = leaving_count_ = hand_ = 0;
     lead_min_ = price_floor_ = std::max(kLeadMin, capacity_ / 32);
-    const float trial = options_.tuning.trial_sizes * static_cast<float>(capacity_);
-    trial_ = static_cast<std::uint32_t>(std::min(trial, 4e9f));
-    followed_for_ = 0;
     miss_rate_ = 1;
     shadow_.reset(capacity_);
     const std::uint32_t slots = learner_.slots();
     hash_ = std::vector<std::uint32_t>(slots);
-    link_ = std::vector<std::uint32_t>(slots, kNone);
-    index_ = std::vector<std::uint32_t>(capacity_ + capacity_ / 3 + 2);
+    link_.reserve(slots, slots);
+    link_.resize(slots, slots);
+    index_ = SlotColumn(capacity_ + capacity_ / 3 + 2, slots);
     for (std::uint32_t slot = 0; slot < slots; ++slot) {
       if (!learner_.holds_slot(slot)) {
         free_.push_back(slot);
@@ -331,7 +336,7 @@ class LearnedEviction {
       }
       const std::uint32_t hash = learner_.hash_of(slot);
       hash_[slot] = hash;
-      link_[slot] = slot;
+      link_.set(slot, slot);
       add_index(slot);
       shadow_.access(hash, false, [](std::uint32_t) {});
       shadow_.link_newest(slot);
@@ -343,7 +348,8 @@ class LearnedEviction {
   void stop_guard() {
     running_ = follows_learner_ = false;
     shadow_.release();
-    for (auto* column : {&hash_, &link_, &index_, &free_}) *column = std::vector<std::uint32_t>();
+    for (auto* column : {&hash_, &free_}) *column = std::vector<std::uint32_t>();
+    for (auto* column : {&link_, &index_}) column->release();
   }
   // The cache has outgrown what was its size: learn anew, from the objects that it holds.
   void restart() {
@@ -360,39 +366,40 @@ class LearnedEviction {
   }
   std::size_t after(std::size_t at) const { return at + 1 == index_.size() ? 0 : at + 1; }
   std::uint32_t find(std::uint32_t hash) const {
-    for (std::size_t at = home(hash); index_[at] != 0; at = after(at))
-      if (learner_.hash_of(index_[at] - 1) == hash) return index_[at] - 1;
-    return kNone;
+    for (std::size_t at = home(hash);; at = after(at)) {
+      const std::uint32_t place = index_.get(at);
+      if (place == kNone || learner_.hash_of(place) == hash) return place;
+    }
   }
   void add_index(std::uint32_t place) {
     std::size_t at = home(learner_.hash_of(place));
-    while (index_[at] != 0) at = after(at);
-    index_[at] = place + 1;
+    while (index_.get(at) != kNone) at = after(at);
+    index_.set(at, place);
   }
   void drop_index(std::uint32_t place) {
     std::size_t hole = home(learner_.hash_of(place));
-    while (index_[hole] != place + 1) hole = after(hole);
-    for (std::size_t at = after(hole); index_[at] != 0; at = after(at)) {
-      const std::size_t from = home(learner_.hash_of(index_[at] - 1)), size = index_.size();
+    while (index_.get(hole) != place) hole = after(hole);
+    for (std::size_t at = after(hole); index_.get(at) != kNone; at = after(at)) {
+      const std::size_t from = home(learner_.hash_of(index_.get(at))), size = index_.size();
       if ((at + size - from) % size < (at + size - hole) % size) continue;
-      index_[hole] = index_[at];
+      index_.set(hole, index_.get(at));
       hole = at;
     }
-    index_[hole] = 0;
+    index_.set(hole, kNone);
   }
 
   Options options_;
   bool guard_, running_ = false, follows_learner_ = false;
   std::uint32_t capacity_ = 0, residents_ = 0;
   std::uint32_t lead_ = 0, lead_min_ = 0, price_floor_ = 0, hand_ = 0;
-  std::uint32_t trial_ = 0, followed_for_ = 0;
   float miss_rate_ = 1;
   Pending pending_;
   std::uint32_t leaving_count_ = 0;
   std::array<std::uint32_t, kLeaving> leaving_{};
   ClassEviction learner_;
   ShadowFifo shadow_;
-  std::vector<std::uint32_t> hash_, link_, index_, free_;
+  std::vector<std::uint32_t> hash_, free_;
+  SlotColumn link_, index_;
 };
 
 }  // namespace acumen::caching

@@ -1,24 +1,28 @@
-// Shadow FIFO: the contents that S3-FIFO would hold, without the objects.
+// Shadow FIFO: the contents that Clock2Q+ would hold, without the objects.
 //
 // Idea.  The strongest simple heuristic is simulated beside the learner on every request, so that
 // the cache can follow whichever of the two has missed less (learned_eviction.hpp).  Newcomers pass
-// a small queue, 1/20 of the cache; those requested again there, or known from shortly before,
-// enter the main queue, where an object gets another round for each request, up to three.  The
-// first objects ever go straight to the main queue: in a loop too large they are the ones to keep.
+// a small queue, a tenth of the cache.  In its younger half requests do not count, for requests
+// that come together say nothing about later ones; requested again in its older half, or known from
+// shortly before, an object enters the main queue, where it gets another round for each request, up
+// to three.  The first objects ever go straight to the main queue: in a loop too large they are the
+// ones to keep.
 //
-// Guarantee.  Fixed memory, about 12 bytes an object; O(1) amortised a request.  An object may be
-// taken for another with probability below 16 / 16383, or not be admitted when its bucket is full
+// Guarantee.  Fixed memory, 8 to 12 bytes an object; O(1) amortised a request.  An object may be
+// taken for another with probability below 16 / 8191, or not be admitted when its bucket is full
 // (1 in 200): the shadow's count of misses is right to a fraction of a per cent.
 //
-// Layout.  Two rings of {hash uint32, slot uint32}, and a table of buckets of 16 uint16 cells:
+// Layout.  Two rings of {place of the cell, owner's slot} in 2 to 4 bytes each (slot_column.hpp),
+// and a table of buckets of 16 uint16 cells:
 //
-//      15           2 1    0
-//     +--------------+------+     0 = empty (tags are never 0)
-//     |   tag (14)   | freq |
-//     +--------------+------+
+//      15         3    2    1    0
+//     +------------+-------+------+     0 = empty; tag 0 = removed, until its turn in the ring
+//     comes |  tag (13)  | young | freq |     young: in the younger half of the small queue
+//     +------------+-------+------+
 //
-// Paper: Yang et al., "FIFO queues are all you need for cache eviction" (SOSP 2023); ghosts are the
-// learner's own.
+// Paper: Zhai et al., "Clock2Q+: a simple and efficient replacement algorithm for metadata cache in
+// VMware vSAN" (arXiv 2511.21958, 2025), after S3-FIFO (Yang et al., SOSP 2023).  Here ghosts are
+// the learner's own, and the main queue counts to three.
 #pragma once
 
 #include <algorithm>
@@ -26,23 +30,29 @@
 #include <cstdint>
 #include <vector>
 
+#include "acumen/caching/slot_column.hpp"
+
 namespace acumen::caching {
 
 class ShadowFifo {
  public:
-  static constexpr std::uint32_t kNone = 0xffffffffu;
+  static constexpr std::uint32_t kNone = SlotColumn::kNone;
 
   void reset(std::uint32_t capacity) {
     capacity_ = std::max(capacity, 2u);
-    small_max_ = std::max(1u, capacity_ / 20);
-    small_ = Ring(small_max_ + 2);
-    main_ = Ring(capacity_ - small_max_ + 2);
-    buckets_ = std::max(1u, (capacity_ + 7) / 8);
+    small_max_ = std::max(1u, capacity_ / 10);
+    buckets_ = buckets(capacity_);
     cells_ = std::vector<std::uint16_t>(std::size_t{buckets_} * kWays);
+    small_ = Ring(small_max_ + 2, cells_.size(), capacity_);
+    main_ = Ring(capacity_ - small_max_ + 2, cells_.size(), capacity_);
     evicted_before_ = false;
     newest_ = nullptr;
   }
   void release() { *this = ShadowFifo(); }
+  static float bytes_per_object(std::uint32_t capacity) {
+    const std::size_t cells = std::size_t{buckets(capacity)} * kWays;
+    return 4 + static_cast<float>(SlotColumn::width(cells) + SlotColumn::width(capacity));
+  }
 
   // Brings a key's bucket near before it is asked for; changes nothing.
   void prefetch(std::uint32_t hash) const {
@@ -50,33 +60,36 @@ class ShadowFifo {
   }
   bool holds(std::uint32_t hash) const { return find(hash) != nullptr; }
 
-  // A request; true when it hits.  `known`: the key was seen shortly before (S3-FIFO's ghost).
+  // A request; true when it hits.  `known`: the key was seen shortly before (a ghost).
   // Calls leave(slot) for the owner's slot of what it evicts, where it knows it.
   template <typename Leave>
   bool access(std::uint32_t hash, bool known, Leave&& leave) {
     newest_ = nullptr;
     if (std::uint16_t* const cell = find(hash)) {
-      if ((*cell & kFreqMask) < kFreqMask) ++*cell;
+      if ((*cell & kYoung) == 0 && (*cell & kFreqMask) < kFreqMask) ++*cell;
       return true;
     }
     while (small_.size() + main_.size() >= capacity_) evict(leave);
     const bool direct = known || (!evicted_before_ && small_.size() >= small_max_);
-    if (!add_cell(hash)) return false;
-    newest_ = (direct || small_.full() ? main_ : small_).push({hash, kNone});
+    const std::uint32_t cell = add_cell(hash);
+    if (cell == kNone) return false;
+    newest_ = direct || small_.full() ? &main_ : &small_;
+    newest_->push({cell, kNone});
+    if (newest_ == &small_) enter_small(cell);
     return false;
   }
 
   // The owner's slot of the object that the last access() admitted.
   void link_newest(std::uint32_t slot) {
-    if (newest_ != nullptr) newest_->slot = slot;
+    if (newest_ != nullptr) newest_->link_newest(slot);
   }
   void raise(std::uint32_t hash, std::uint32_t frequency) {
     if (std::uint16_t* const cell = find(hash))
-      *cell = static_cast<std::uint16_t>((*cell & ~kFreqMask) | std::min(frequency, kFreqMask));
+      *cell = static_cast<std::uint16_t>((*cell & kTagMask) | std::min(frequency, kFreqMask));
   }
-  // Its ring entry stays until its turn comes, and then finds no cell.
+  // Its cell stays taken until its turn in the ring comes.
   void remove(std::uint32_t hash) {
-    if (std::uint16_t* const cell = find(hash)) *cell = 0;
+    if (std::uint16_t* const cell = find(hash)) *cell = kRemoved;
   }
 
   std::size_t bytes() const {
@@ -85,39 +98,45 @@ class ShadowFifo {
 
   bool validate() const {
     const auto used = std::count_if(cells_.begin(), cells_.end(), [](auto c) { return c != 0; });
-    return static_cast<std::size_t>(used) <= std::size_t{small_.size()} + main_.size() &&
+    return static_cast<std::size_t>(used) == std::size_t{small_.size()} + main_.size() &&
            small_.size() + main_.size() <= capacity_;
   }
 
  private:
   static constexpr std::uint32_t kWays = 16;
-  static constexpr std::uint32_t kFreqMask = 3;
-  static constexpr std::uint32_t kPromoted = 2;  // requests in the small queue that promote
+  static constexpr std::uint32_t kFreqMask = 3, kYoung = 4, kTagMask = 0xfff8;
+  static constexpr std::uint16_t kRemoved = 1;
 
   struct Entry {
-    std::uint32_t hash, slot;
+    std::uint32_t cell, slot;
   };
   class Ring {
    public:
     Ring() = default;
-    explicit Ring(std::uint32_t capacity) : entries_(capacity) {}
+    Ring(std::uint32_t capacity, std::size_t cells, std::uint32_t slots)
+        : cells_(capacity, cells), slots_(capacity, slots) {}
     std::uint32_t size() const { return size_; }
-    bool full() const { return size_ == entries_.size(); }
-    Entry* push(Entry entry) {
-      Entry& place = entries_[(first_ + size_++) % entries_.size()];
-      place = entry;
-      return &place;
+    bool full() const { return size_ == cells_.size(); }
+    void push(Entry entry) {
+      const std::size_t at = (first_ + size_++) % cells_.size();
+      cells_.set(at, entry.cell);
+      slots_.set(at, entry.slot);
+    }
+    void link_newest(std::uint32_t slot) { slots_.set((first_ + size_ - 1) % cells_.size(), slot); }
+    // The cell of the entry that came `later` entries before the newest.
+    std::uint32_t cell_before_newest(std::uint32_t later) const {
+      return cells_.get((first_ + size_ - 1 - later) % cells_.size());
     }
     Entry pop() {
-      const Entry entry = entries_[first_];
-      first_ = first_ + 1 == entries_.size() ? 0 : first_ + 1;
+      const Entry entry = {cells_.get(first_), slots_.get(first_)};
+      first_ = first_ + 1 == cells_.size() ? 0 : first_ + 1;
       --size_;
       return entry;
     }
-    std::size_t bytes() const { return entries_.capacity() * sizeof(Entry); }
+    std::size_t bytes() const { return cells_.bytes() + slots_.bytes(); }
 
    private:
-    std::vector<Entry> entries_;
+    SlotColumn cells_, slots_;
     std::uint32_t first_ = 0, size_ = 0;
   };
 
@@ -128,61 +147,68 @@ class ShadowFifo {
     const std::uint32_t main_max = capacity_ - small_max_;
     while (main_.size() <= main_max && small_.size() > 0) {
       const Entry entry = small_.pop();
-      std::uint16_t* const cell = find(entry.hash);
-      if (cell == nullptr) return;
-      if ((*cell & kFreqMask) < kPromoted) {
-        *cell = 0;
-        leave(entry.slot);
-        return;
-      }
-      *cell = static_cast<std::uint16_t>(*cell & ~kFreqMask);
+      std::uint16_t& cell = cells_[entry.cell];
+      if (cell == kRemoved || (cell & kFreqMask) == 0) return drop(entry, leave);
+      cell = static_cast<std::uint16_t>(cell & kTagMask);
       main_.push(entry);
     }
     for (;;) {
       const Entry entry = main_.pop();
-      std::uint16_t* const cell = find(entry.hash);
-      if (cell == nullptr) return;
-      if ((*cell & kFreqMask) == 0) {
-        *cell = 0;
-        leave(entry.slot);
-        return;
-      }
-      --*cell;
+      std::uint16_t& cell = cells_[entry.cell];
+      if (cell == kRemoved || (cell & kFreqMask) == 0) return drop(entry, leave);
+      --cell;
       main_.push(entry);
     }
   }
+  template <typename Leave>
+  void drop(const Entry& entry, Leave&& leave) {
+    if (cells_[entry.cell] != kRemoved) leave(entry.slot);
+    cells_[entry.cell] = 0;
+  }
 
+  // A newcomer is young; whoever it pushes into the older half is young no more.
+  void enter_small(std::uint32_t cell) {
+    const std::uint32_t young = small_max_ / 2;
+    if (young == 0) return;
+    cells_[cell] |= kYoung;
+    if (small_.size() <= young) return;
+    std::uint16_t& older = cells_[small_.cell_before_newest(young)];
+    if (older != kRemoved) older = static_cast<std::uint16_t>(older & ~kYoung);
+  }
+
+  static std::uint32_t buckets(std::uint32_t capacity) { return std::max(1u, (capacity + 7) / 8); }
   std::size_t bucket_of(std::uint32_t hash) const {
     return static_cast<std::size_t>(std::uint64_t{hash} * buckets_ >> 32) * kWays;
   }
   static std::uint16_t tag_of(std::uint32_t hash) {
-    return static_cast<std::uint16_t>(std::max(1u, hash * 0x9E3779B1u >> 18) << 2);
+    return static_cast<std::uint16_t>(std::max(1u, hash * 0x9E3779B1u >> 19) << 3);
   }
   const std::uint16_t* find(std::uint32_t hash) const {
     if (cells_.empty()) return nullptr;
     const std::uint16_t* const bucket = &cells_[bucket_of(hash)];
     const std::uint32_t tag = tag_of(hash);
     for (std::uint32_t way = 0; way < kWays; ++way)
-      if ((bucket[way] & ~kFreqMask) == tag) return bucket + way;
+      if ((bucket[way] & kTagMask) == tag) return bucket + way;
     return nullptr;
   }
   std::uint16_t* find(std::uint32_t hash) {
     return const_cast<std::uint16_t*>(static_cast<const ShadowFifo*>(this)->find(hash));
   }
-  bool add_cell(std::uint32_t hash) {
-    std::uint16_t* const bucket = &cells_[bucket_of(hash)];
-    for (std::uint32_t way = 0; way < kWays; ++way) {
-      if (bucket[way] != 0) continue;
-      bucket[way] = tag_of(hash);
-      return true;
+  // The place of a new cell, or kNone: the bucket is full.
+  std::uint32_t add_cell(std::uint32_t hash) {
+    const std::size_t bucket = bucket_of(hash);
+    for (std::size_t at = bucket; at < bucket + kWays; ++at) {
+      if (cells_[at] != 0) continue;
+      cells_[at] = tag_of(hash);
+      return static_cast<std::uint32_t>(at);
     }
-    return false;
+    return kNone;
   }
 
   std::uint32_t capacity_ = 0, small_max_ = 0, buckets_ = 0;
   bool evicted_before_ = false;
   Ring small_, main_;
-  Entry* newest_ = nullptr;
+  Ring* newest_ = nullptr;
   std::vector<std::uint16_t> cells_;
 };
 

@@ -1,0 +1,88 @@
+// A column of slot numbers, no wider than the largest of them needs.
+//
+// Idea.  A cache's metadata is mostly numbers of slots, and few caches have 2^32 of them.  Two
+// bytes a number are enough below 65,535 objects and three below 16,777,215: what is saved buys
+// ghosts. The column widens by itself when it is asked to hold larger numbers.
+//
+// Guarantee.  get() and set() are one unaligned load, and a load and a store, of four bytes; kNone
+// is kept at every width.  A number must be below the limit that was last given.
+//
+// Layout.  `width` bytes a number, low byte first, all ones = kNone; two bytes of padding at the
+// end.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+namespace acumen::caching {
+
+class SlotColumn {
+ public:
+  static_assert(std::endian::native == std::endian::little);
+  static constexpr std::uint32_t kNone = 0xffffffffu;
+
+  SlotColumn() = default;
+  /// `count` numbers below `limit`, all kNone.
+  SlotColumn(std::size_t count, std::size_t limit) { resize(count, limit); }
+
+  std::size_t size() const { return size_; }
+  std::size_t bytes() const { return bytes_.capacity(); }
+
+  std::uint32_t get(std::size_t at) const {
+    const std::uint32_t value = load(at) & mask_;
+    return value == mask_ ? kNone : value;
+  }
+  void set(std::size_t at, std::uint32_t value) {
+    const std::uint32_t cell = (load(at) & ~mask_) | (value & mask_);
+    std::memcpy(&bytes_[at * width_], &cell, sizeof cell);
+  }
+
+  /// Bytes a number below `limit`.
+  static constexpr std::uint32_t width(std::size_t limit) {
+    return limit <= 0xffffu ? 2 : limit <= 0xffffffu ? 3 : 4;
+  }
+  /// New numbers are kNone.
+  void resize(std::size_t count, std::size_t limit) {
+    if (width(limit) > width_) widen(width(limit));
+    bytes_.resize(count * width_ + kPadding, 0xff);
+    size_ = count;
+  }
+  void reserve(std::size_t count, std::size_t limit) {
+    resize(size_, limit);
+    bytes_.reserve(count * width_ + kPadding);
+  }
+  void push_back(std::uint32_t value, std::size_t limit) {
+    resize(size_ + 1, limit);
+    set(size_ - 1, value);
+  }
+  /// Gives the memory back too.
+  void release() { *this = SlotColumn(); }
+
+ private:
+  static constexpr std::size_t kPadding = 2;
+
+  std::uint32_t load(std::size_t at) const {
+    std::uint32_t cell;
+    std::memcpy(&cell, &bytes_[at * width_], sizeof cell);
+    return cell;
+  }
+  void widen(std::uint32_t width) {
+    SlotColumn wider;
+    wider.width_ = width;
+    wider.mask_ = width == 4 ? kNone : (1u << 8 * width) - 1;
+    wider.bytes_.resize(size_ * width + kPadding, 0xff);
+    wider.size_ = size_;
+    for (std::size_t i = 0; i < size_; ++i) wider.set(i, get(i));
+    *this = std::move(wider);
+  }
+
+  std::vector<std::uint8_t> bytes_;
+  std::size_t size_ = 0;
+  std::uint32_t width_ = 2, mask_ = 0xffffu;
+};
+
+}  // namespace acumen::caching
