@@ -76,7 +76,7 @@ $(VENV)/.benchmarks: $(VENV)/.installed
 
 $(SANITIZED)/CMakeCache.txt: $(VENV)/.tools
 	$(BIN)/cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
-	  -DACUMEN_NATIVE_TESTS=ON -DACUMEN_SANITIZE=address,undefined
+	  -DACUMEN_NATIVE_TESTS=ON -DACUMEN_SANITIZE=address,undefined,float-cast-overflow
 	@touch $@
 
 $(THREADED)/CMakeCache.txt: $(VENV)/.tools

@@ -249,7 +249,7 @@ class ClassEviction {
     tick_ = std::max(1u, objects / 16);
     ghosts_.release();
     const std::size_t class_bytes = EvictionModel::bytes_per_class() + sizeof(List);
-    const float share = options_.metadata_bytes_per_object * kModelShare;
+    const float share = std::max(options_.metadata_bytes_per_object * kModelShare, 0.0f);
     const auto budget = static_cast<std::size_t>(share * static_cast<float>(objects));
     model_.reset(objects, budget / class_bytes, options_.tuning);
     lists_ = std::vector<List>(model_.classes().count());
