@@ -162,6 +162,7 @@ class ClassEviction {
     --residents_;
   }
 
+  const Options& options() const { return options_; }
   void prefetch(std::uint32_t hash) const { ghosts_.prefetch(hash); }
   std::uint32_t size() const { return residents_; }
   // Requests between the last request and the one before for the same key; ~0 where unknown.
@@ -300,7 +301,7 @@ class ClassEviction {
         model_.learn_end(ghost.kind, age, coin());
       return keep;
     });
-    model_.fit(running);
+    model_.fit(running, tuning);
     for (List& list : lists_) list.until = now_;
   }
 

@@ -46,8 +46,8 @@ struct EvictionTuning {
   float bypass_margin = 64;      // in 1/64 octaves: how far a newcomer must rank above
   float refit_interval = 0.25f;  // in units of C requests
   float refit_requests_min = 100;
-  float learner_price = 0.6f;    // the lead that makes the cache follow the learner, and
-  float heuristic_price = 1.5f;  // the heuristic, in objects that the cache would exchange
+  float learner_price = 0.6f;  // the lead that makes the cache follow the learner, and
+  float heuristic_price = 1;   // the heuristic, in objects that the cache would exchange
 };
 
 // A count that fits 16 bits: exact up to 2048, then unbiased with an error of about 2 %.
@@ -78,15 +78,13 @@ class EvictionModel {
   }
 
   void reset(std::uint32_t objects, std::size_t classes_max, const EvictionTuning& tuning) {
-    tuning_ = tuning;
     objects_ = static_cast<float>(objects);
     classes_ = ObjectClasses::choose(objects, classes_max);
     const std::size_t cells = std::size_t{classes_.count()} * kBins;
     returned_ = std::vector<Count>(cells);
     ended_ = std::vector<Count>(cells);
     index_ = std::vector<std::uint8_t>(cells);
-    for (std::uint32_t bin = 0; bin <= kBins; ++bin) start_[bin] = bin_start(bin) * objects_ / 32;
-    fit({});
+    fit({}, tuning);
   }
 
   const ObjectClasses& classes() const { return classes_; }
@@ -110,9 +108,9 @@ class EvictionModel {
   void add_running(std::span<Running> running, std::uint32_t kind, std::uint32_t age) const {
     const std::uint32_t bin = age_bin(age);
     Running& sum = running[std::size_t{kind} * kBins + bin];
-    const float width = start_[bin + 1] - start_[bin];
+    const float width = start(bin + 1) - start(bin);
     sum.objects += 1;
-    sum.crossed += std::min((static_cast<float>(age) - start_[bin]) / width, 1.0f);
+    sum.crossed += std::min((static_cast<float>(age) - start(bin)) / width, 1.0f);
   }
 
   void learn_return(std::uint32_t kind, std::uint32_t age, std::uint32_t coin) {
@@ -131,10 +129,10 @@ class EvictionModel {
     const std::uint32_t bin = age_bin(age);
     const std::uint8_t* const row = &index_[std::size_t{kind} * kBins];
     if (bin + 1 >= kBins) return {row[bin] * kSteps, ~0u};
-    const float step = (start_[bin + 1] - start_[bin]) / kSteps;
-    const auto steps = static_cast<std::uint32_t>((static_cast<float>(age) - start_[bin]) / step);
+    const float from = start(bin), step = (start(bin + 1) - from) / kSteps;
+    const auto steps = static_cast<std::uint32_t>((static_cast<float>(age) - from) / step);
     const std::uint32_t at = std::min(steps, kSteps - 1);
-    const float until = start_[bin] + step * static_cast<float>(at + 1);
+    const float until = from + step * static_cast<float>(at + 1);
     return {row[bin] * (kSteps - at) + row[bin + 1] * at,
             std::max(age + 1, static_cast<std::uint32_t>(until))};
   }
@@ -151,29 +149,32 @@ class EvictionModel {
   }
 
   // Recomputes all indexes; running[cell] = objects of that class and age that still wait.
-  void fit(std::span<const Running> running) {
+  void fit(std::span<const Running> running, const EvictionTuning& tuning) {
     const ObjectClasses& c = classes_;
+    const auto blended = [&](const Table& table, const Hazards& parent) {
+      return blend(table, parent, tuning.shrink_objects);
+    };
     std::array<Table, ObjectClasses::kLevelsMax + 1> group{};  // newcomers, then a level each
     Table all;
     for (std::uint32_t kind = 0; kind < c.count(); ++kind)
       group[group_of(kind)].add(row(kind, running));
     for (const Table& table : group) all.add(table);
     Hazards prior;
-    prior.fill(tuning_.prior_hazard);
-    const Hazards root = blend(all, prior);
+    prior.fill(tuning.prior_hazard);
+    const Hazards root = blended(all, prior);
     std::array<Hazards, ObjectClasses::kLevelsMax + 1> levels;
     Hazards often = root;
-    for (float& hazard : often) hazard = std::min(hazard * tuning_.often_factor, 0.9f);
+    for (float& hazard : often) hazard = std::min(hazard * tuning.often_factor, 0.9f);
     for (std::size_t i = 0; i < group.size(); ++i)
-      levels[i] = blend(group[i], i < 2 ? root : often);
+      levels[i] = blended(group[i], i < 2 ? root : often);
     for (std::uint32_t kind = 0; kind < c.often(); ++kind)
-      set_index(kind, blend(row(kind, running), levels[group_of(kind)]));
+      set_index(kind, blended(row(kind, running), levels[group_of(kind)]));
     for (std::uint32_t first = c.often(); first < c.count(); first += c.befores) {
       Table gap;
       for (std::uint32_t i = 0; i < c.befores; ++i) gap.add(row(first + i, running));
-      const Hazards parent = blend(gap, levels[group_of(first)]);
+      const Hazards parent = blended(gap, levels[group_of(first)]);
       for (std::uint32_t i = 0; i < c.befores; ++i)
-        set_index(first + i, blend(row(first + i, running), parent));
+        set_index(first + i, blended(row(first + i, running), parent));
     }
   }
 
@@ -189,9 +190,10 @@ class EvictionModel {
     }
   };
 
-  static float bin_start(std::uint32_t bin) {
+  // The least age in a bin, in requests.
+  float start(std::uint32_t bin) const {
     if (bin == 0) return 0;
-    return std::bit_cast<float>((bin - 1 + (127u << 1)) << 22);
+    return std::bit_cast<float>((bin - 1 + (127u << 1)) << 22) * objects_ / 32;
   }
   std::uint32_t group_of(std::uint32_t kind) const {
     if (kind < classes_.twice()) return 0;
@@ -215,8 +217,7 @@ class EvictionModel {
     }
     return table;
   }
-  Hazards blend(const Table& table, const Hazards& parent) const {
-    const float weight = tuning_.shrink_objects;
+  static Hazards blend(const Table& table, const Hazards& parent, float weight) {
     Hazards hazards;
     for (std::uint32_t bin = 0; bin < kBins; ++bin)
       hazards[bin] = (table.events[bin] + weight * parent[bin]) / (table.risk[bin] + weight);
@@ -232,7 +233,7 @@ class EvictionModel {
     std::array<Stretch, kBins> stack;
     std::uint32_t top = 0;
     for (std::uint32_t bin = kBins; bin-- > 0;) {
-      const float width = start_[bin + 1] - start_[bin], hazard = hazards[bin];
+      const float width = start(bin + 1) - start(bin), hazard = hazards[bin];
       Stretch now = {hazard, width * (1 - 0.5f * hazard), 1 - hazard};
       while (top > 0 && stack[top - 1].gain * now.held > now.gain * stack[top - 1].held) {
         const Stretch next = stack[--top];
@@ -247,10 +248,8 @@ class EvictionModel {
     }
   }
 
-  EvictionTuning tuning_;
   float objects_ = 1;
   ObjectClasses classes_;
-  std::array<float, kBins + 1> start_{};
   std::vector<Count> returned_, ended_;
   std::vector<std::uint8_t> index_;
 };

@@ -50,7 +50,7 @@ class LearnedEviction {
   // capacity_hint: objects the full cache is expected to hold.  It may hold more or fewer: the
   // policy sets its scales anew when the hint proves wrong.
   LearnedEviction(std::uint32_t capacity_hint, std::uint64_t seed, Options options = {})
-      : options_(options),
+      : salt_(seed * 0x9e3779b97f4a7c15ull),
         guard_(affords_guard(options)),
         learner_(capacity_hint, seed, learner_options(options, capacity_hint)) {}
 
@@ -83,7 +83,8 @@ class LearnedEviction {
     if (!guard_ || (!running_ && !pending_.waits)) return learner_.victim();
     if (residents_ == 0) return kBypass;
     if (!running_) start_guard();
-    if (pending_.waits && follows_learner_ && options_.bypass && find(pending_.hash) == kNone) {
+    if (pending_.waits && follows_learner_ && learner_.options().bypass &&
+        find(pending_.hash) == kNone) {
       pending_.bypassed = true;
       return kBypass;
     }
@@ -167,15 +168,17 @@ class LearnedEviction {
   static constexpr std::uint32_t kLeadMin = 8;  // misses; below this a lead is chance
   static constexpr float kGhostSpan =
       1.55f;  // the heuristic's ghosts: seen within so many C misses
-  static constexpr std::uint32_t kLeaving = 16;
+  static constexpr std::uint32_t kLeaving = 8;
 
   struct Pending {
     bool waits = false, bypassed = false;
     std::uint32_t hash = 0;
   };
 
-  // Never 0, which marks a free slot.
-  static std::uint32_t fold(std::uint64_t hash) {
+  // Never 0, which marks a free slot.  Salted by the seed: which objects share a bucket is chance,
+  // and chance that repeats would be mistaken for the workload.
+  std::uint32_t fold(std::uint64_t hash) const {
+    hash += salt_;
     hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull;
     hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull;
     return std::max(1u, static_cast<std::uint32_t>(hash >> 32));
@@ -257,8 +260,8 @@ class LearnedEviction {
       return;
     }
     if (++lead_ < price_floor_) return;
-    const float rate =
-        follows_learner_ ? options_.tuning.heuristic_price : options_.tuning.learner_price;
+    const float rate = follows_learner_ ? learner_.options().tuning.heuristic_price
+                                        : learner_.options().tuning.learner_price;
     const auto price = static_cast<std::uint32_t>(rate * static_cast<float>(strangers()));
     if (lead_ < price) {
       price_floor_ = std::max(price, lead_min_);  // it falls by at most one a miss
@@ -388,7 +391,7 @@ class LearnedEviction {
     index_.set(hole, kNone);
   }
 
-  Options options_;
+  std::uint64_t salt_;
   bool guard_, running_ = false, follows_learner_ = false;
   std::uint32_t capacity_ = 0, residents_ = 0;
   std::uint32_t lead_ = 0, lead_min_ = 0, price_floor_ = 0, hand_ = 0;

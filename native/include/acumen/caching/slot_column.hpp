@@ -33,11 +33,11 @@ class SlotColumn {
   std::size_t bytes() const { return bytes_.capacity(); }
 
   std::uint32_t get(std::size_t at) const {
-    const std::uint32_t value = load(at) & mask_;
-    return value == mask_ ? kNone : value;
+    const std::uint32_t value = load(at) & mask();
+    return value == mask() ? kNone : value;
   }
   void set(std::size_t at, std::uint32_t value) {
-    const std::uint32_t cell = (load(at) & ~mask_) | (value & mask_);
+    const std::uint32_t cell = (load(at) & ~mask()) | (value & mask());
     std::memcpy(&bytes_[at * width_], &cell, sizeof cell);
   }
 
@@ -49,7 +49,7 @@ class SlotColumn {
   void resize(std::size_t count, std::size_t limit) {
     if (width(limit) > width_) widen(width(limit));
     bytes_.resize(count * width_ + kPadding, 0xff);
-    size_ = count;
+    size_ = static_cast<std::uint32_t>(count);
   }
   void reserve(std::size_t count, std::size_t limit) {
     resize(size_, limit);
@@ -65,6 +65,7 @@ class SlotColumn {
  private:
   static constexpr std::size_t kPadding = 2;
 
+  std::uint32_t mask() const { return kNone >> (32 - 8 * width_); }
   std::uint32_t load(std::size_t at) const {
     std::uint32_t cell;
     std::memcpy(&cell, &bytes_[at * width_], sizeof cell);
@@ -73,16 +74,14 @@ class SlotColumn {
   void widen(std::uint32_t width) {
     SlotColumn wider;
     wider.width_ = width;
-    wider.mask_ = width == 4 ? kNone : (1u << 8 * width) - 1;
-    wider.bytes_.resize(size_ * width + kPadding, 0xff);
+    wider.bytes_.resize(std::size_t{size_} * width + kPadding, 0xff);
     wider.size_ = size_;
     for (std::size_t i = 0; i < size_; ++i) wider.set(i, get(i));
     *this = std::move(wider);
   }
 
   std::vector<std::uint8_t> bytes_;
-  std::size_t size_ = 0;
-  std::uint32_t width_ = 2, mask_ = 0xffffu;
+  std::uint32_t size_ = 0, width_ = 2;
 };
 
 }  // namespace acumen::caching
