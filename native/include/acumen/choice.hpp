@@ -36,6 +36,7 @@
 #include "acumen/decision_ring.hpp"
 #include "acumen/guard.hpp"
 #include "acumen/learner.hpp"
+#include "acumen/learners/exploration.hpp"
 #include "acumen/objective.hpp"
 #include "acumen/random.hpp"
 #include "acumen/schema.hpp"
@@ -193,6 +194,7 @@ class ChoiceEngine {
     compare_in_order(ring_, comparison_, ring_.capacity());
     Snapshot before;
     visit_state(before);
+    encoded_ = 0;
     visit_state(writer);
     if (!valid()) {
       visit_state(before.put_back());
@@ -280,6 +282,7 @@ class ChoiceEngine {
     for (std::uint32_t i = 0; i < count * options_.shape.features && question.candidates; ++i)
       if (!std::isfinite(question.candidates[i])) return false;
     schema_.meet(question.row);
+    encoded_ = 0;
     if (schema_.encode(question.row, x()) != Schema::kGood) return false;
     if (question.candidates) {
       if (calibrated_rows_ < kCalibrationRows)
@@ -300,12 +303,10 @@ class ChoiceEngine {
       const ArmSet arms{count, options_.shape.features ? scaled_.data() : nullptr};
       learner_->distribution(x(), arms, p);
     }
-    float total = 0.0f;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      if (!(p[i] >= 0.0f)) return 0.0f;
-      total += p[i];
-    }
-    return std::isfinite(total) ? total : 0.0f;
+    std::int32_t bad = 0;
+    for (std::uint32_t i = 0; i < count; ++i) bad |= p[i] >= 0.0f ? 0 : 1;
+    const float total = sum_of(p, count);
+    return bad == 0 && std::isfinite(total) ? total : 0.0f;
   }
 
   /// Tosses the guard's coin and draws an arm; fills the answer.
@@ -352,6 +353,7 @@ class ChoiceEngine {
     }
     newest_ = entry.id;
     if (!usable) return;
+    encoded_ = entry.id;
     if (calibrated_rows_ == kCalibrationRows) {
       if (scales_fail(question, answer.arm)) recalibrate(false);
       return;
@@ -376,7 +378,12 @@ class ChoiceEngine {
   bool settle(std::size_t slot, double reward) {
     const Entry& entry = ring_.entry(slot);
     if (!entry.usable || !teaches(static_cast<Reason>(entry.reason))) return false;
-    if (schema_.encode(ring_.row(slot), x()) != Schema::kGood) return false;
+    // The scratch array often still holds this decision's context.
+    if (entry.id != encoded_) {
+      encoded_ = 0;
+      if (schema_.encode(ring_.row(slot), x()) != Schema::kGood) return false;
+      encoded_ = entry.id;
+    }
     const float* features = options_.shape.features ? features_taken(slot, entry.arm) : nullptr;
     const Lesson lesson{x(), entry.arm, features, entry.propensity, static_cast<float>(reward)};
     return teach(lesson);
@@ -424,6 +431,7 @@ class ChoiceEngine {
       taken.insert(taken.end(), ring_.features(slot), ring_.features(slot) + features);
     });
     schema_.calibrate(rows);
+    encoded_ = 0;
     candidate_scales_.calibrate(taken);
     relearn(first);
   }
@@ -491,7 +499,8 @@ class ChoiceEngine {
   std::atomic<std::uint64_t> busy_{0};
   std::uint64_t lessons_ = 0;  ///< lessons ever taken: the version that decisions carry
   std::uint64_t calibrated_rows_ = 0;
-  std::uint64_t newest_ = 0;  ///< id of the last decision
+  std::uint64_t newest_ = 0;   ///< id of the last decision
+  std::uint64_t encoded_ = 0;  ///< id of the decision whose context x_ holds; 0: of none
   bool outbox_reset_ = false;
   std::vector<OwnedLesson> outbox_;
   AlignedArray<float> x_, probabilities_, scaled_;

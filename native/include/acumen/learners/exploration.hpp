@@ -11,37 +11,53 @@
 
 namespace acumen {
 
+/// Four running results side by side: a chain through all scores would wait for itself, and
+/// compilers may not reorder floats.
+constexpr std::uint32_t kLanes = 4;
+
+inline float largest(const float* scores, std::uint32_t count) {
+  float best[kLanes] = {scores[0], scores[0], scores[0], scores[0]};
+  std::uint32_t a = 0;
+  for (; a + kLanes <= count; a += kLanes)
+    for (std::uint32_t lane = 0; lane < kLanes; ++lane)
+      best[lane] = scores[a + lane] > best[lane] ? scores[a + lane] : best[lane];
+  for (; a < count; ++a) best[0] = std::max(best[0], scores[a]);
+  return std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
+}
+
+inline float sum_of(const float* values, std::uint32_t count) {
+  float total[kLanes] = {};
+  std::uint32_t a = 0;
+  for (; a + kLanes <= count; a += kLanes)
+    for (std::uint32_t lane = 0; lane < kLanes; ++lane) total[lane] += values[a + lane];
+  for (; a < count; ++a) total[0] += values[a];
+  return (total[0] + total[1]) + (total[2] + total[3]);
+}
+
 /// 1 - mix shared by the arms with the largest score (ties are split), mix spread over all.
 inline void greedy(const float* scores, std::uint32_t count, float mix, float* probabilities) {
-  float best = scores[0];
-  for (std::uint32_t a = 1; a < count; ++a) best = std::max(best, scores[a]);
-  std::uint32_t ties = 0;
-  for (std::uint32_t a = 0; a < count; ++a) ties += scores[a] == best;
+  const float best = largest(scores, count);
+  std::int32_t ties = 0;
+  for (std::uint32_t a = 0; a < count; ++a) ties += scores[a] == best ? 1 : 0;
   const float floor = mix / static_cast<float>(count);
-  const float share = (1.0f - mix) / static_cast<float>(ties);
-  for (std::uint32_t a = 0; a < count; ++a) {
-    probabilities[a] = floor + (scores[a] == best ? share : 0.0f);
-  }
+  const float top = floor + (1.0f - mix) / static_cast<float>(ties);
+  for (std::uint32_t a = 0; a < count; ++a) probabilities[a] = scores[a] == best ? top : floor;
 }
 
 /// Inverse gap weighting (Abe & Long 1999; Foster & Rakhlin 2020): p = 1 / (K + γ · gap to the
 /// best), and the best arms share the rest.
 inline void inverse_gap(const float* scores, std::uint32_t count, float gamma,
                         float* probabilities) {
-  float best = scores[0];
-  for (std::uint32_t a = 1; a < count; ++a) best = std::max(best, scores[a]);
-  const float arms = static_cast<float>(count);
-  float total = 0.0f, ties = 0.0f;
+  const float best = largest(scores, count), arms = static_cast<float>(count);
+  std::int32_t ties = 0;
   for (std::uint32_t a = 0; a < count; ++a) {
-    const float gap = best - scores[a];
-    probabilities[a] = gap > 0.0f ? 1.0f / (arms + gamma * gap) : 0.0f;
-    total += probabilities[a];
-    ties += gap > 0.0f ? 0.0f : 1.0f;
+    const float gap = best - scores[a], p = 1.0f / (arms + gamma * gap);
+    probabilities[a] = gap > 0.0f ? p : 0.0f;
+    ties += gap > 0.0f ? 0 : 1;
   }
-  const float share = (1.0f - total) / ties;
-  for (std::uint32_t a = 0; a < count; ++a) {
-    if (scores[a] == best) probabilities[a] = share;
-  }
+  const float share = (1.0f - sum_of(probabilities, count)) / static_cast<float>(ties);
+  for (std::uint32_t a = 0; a < count; ++a)
+    probabilities[a] = scores[a] == best ? share : probabilities[a];
 }
 
 /// (1 - mix) · p + mix / count.

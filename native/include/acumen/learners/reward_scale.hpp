@@ -40,10 +40,11 @@ class RewardScale {
 
   /// Standard deviation of the rewards. While all have been equal, their magnitude stands in; and
   /// it is never below what a float can tell apart.
-  double deviation() const {
-    const double magnitude = std::fabs(values_[1]);
-    if (!(values_[2] > 0.0)) return magnitude > 0.0 ? magnitude : 1.0;
-    return std::max({std::sqrt(values_[2] / values_[0]), 1e-6 * magnitude, 1e-30});
+  double deviation() const { return std::sqrt(variance()); }
+  double variance() const {
+    const double square = values_[1] * values_[1];
+    if (!(values_[2] > 0.0)) return std::max(square > 0.0 ? square : 1.0, 1e-60);
+    return std::max({values_[2] / values_[0], 1e-12 * square, 1e-60});
   }
 
   /// Standard deviation of what the model did not foresee, at least a quarter of the reward's: an

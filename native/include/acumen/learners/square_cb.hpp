@@ -23,8 +23,11 @@ struct SquareCBOptions : LinearOptions {
 /// γ_t over the rewards' deviation, for gaps in the reward's own unit.
 inline float gap_weight(const RewardScale& scale, double gamma, double exponent) {
   const double lessons = scale.lessons();
-  const double growth = exponent == 0.5 ? std::sqrt(lessons) : std::pow(lessons, exponent);
-  return static_cast<float>(std::min(gamma * growth / scale.deviation(), 1e30));
+  if (exponent != 0.5) {
+    return static_cast<float>(
+        std::min(gamma * std::pow(lessons, exponent) / scale.deviation(), 1e30));
+  }
+  return static_cast<float>(std::min(gamma * std::sqrt(lessons / scale.variance()), 1e30));
 }
 
 class SquareCB final : public LinearLearner {
