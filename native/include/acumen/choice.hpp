@@ -36,9 +36,9 @@
 #include "acumen/decision_ring.hpp"
 #include "acumen/guard.hpp"
 #include "acumen/learner.hpp"
-#include "acumen/learners/exploration.hpp"
 #include "acumen/objective.hpp"
 #include "acumen/random.hpp"
+#include "acumen/sampling.hpp"
 #include "acumen/schema.hpp"
 #include "acumen/snapshot.hpp"
 #include "acumen/spin_lock.hpp"
@@ -303,23 +303,14 @@ class ChoiceEngine {
       const ArmSet arms{count, options_.shape.features ? scaled_.data() : nullptr};
       learner_->distribution(x(), arms, p);
     }
-    std::int32_t bad = 0;
-    for (std::uint32_t i = 0; i < count; ++i) bad |= p[i] >= 0.0f ? 0 : 1;
-    const float total = sum_of(p, count);
-    return bad == 0 && std::isfinite(total) ? total : 0.0f;
+    return usable_total(p, count);
   }
 
   /// Tosses the guard's coin and draws an arm; fills the answer.
   void draw(float total, std::uint32_t count, float share, Mode mode, Answer& answer) {
     const float* p = probabilities_.data();
     const std::uint32_t default_arm = answer.arm;
-    double u = random_.uniform() * static_cast<double>(total);
-    // The last arm with p > 0 takes what rounding leaves.
-    for (std::uint32_t i = 0; i < count && u >= 0.0; ++i) {
-      if (!(p[i] > 0.0f)) continue;
-      answer.suggested = i;
-      u -= static_cast<double>(p[i]);
-    }
+    answer.suggested = draw_arm(p, count, random_.uniform() * static_cast<double>(total));
     const bool learned = share > 0.0f && random_.uniform() < static_cast<double>(share);
     answer.reason = learned                 ? Reason::kLearned
                     : mode == Mode::kOn     ? Reason::kHoldback

@@ -60,6 +60,7 @@ class DecisionRing {
     entries_[slot] = Entry{};
     entries_[slot].id = replica_ | (next_ & kSequenceMask);
     next_ += 1;
+    prefetch(next_ & mask_);
     return slot;
   }
 
@@ -115,6 +116,13 @@ class DecisionRing {
   }
 
  private:
+  /// The next decision's memory was last touched a whole ring ago.
+  void prefetch(std::size_t slot) const {
+    __builtin_prefetch(&entries_[slot], 1);
+    const auto* const row = reinterpret_cast<const char*>(rows_.data() + slot * fields_);
+    for (std::size_t byte = 0; byte < fields_ * sizeof(double); byte += 64)
+      __builtin_prefetch(row + byte, 1);
+  }
   /// Sequence number of the oldest entry.
   std::uint64_t first() const { return next_ > begin_ + capacity() ? next_ - capacity() : begin_; }
 

@@ -9,30 +9,9 @@
 #include <cmath>
 #include <cstdint>
 
+#include "acumen/sampling.hpp"
+
 namespace acumen {
-
-/// Four running results side by side: a chain through all scores would wait for itself, and
-/// compilers may not reorder floats.
-constexpr std::uint32_t kLanes = 4;
-
-inline float largest(const float* scores, std::uint32_t count) {
-  float best[kLanes] = {scores[0], scores[0], scores[0], scores[0]};
-  std::uint32_t a = 0;
-  for (; a + kLanes <= count; a += kLanes)
-    for (std::uint32_t lane = 0; lane < kLanes; ++lane)
-      best[lane] = scores[a + lane] > best[lane] ? scores[a + lane] : best[lane];
-  for (; a < count; ++a) best[0] = std::max(best[0], scores[a]);
-  return std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
-}
-
-inline float sum_of(const float* values, std::uint32_t count) {
-  float total[kLanes] = {};
-  std::uint32_t a = 0;
-  for (; a + kLanes <= count; a += kLanes)
-    for (std::uint32_t lane = 0; lane < kLanes; ++lane) total[lane] += values[a + lane];
-  for (; a < count; ++a) total[0] += values[a];
-  return (total[0] + total[1]) + (total[2] + total[3]);
-}
 
 /// 1 - mix shared by the arms with the largest score (ties are split), mix spread over all.
 inline void greedy(const float* scores, std::uint32_t count, float mix, float* probabilities) {
