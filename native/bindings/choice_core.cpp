@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "decision.hpp"
+#include "acumen/history.hpp"
 #include "row_readers.hpp"
 
 namespace acumen::bindings {
@@ -154,8 +155,13 @@ double ChoiceCore::field_value(std::uint32_t i, PyObject* value, bool& good) {
   if (field.kind == FieldKind::kCategory && PyUnicode_Check(value)) {
     Py_ssize_t length;
     const char* text = PyUnicode_AsUTF8AndSize(value, &length);
-    if (text)
-      return static_cast<double>(category_code(text, static_cast<std::size_t>(length), field));
+    if (text) {
+      const auto size = static_cast<std::size_t>(length);
+      const std::uint64_t hash = category_hash(text, size);
+      const std::uint32_t code = category_code(hash, field);
+      if (journal_) category_names_.meet(*engine, i, code, hash, {text, size});
+      return static_cast<double>(code);
+    }
   } else {
     const double number = PyFloat_AsDouble(value);
     if (!(number == -1.0 && PyErr_Occurred())) return number;
@@ -394,12 +400,63 @@ FeedbackResult ChoiceCore::feedback(std::uint64_t id, const double* values) {
   return result;
 }
 
+bool ChoiceCore::has_lessons() {
+  const std::lock_guard<SpinLock> lock(engine->lock());
+  return !engine->outbox().empty();
+}
+
+std::vector<OwnedLesson> ChoiceCore::take_lessons(bool& reset) {
+  const std::lock_guard<SpinLock> lock(engine->lock());
+  return engine->outbox().take(reset);
+}
+
+std::uint64_t ChoiceCore::snapshot(StateVisitor& model, StateVisitor& history,
+                                   nb::object& learner_state) {
+  std::optional<LearnerTurn> turn;
+  if (python_learner_.is_valid()) turn.emplace(*python_learner_lock_);
+  // While this thread has the turn nobody else teaches: lessons only gather.
+  for (;;) {
+    teach_python_learner();
+    EngineTurn lock(*engine);
+    if (python_learner_.is_valid() && !engine->outbox().empty()) continue;
+    History past(*engine);
+    past.visit_model(model);
+    past.visit(history);
+    const std::uint64_t sequence = engine->journal() ? engine->journal()->sequence() : 0;
+    lock.release();
+    if (python_learner_.is_valid()) learner_state = python_learner_.attr("state")();
+    return sequence;
+  }
+}
+
+void ChoiceCore::attach_journal(std::shared_ptr<JournalBuffer> journal) {
+  category_names_ = CategoryNames(engine->schema());
+  const EngineTurn lock(*engine);
+  journal_.swap(journal);
+  engine->journal() = &journal_->hook;
+}
+
+void ChoiceCore::note(EventKind kind, const std::string& text) {
+  if (!journal_) return;
+  const EngineTurn lock(*engine);
+  journal_->hook.text(kind, text);
+}
+
+void ChoiceCore::note_mode() {
+  const Guard::View view = engine->guard().look();
+  const char* names[] = {"off", "shadow", "canary", "on"};
+  note(EventKind::kMode, std::string("{\"mode\": \"") + names[static_cast<int>(view.mode)] +
+                             "\", \"canary\": " +
+                             std::to_string(view.canary_share) +
+                             ", \"killed\": " + (view.killed ? "true}" : "false}"));
+}
+
 void ChoiceCore::teach_python_learner() {
   using Vector = nb::ndarray<nb::numpy, const float, nb::ndim<1>>;
-  if (!python_learner_.is_valid() || !engine->has_lessons()) return;
+  if (!python_learner_.is_valid() || !has_lessons()) return;
   const LearnerTurn turn(*python_learner_lock_);
   bool reset = false;
-  const std::vector<OwnedLesson> lessons = engine->take_outbox(reset);
+  const std::vector<OwnedLesson> lessons = take_lessons(reset);
   const auto array = [](const std::vector<float>& values) -> nb::object {
     if (values.empty()) return nb::none();
     return nb::cast(Vector(values.data(), {values.size()}), nb::rv_policy::copy);

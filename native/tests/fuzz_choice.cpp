@@ -212,7 +212,7 @@ class Scene {
     if (learner_ && checks_++ % 64 == 0) EXPECT(learner_->validate());
     if (moderate_) expect_interval();
     bool reset = false;
-    for (const OwnedLesson& lesson : engine_.take_outbox(reset)) {
+    for (const OwnedLesson& lesson : engine_.outbox().take(reset)) {
       EXPECT(lesson.arm < options_.shape.arms);
       EXPECT(lesson.propensity > 0.0f && lesson.propensity <= 1.0f);
       EXPECT(std::isfinite(lesson.reward) || !moderate_);
