@@ -152,7 +152,7 @@ class ChoiceEngine {
   /// The journal keeps `text`.
   void set_objective(std::vector<Metric> metrics, std::string_view text = {}) {
     const std::lock_guard<SpinLock> guard(lock_);
-    if (journal_) journal_->text(EventKind::kObjective, text);
+    if (journal_ && !text.empty()) journal_->text(EventKind::kObjective, text);
     objective_ = Objective(std::move(metrics));
     relearn(true);
     comparison_ = HoldbackComparison();

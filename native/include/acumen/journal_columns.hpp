@@ -190,7 +190,7 @@ class JournalColumns {
 
   void start(JournalBatch& batch, std::uint64_t number, std::uint64_t time_ns, EventKind kind) {
     set(batch, kSequence, number);
-    set(batch, kTime, time_ns);
+    set(batch, kTime, time_ns / 1000);  // other programs know microseconds
     set(batch, kKind, static_cast<std::uint8_t>(kind));
     set(batch, kReplica, replica_);
   }

@@ -1,0 +1,133 @@
+"""Between a choice and its journal: beginning a stream, replay, forks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from acumen import _native
+from acumen.core.journal import Journal, open_journal
+from acumen.core.journal_format import KIND_CODES, JournalError, JournalInfo
+from acumen.core.journal_segments import folder_of, new_stream, segments_in
+from acumen.core.journal_writer import JournalWriter
+from acumen.core.replay import Replayer, ReplayReport, positions_event
+from acumen.core.snapshot import Held
+
+if TYPE_CHECKING:
+    from acumen.core.choice import Choice
+
+
+def fresh_replica(journal: Journal, choice: str) -> int:
+    """A random replica that the journal does not know: ids of decisions stay apart in it."""
+    taken: set[int] = set()
+    # What cannot be read now may be later; a replica is random enough.
+    with contextlib.suppress(OSError):
+        found = segments_in(folder_of(journal.path, choice))
+        taken = {int(s.stream.rpartition("-")[2], 16) for s in found}
+    while True:
+        replica = int.from_bytes(os.urandom(3))
+        if replica not in taken or len(taken) > 1 << 20:
+            return replica
+
+
+def describe(choice: Choice, stream: str) -> JournalInfo:
+    """What the segments of a choice's journal say of themselves."""
+    arms = choice._arms
+    return JournalInfo(
+        choice=choice.name,
+        stream=stream,
+        segment=0,
+        fields=choice.schema.names,
+        kinds=tuple(f.kind for f in choice.schema.fields),
+        schema=choice.schema.version,
+        arms=tuple(arms.signature),
+        features=arms.features if arms.takes_candidates else 0,
+        metrics=choice.objective.metrics,
+        objective=choice.objective.describe(),
+        settings=choice._settings,
+        names={},
+    )
+
+
+def table_metadata(choice: Choice) -> dict[bytes, bytes]:
+    """What a table of the choice's decisions says of itself."""
+    from acumen.core.journal_join import info_metadata
+
+    return info_metadata(describe(choice, new_stream(0)))
+
+
+def begin(choice: Choice, journal: Journal, replica: int) -> JournalWriter:
+    """Begins a stream of events, and the thread that writes it."""
+    info = describe(choice, new_stream(replica))
+    buffer = _native.JournalBuffer(
+        tuple((f.kind, f.optional, f.buckets) for f in choice.schema.fields),
+        len(info.metrics),
+        info.features,
+        replica,
+        journal.ring_bytes,
+        journal.full == "drop_oldest",
+    )
+    choice._attach_journal(buffer)
+    _note_held(choice, "start")
+    writer = JournalWriter(journal, info, buffer)
+    # A choice that is thrown away leaves no thread behind; at exit writers end by themselves.
+    weakref.finalize(choice, writer.stop).atexit = False
+    writer.start()
+    return writer
+
+
+def after_fork(choice: Choice) -> None:
+    """In the child: a stream of its own, which begins with what the parent's model holds."""
+    parents = choice._writer
+    assert parents is not None
+    replica = fresh_replica(parents.journal, choice.name)
+    choice._become_replica(int.from_bytes(os.urandom(8)), replica)
+    positions = choice._held.positions | {parents.stream: parents.sequence}
+    choice._held = Held(positions, history=False, known=choice._held.known)
+    choice._writer = begin(choice, parents.journal, replica)
+
+
+def _note_held(choice: Choice, kind: str) -> None:
+    held = choice._held
+    text = positions_event(held.positions, history=held.history, unknown=not held.known)
+    choice._note(KIND_CODES[kind], text)
+
+
+def note_load(choice: Choice) -> None:
+    """Puts on record that a model was loaded."""
+    _note_held(choice, "load")
+
+
+def replay_into(choice: Choice, journal: Journal, until: Mapping[str, int] | None) -> ReplayReport:
+    """Replays a journal into a choice; see `Choice.replay`."""
+    if sum(choice.counters()[reason] for reason in _native.REASONS):
+        raise ValueError("replay before the first decision: afterwards the order would be wrong")
+    held = choice._held
+    if not held.known:
+        raise JournalError(
+            "the model that was loaded does not say which events it contains: it was saved "
+            "without a journal"
+        )
+    own = choice._writer.stream if choice._writer else ""
+    replayer = Replayer(choice, describe(choice, own), held.positions)
+    if held.positions and not held.history:
+        replayer.note("", "the snapshot's recent decisions could not be taken over")
+    report = replayer.run(journal, until)
+    choice._held = Held(dict(report.positions), history=True)
+    _note_held(choice, "replay")
+    return report
+
+
+__all__ = [
+    "after_fork",
+    "begin",
+    "describe",
+    "fresh_replica",
+    "note_load",
+    "open_journal",
+    "replay_into",
+    "table_metadata",
+]
