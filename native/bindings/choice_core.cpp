@@ -8,8 +8,8 @@
 #include <cstring>
 #include <optional>
 
-#include "decision.hpp"
 #include "acumen/history.hpp"
+#include "decision.hpp"
 #include "row_readers.hpp"
 
 namespace acumen::bindings {
@@ -446,8 +446,7 @@ void ChoiceCore::note_mode() {
   const Guard::View view = engine->guard().look();
   const char* names[] = {"off", "shadow", "canary", "on"};
   note(EventKind::kMode, std::string("{\"mode\": \"") + names[static_cast<int>(view.mode)] +
-                             "\", \"canary\": " +
-                             std::to_string(view.canary_share) +
+                             "\", \"canary\": " + std::to_string(view.canary_share) +
                              ", \"killed\": " + (view.killed ? "true}" : "false}"));
 }
 

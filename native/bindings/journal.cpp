@@ -130,6 +130,13 @@ struct Events {
 
   std::size_t size() const { return kind.shape(0); }
 
+  /// Null where the event has none: all are missing.
+  const float* features_of(std::size_t i) const {
+    const std::size_t n = features.shape(1);
+    const float* first = features.data() + i * n;
+    return std::all_of(first, first + n, [](float v) { return std::isnan(v); }) ? nullptr : first;
+  }
+
  private:
   template <typename T>
   void read(const nb::dict& columns, const char* name, T& out) {
@@ -152,8 +159,7 @@ void apply(Replay& replay, const Events& events, std::size_t i, Replayed& done) 
       past.learned_share = events.share.data()[i], past.reason = events.reason.data()[i];
       past.usable = events.usable.data()[i] != 0, past.time_s = events.time_s.data()[i];
       past.row = events.rows.data() + i * events.rows.shape(1);
-      if (events.features.shape(1) > 0)
-        past.features = events.features.data() + i * events.features.shape(1);
+      past.features = events.features_of(i);
       done.decisions += 1;
       done.refused += !replay.decision(past);
       break;
@@ -170,8 +176,7 @@ void apply(Replay& replay, const Events& events, std::size_t i, Replayed& done) 
       done.refused += !replay.timed_out(events.id.data()[i]);
       break;
     case EventKind::kCandidate:
-      if (events.features.shape(1) > 0)
-        replay.candidate(events.features.data() + i * events.features.shape(1));
+      if (const float* features = events.features_of(i)) replay.candidate(features);
       break;
     case EventKind::kSeen:
       replay.seen(events.field.data()[i], events.number.data()[i]);
@@ -203,9 +208,8 @@ void bind_buffer(nb::module_& m) {
           "__init__",
           [](JournalBuffer* self, nb::tuple fields, std::uint32_t metrics, std::uint32_t features,
              std::uint32_t replica, std::size_t bytes, bool drop_oldest) {
-            new (self)
-                JournalBuffer(read_fields(fields), metrics, features, replica, bytes,
-                              drop_oldest ? WhenFull::kDropOldest : WhenFull::kDropNewest);
+            new (self) JournalBuffer(read_fields(fields), metrics, features, replica, bytes,
+                                     drop_oldest ? WhenFull::kDropOldest : WhenFull::kDropNewest);
           },
           nb::arg("fields"), nb::arg("metrics"), nb::arg("features"), nb::arg("replica"),
           nb::arg("bytes"), nb::arg("drop_oldest"))
@@ -235,12 +239,13 @@ void bind_journal(nb::module_& m, nb::class_<ChoiceCore>& core) {
       .def("_restore_history", restore_history, nb::arg("arrays"), nb::arg("shift_s"))
       .def("_forget_history", forget_history)
       .def("_replay", replay, nb::arg("columns"), nb::arg("forget_decisions"))
-      .def("_shift_times",
-           [](ChoiceCore& self, double seconds) {
-             const EngineTurn lock(*self.engine);
-             History(*self.engine).shift_times(seconds);
-           },
-           nb::arg("seconds"))
+      .def(
+          "_shift_times",
+          [](ChoiceCore& self, double seconds) {
+            const EngineTurn lock(*self.engine);
+            History(*self.engine).shift_times(seconds);
+          },
+          nb::arg("seconds"))
       .def("_clock_s", [](ChoiceCore& self) { return self.now_s(); });
 }
 

@@ -1,7 +1,8 @@
 // The engine's recent past as arrays: what save() adds to a model so that a replay can go on from
 // there, bit for bit.
 //
-// Idea       A model alone does not say what comes next: new scales and other objectives are learned
+// Idea       A model alone does not say what comes next: new scales and other objectives are
+// learned
 //            from the ring of decisions, and feedback is joined to it. So a snapshot that a journal
 //            is to be continued from holds the ring, too, the counts of clipped values and the
 //            candidates of the first calibrations.

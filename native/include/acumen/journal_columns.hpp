@@ -43,8 +43,25 @@ class JournalColumns {
  public:
   /// The fixed columns; their order is part of the format.
   enum Column : std::uint8_t {
-    kSequence, kTime, kKind, kReplica, kId, kArm, kSuggested, kDefaultArm, kPropensity,
-    kLearnedShare, kReason, kModelVersion, kUsable, kFate, kEpisode, kStep, kField, kNumber, kText,
+    kSequence,
+    kTime,
+    kKind,
+    kReplica,
+    kId,
+    kArm,
+    kSuggested,
+    kDefaultArm,
+    kPropensity,
+    kLearnedShare,
+    kReason,
+    kModelVersion,
+    kUsable,
+    kFate,
+    kEpisode,
+    kStep,
+    kField,
+    kNumber,
+    kText,
     kFixed
   };
 
@@ -64,7 +81,9 @@ class JournalColumns {
     JournalBatch batch;
     batch.all = seen.all;
     batch.first = last_ + 1;
-    const bool trailing = seen.all && seen.sequence > measure(batch);
+    const std::uint64_t newest = measure(batch);
+    // Nothing is left, and yet there was something: dropped, with no event behind it so far.
+    const bool trailing = seen.all && seen.sequence > newest;
     batch.rows += trailing;
     if (batch.rows == 0) return batch;
     lay_out(batch);

@@ -48,8 +48,8 @@ struct EventHeader {
   std::uint32_t words = kWords;
 
   std::uint64_t pack() const {
-    return static_cast<std::uint64_t>(kind) | std::uint64_t{mark} << 8 | std::uint64_t{usable} << 16 |
-           std::uint64_t{words} << 32;
+    return static_cast<std::uint64_t>(kind) | std::uint64_t{mark} << 8 |
+           std::uint64_t{usable} << 16 | std::uint64_t{words} << 32;
   }
   static EventHeader unpack(std::uint64_t word) {
     return {static_cast<EventKind>(word & 0xff), static_cast<std::uint8_t>(word >> 8),
@@ -66,7 +66,9 @@ constexpr std::uint64_t pair_of(std::uint32_t low, std::uint32_t high) {
 constexpr std::uint64_t pair_of(float low, float high) {
   return pair_of(std::bit_cast<std::uint32_t>(low), std::bit_cast<std::uint32_t>(high));
 }
-constexpr std::uint32_t low_half(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
+constexpr std::uint32_t low_half(std::uint64_t word) {
+  return static_cast<std::uint32_t>(word);
+}
 constexpr std::uint32_t high_half(std::uint64_t word) {
   return static_cast<std::uint32_t>(word >> 32);
 }

@@ -26,11 +26,8 @@ class Outbox {
   explicit Outbox(std::size_t room) { lessons_.reserve(room); }
 
   void add(const Lesson& lesson, std::uint32_t dimension, std::uint32_t features) {
-    OwnedLesson owned{{lesson.x, lesson.x + dimension},
-                      {},
-                      lesson.arm,
-                      lesson.propensity,
-                      lesson.reward};
+    OwnedLesson owned{
+        {lesson.x, lesson.x + dimension}, {}, lesson.arm, lesson.propensity, lesson.reward};
     if (lesson.features) owned.features.assign(lesson.features, lesson.features + features);
     lessons_.push_back(std::move(owned));
   }

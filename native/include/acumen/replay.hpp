@@ -1,9 +1,9 @@
 // Replay: a model again from what a journal says of it, bit for bit.
 //
 // Idea       Events are applied in the order in which they happened. A decision is recorded as it
-//            was (nothing is drawn), feedback and time-outs are joined to it, and what followed from
-//            them then (lessons, new scales, learning anew) follows from them again, because the
-//            engine has no other inputs: no clock, and randomness only where it draws.
+//            was (nothing is drawn), feedback and time-outs are joined to it, and what followed
+//            from them then (lessons, new scales, learning anew) follows from them again, because
+//            the engine has no other inputs: no clock, and randomness only where it draws.
 // Guarantee  Equal events give equal bits, given the same schema, learner and size of the ring.
 //            What cannot be (an arm that is not there) is refused, and changes nothing. While one
 //            lives the engine tells its own journal nothing.
@@ -52,31 +52,30 @@ class Replay {
     const bool candidates = features > 0 && options.arm_features.empty();
     const bool good_reason = past.reason < static_cast<std::uint8_t>(Reason::kCount);
     const bool good_id = (past.id & DecisionRing::kSequenceMask) != 0;
-    if (!good_id || !good_reason || (past.arm >= arms && past.arm != ChoiceEngine::kNoArm))
-      return false;
+    if (!good_id || !good_reason) return false;
     row_.assign(past.row, past.row + engine_.schema_.fields());
     Question question;
     question.row = row_.data();
     question.now_s = past.time_s;
-    bool usable = past.usable && past.arm < arms &&
+    bool usable = past.usable && past.arm < arms && candidates == (past.features != nullptr) &&
                   engine_.schema_.encode(row_.data(), engine_.x()) == Schema::kGood;
-    if (candidates && past.features && past.arm < arms) {
+    for (std::uint32_t i = 0; i < features && usable && candidates; ++i)
+      usable = std::isfinite(past.features[i]);
+    if (usable && candidates) {
       // Where the arm's features stood among the others': the rest is not known, nor needed.
       matrix_.resize(std::size_t{arms} * features);
-      float* taken = matrix_.data() + std::size_t{past.arm} * features;
-      std::copy_n(past.features, features, taken);
+      std::copy_n(past.features, features, matrix_.data() + std::size_t{past.arm} * features);
       question.candidates = matrix_.data();
       question.candidate_count = past.arm + 1;
       float* scaled = engine_.scaled_.data() + past.arm * std::size_t{padded(features)};
-      for (std::uint32_t i = 0; i < features; ++i) usable = usable && std::isfinite(taken[i]);
-      engine_.candidate_scales_.scale(taken, 1, scaled);
-    } else if (candidates) {
-      usable = false;
+      engine_.candidate_scales_.scale(past.features, 1, scaled);
     }
-    Answer answer{0,    past.version,    past.arm, ChoiceEngine::kNoArm, past.propensity,
-                  static_cast<Reason>(past.reason)};
+    const auto reason = static_cast<Reason>(past.reason);
+    Answer answer{0, past.version, past.arm, ChoiceEngine::kNoArm, past.propensity, reason};
     go_to(past.id);
     engine_.record(question, usable, past.learned_share, answer);
+    if (candidates && past.features && !usable)
+      std::copy_n(past.features, features, engine_.ring_.features(engine_.ring_.find(answer.id)));
     return usable == past.usable;
   }
 
