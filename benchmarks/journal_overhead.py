@@ -2,11 +2,11 @@
 
     python benchmarks/journal_overhead.py [--json FILE] [--seed N] [--rounds N] [--seconds S]
 
-Choosing: the same choice without a journal, once more without (A/A), and with one, in blocks of 100
-calls; in every pass their order is drawn anew, the first tenth is left out. Figures are medians over
-the passes of what a call costs more than without, with bootstrapped 95 % intervals. The three run
-in one process, so the writer's thread takes its turns with the interpreter from all of them; what
-it takes itself is its CPU time.
+Choosing: a choice without a journal, one more without (A/A), and one with, in blocks of 100 calls;
+in every pass their order is drawn anew, the first tenth is left out. Figures are medians over the
+passes of what a call costs more than without, with bootstrapped 95 % intervals. The three run in
+one process, so the writer's thread takes its turns with the interpreter from all of them; what it
+takes itself is its CPU time.
 
 Sustained: decisions and feedback in bulk, as fast as they come without filling the ring; events on
 the disk by second of wall time, and by second of the writer's CPU time, sealing included.

@@ -212,7 +212,7 @@ void bind_buffer(nb::module_& m) {
                                      drop_oldest ? WhenFull::kDropOldest : WhenFull::kDropNewest);
           },
           nb::arg("fields"), nb::arg("metrics"), nb::arg("features"), nb::arg("replica"),
-          nb::arg("bytes"), nb::arg("drop_oldest"))
+          nb::arg("ring_bytes"), nb::arg("drop_oldest"))
       .def("take", take, nb::arg("words_max"))
       .def_prop_ro("sequence", [](JournalBuffer& buffer) { return buffer.ring->sequence(); })
       .def_prop_ro("dropped", [](JournalBuffer& buffer) { return buffer.ring->dropped(); })

@@ -295,9 +295,7 @@ class Choice(_native.ChoiceCore):
         for i, name in enumerate(self._objective.metrics):
             columns[f"metric.{name}"] = metrics[:, i]
         table = pa.table(columns)
-        from acumen.core import journaling
-
-        return table.replace_schema_metadata(journaling.table_metadata(self))
+        return table.replace_schema_metadata({"schema": self.schema.version, "choice": self.name})
 
     @property
     def journal(self) -> JournalWriter | None:

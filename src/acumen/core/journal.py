@@ -23,12 +23,15 @@ from acumen.core.journal_segments import (
     choice_of,
     folder_of,
     merge,
+    new_stream,
     recover,
     segments_in,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from acumen.core.choice import Choice
 
 FULL = ("drop_newest", "drop_oldest")
 
@@ -132,7 +135,7 @@ class Journal:
         full: str = "drop_newest",
         ring_bytes: int = 8 << 20,
         commit_seconds: float = 0.02,
-        commit_bytes: int = 4 << 20,
+        commit_bytes: int = 8 << 20,
         segment_bytes: int = 64 << 20,
         segment_seconds: float = 3600.0,
         keep_bytes: int | None = None,
@@ -229,19 +232,18 @@ class Journal:
                 for code, texts in codes.items():
                     known = names.setdefault(name, {}).setdefault(int(code), {})
                     known.update(dict.fromkeys(texts))
-            for name, code, text in _name_events(batch):
-                names.setdefault(name, {}).setdefault(code, {})[text] = None
+            for name, number, text in _name_events(batch):
+                names.setdefault(name, {}).setdefault(number, {})[text] = None
         return {n: {c: tuple(t) for c, t in codes.items()} for n, codes in names.items()}
 
-    def append(self, records: pa.Table | pa.RecordBatch, info: JournalInfo | None = None) -> str:
+    def append(self, records: pa.Table | pa.RecordBatch, choice: Choice | None = None) -> str:
         """Adds decisions that were made elsewhere, as a stream of its own; durable on return.
 
         Args:
             records: columns as of `decisions` or `Choice.records()`; at least `arm`,
                 `propensity`, the `context.*` and the `metric.*`. A row with metrics, unless its
-                state says otherwise, becomes a decision and its feedback.
-            info: whose decisions they are; None: what is said by the metadata of a table that
-                `Choice.records()` or `decisions()` made.
+                `state` says otherwise, becomes a decision and its feedback.
+            choice: whose decisions they are; None: what a table from `decisions` says itself.
 
         Returns:
             The stream's name.
@@ -251,7 +253,9 @@ class Journal:
             OSError: it cannot be written.
         """
         from acumen.core.journal_join import append_records
+        from acumen.core.journaling import describe
 
+        info = None if choice is None else describe(choice, new_stream(0))
         return append_records(self, records, info)
 
     def verify(self, choice: str | None = None) -> Verification:
@@ -401,20 +405,21 @@ def _name_events(batch: EventBatch) -> Iterable[tuple[str, int, str]]:
 def _report(choice: str, segment: Segment) -> SegmentReport:
     problems: tuple[str, ...]
     reading = Reading()
+    path = segment.path
     try:
-        reader = SegmentReader(segment.path)
+        reader = _reader(segment)
+        path, reading = reader.path, reader.reading
         for _ in reader:
             pass
-        reading = reader.reading
         problems = tuple(reading.problems)
     except (JournalError, FileNotFoundError) as error:
         problems = (str(error),)
-    size = segment.path.stat().st_size if segment.path.exists() else 0
-    state = "sealed" if segment.sealed else "live" if _is_locked(segment.path) else "open"
-    if state == "live" and size == 0:
-        problems = ()
+    size = path.stat().st_size if path.exists() else 0
+    state = "sealed" if path.suffix == SEALED else "live" if _is_locked(path) else "open"
+    if state == "live" and not reading.rows:
+        problems = ()  # its first batch is on the way
     return SegmentReport(
-        path=segment.path,
+        path=path,
         choice=choice,
         state=state,
         bytes=size,

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -63,6 +64,7 @@ KINDS = (
 FATES = ("learned", "recorded", "duplicate", "unknown", "bad")
 KIND_CODES = {name: code for code, name in enumerate(KINDS)}
 INFO_BYTES_MAX = 1 << 22
+STREAM = re.compile("[0-9a-f]{12}-[0-9a-f]{6}")
 _KEY, _CHECKSUM_KEY = b"acumen", b"acumen.crc32"
 _HEAD = struct.Struct("<QQQQ")
 
@@ -103,10 +105,48 @@ class JournalInfo:
     settings: dict[str, Any]
     names: dict[str, dict[str, list[str]]]
 
-    @property
-    def replica(self) -> int:
-        """The replica that a stream's name ends in."""
-        return int(self.stream.rpartition("-")[2], 16)
+    @classmethod
+    def from_json(cls, text: bytes | str) -> JournalInfo:
+        """What `to_json` has written.
+
+        Raises:
+            JournalError: it makes no sense, or is of a later format.
+        """
+        try:
+            values = json.loads(text)
+            version = values.pop("format")
+            if version != FORMAT:
+                raise JournalError(
+                    f"format {version}; this version of Acumen reads format {FORMAT}"
+                )
+            for name in ("fields", "kinds", "arms", "metrics", "objective"):
+                values[name] = tuple(values[name])
+            info = cls(**values)
+            info._check()
+        except JournalError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise JournalError(f"what it says of itself makes no sense: {error}") from None
+        return info
+
+    def to_json(self) -> bytes:
+        """As a file's schema has it."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True).encode()
+
+    def _check(self) -> None:
+        texts = (self.choice, self.stream, self.schema, *self.fields, *self.arms, *self.metrics)
+        numbers = (self.segment, self.features, *self.kinds)
+        named = [n for codes in self.names.values() for code in codes for n in (code, *codes[code])]
+        if not (
+            STREAM.fullmatch(self.stream)
+            and all(isinstance(text, str) for text in (*texts, *self.names, *named))
+            and all(isinstance(number, int) and number >= 0 for number in numbers)
+            and all(isinstance(term, dict) for term in self.objective)
+            and all(code.isdecimal() for codes in self.names.values() for code in codes)
+            and isinstance(self.settings, dict)
+            and len(self.kinds) == len(self.fields)
+        ):
+            raise JournalError("what it says of itself makes no sense")
 
 
 @functools.cache
@@ -152,7 +192,7 @@ def columns_of(info: JournalInfo) -> list[tuple[str, Any]]:
 def schema_of(info: JournalInfo) -> pa.Schema:
     """The Arrow schema of a segment, with what it says of itself."""
     columns = columns_of(info)
-    text = json.dumps({"format": FORMAT, **asdict(info)}, sort_keys=True).encode()
+    text = info.to_json()
     checksum = b"%08x" % _info_checksum(text, columns)
     return pa.schema(columns, metadata={_KEY: text, _CHECKSUM_KEY: checksum})
 
@@ -170,18 +210,7 @@ def read_info(schema: pa.Schema) -> JournalInfo:
     columns = list(zip(schema.names, schema.types, strict=True))
     if metadata.get(_CHECKSUM_KEY) != b"%08x" % _info_checksum(text, columns):
         raise JournalError("altered: the checksum of its schema does not match")
-    try:
-        values = json.loads(text)
-        version = values.pop("format")
-        if version != FORMAT:
-            raise JournalError(f"format {version}; this version of Acumen reads format {FORMAT}")
-        lists = {"fields", "kinds", "arms", "metrics", "objective"}
-        info = JournalInfo(**{k: tuple(v) if k in lists else v for k, v in values.items()})
-        int(info.stream.rpartition("-")[2], 16)
-    except JournalError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise JournalError(f"its schema makes no sense: {error}") from None
+    info = JournalInfo.from_json(text)
     if columns_of(info) != columns:
         raise JournalError("its columns are not those that its schema speaks of")
     return info

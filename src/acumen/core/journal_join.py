@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import os
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +40,7 @@ def info_metadata(info: JournalInfo) -> dict[bytes, bytes]:
     return {
         b"schema": info.schema.encode(),
         b"choice": info.choice.encode(),
-        INFO_KEY: json.dumps(asdict(info)).encode(),
+        INFO_KEY: info.to_json(),
     }
 
 
@@ -68,7 +68,8 @@ def decisions_of(batches: Iterable[EventBatch]) -> pa.Table:
 def _codes(column: Any, labels: tuple[str, ...]) -> NDArray[np.int64]:
     """Indices into `labels`, -1 for null."""
     found = pc.index_in(column.cast(pa.utf8()), value_set=pa.array(labels))
-    return found.fill_null(-1).to_numpy().astype(np.int64)
+    codes: NDArray[np.int64] = found.fill_null(-1).to_numpy().astype(np.int64)
+    return codes
 
 
 def _joined(events: pa.Table) -> pa.Table:
@@ -115,7 +116,7 @@ def append_records(
     """Writes decisions that were made elsewhere as one sealed stream; see `Journal.append`."""
     table = records if isinstance(records, pa.Table) else pa.Table.from_batches([records])
     info = info or _said_info(table)
-    replica = int.from_bytes(np.random.default_rng().bytes(3))
+    replica = int.from_bytes(os.urandom(3))
     info = replace(info, stream=new_stream(replica), segment=0)
     needed = ["arm", "propensity", *(f"context.{f}" for f in info.fields)]
     needed += [f"metric.{m}" for m in info.metrics]
@@ -134,13 +135,8 @@ def append_records(
 def _said_info(table: pa.Table) -> JournalInfo:
     text = (table.schema.metadata or {}).get(INFO_KEY)
     if text is None:
-        raise JournalError("the records do not say whose they are: give info=")
-    try:
-        values = json.loads(text)
-        lists = ("fields", "kinds", "arms", "metrics", "objective")
-        return JournalInfo(**{k: tuple(v) if k in lists else v for k, v in values.items()})
-    except (ValueError, TypeError, AttributeError) as error:
-        raise JournalError(f"what the records say of themselves makes no sense: {error}") from None
+        raise JournalError("the records do not say whose they are: name their choice")
+    return JournalInfo.from_json(text)
 
 
 def _events_of(table: pa.Table, info: JournalInfo, replica: int) -> pa.RecordBatch:

@@ -40,6 +40,7 @@ from acumen.core.model_file import sync_folder
 LIVE, SEALED, DAMAGED = ".arrows", ".arrow", ".damaged"
 SEGMENT_BYTES_MAX = 1 << 32
 SEALED_BATCH_BYTES = 8 << 20
+LOOK_SECONDS = 0.1  # between two looks whether somebody has deleted the file
 _NAME = re.compile(r"([0-9a-f]{12}-[0-9a-f]{6})-([0-9]{6,9})(\.arrows?)")
 _END_OF_STREAM = 8
 _ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError)
@@ -114,13 +115,24 @@ class LiveSegment:
         self.schema = schema_of(info)
         self.opened = time.monotonic()
         self.bytes = 0
+        self._looked = 0.0
         self._prefix = 0
         folder.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            raise FileExistsError(f"{self.path} exists")
+        # It gets its name when it is locked, or others would take it for a dead process's.
+        nameless = _partial(self.path)
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-        self._descriptor = os.open(self.path, flags, 0o644)
-        if not try_lock(self._descriptor):
+        self._descriptor = os.open(nameless, flags, 0o644)
+        try:
+            if not try_lock(self._descriptor):
+                raise OSError(f"{self.path} is locked by another process")
+            os.rename(nameless, self.path)
+        except OSError:
             self.close()
-            raise OSError(f"{self.path} is locked by another process")
+            with contextlib.suppress(OSError):
+                nameless.unlink()
+            raise
 
     def append(self, batch: pa.RecordBatch, metadata: dict[bytes, bytes]) -> None:
         """Writes a batch and waits until it is on the disk.
@@ -137,8 +149,11 @@ class LiveSegment:
         try:
             _write_all(self._descriptor, message)
             os.fdatasync(self._descriptor)
-            if os.fstat(self._descriptor).st_nlink == 0:
-                raise OSError(f"{self.path} was deleted")
+            now = time.monotonic()
+            if now - self._looked > LOOK_SECONDS:
+                self._looked = now
+                if os.fstat(self._descriptor).st_nlink == 0:
+                    raise OSError(f"{self.path} was deleted")
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self.bytes)
@@ -170,6 +185,11 @@ def _bytes_before_batches(stream: pa.Buffer) -> int:
             return size
         size += message.serialize().size
     raise AssertionError("a stream with a batch has a batch")
+
+
+def _partial(path: Path) -> Path:
+    """What a file is called while this process has not finished it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def _write_all(descriptor: int, data: pa.Buffer) -> None:
@@ -210,6 +230,7 @@ class SegmentReader:
             JournalError: not even its schema can be read.
             OSError: it cannot be opened.
         """
+        self.path = path
         self.reading = Reading()
         size = path.stat().st_size
         if size > SEGMENT_BYTES_MAX:
@@ -304,7 +325,7 @@ def merging(
 ) -> Iterator[int]:
     """Writes batches, put together, as one sealed segment."""
     target = segment_path(folder, info.stream, info.segment, SEALED)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = _partial(target)
     schema = schema_of(info)
     options = pa.ipc.IpcWriteOptions(compression=compression)
     rows = 0

@@ -52,13 +52,6 @@ def describe(choice: Choice, stream: str) -> JournalInfo:
     )
 
 
-def table_metadata(choice: Choice) -> dict[bytes, bytes]:
-    """What a table of the choice's decisions says of itself."""
-    from acumen.core.journal_join import info_metadata
-
-    return info_metadata(describe(choice, new_stream(0)))
-
-
 def begin(choice: Choice, journal: Journal, replica: int) -> JournalWriter:
     """Begins a stream of events, and the thread that writes it."""
     info = describe(choice, new_stream(replica))
@@ -129,5 +122,4 @@ __all__ = [
     "note_load",
     "open_journal",
     "replay_into",
-    "table_metadata",
 ]
