@@ -251,7 +251,7 @@ class SegmentReader:
 
     def _open_stream(self, path: Path) -> None:
         contents = path.read_bytes()
-        start = 8 if contents[:6] == b"ARROW1" else 0
+        start = min(8, len(contents)) if contents[:6] == b"ARROW1" else 0
         self._buffer = pa.BufferReader(pa.py_buffer(contents).slice(start))
         self._size = len(contents) - start
         try:
