@@ -279,6 +279,23 @@ class SegmentReader:
             self.reading.last = last
             yield first, last, batch
 
+    def bounds(self) -> tuple[int, int]:
+        """First and last number, without reading what a sealed file has between them.
+
+        Raises:
+            JournalError: they cannot be read.
+        """
+        if self._file is None:
+            for _ in self:
+                pass
+            return self.reading.first, self.reading.last
+        try:
+            count = self._file.num_record_batches
+            ends = [self._file.get_batch_with_custom_metadata(i) for i in (0, count - 1)]
+        except _ARROW_ERRORS as error:
+            raise JournalError(_brief(error)) from None
+        return check_batch(*ends[0])[0], check_batch(*ends[1])[1]
+
     def _file_batches(self) -> Iterator[tuple[pa.RecordBatch, Any]]:
         for i in range(self._file.num_record_batches):
             try:
