@@ -280,6 +280,35 @@ void restore(ChoiceCore& core, nb::dict arrays) {
     throw nb::value_error("the values break an invariant of the model; nothing has changed");
 }
 
+void bind_modes(nb::class_<ChoiceCore>& core) {
+  core.def(
+          "_set_mode",
+          [](ChoiceCore& core, int mode, float share) {
+            core.engine->guard().set(static_cast<Mode>(mode), share);
+            core.note_mode();
+          },
+          nb::arg("mode"), nb::arg("canary_share"))
+      .def("_mode",
+           [](ChoiceCore& core) {
+             const Guard::View view = core.engine->guard().look();
+             return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
+           })
+      .def(
+          "kill",
+          [](ChoiceCore& core) {
+            core.engine->guard().kill();
+            core.note_mode();
+          },
+          "Serves the default from now on, whatever the mode.")
+      .def(
+          "revive",
+          [](ChoiceCore& core) {
+            core.engine->guard().revive();
+            core.note_mode();
+          },
+          "Takes a kill() back.");
+}
+
 /// What Python's Choice needs to know before there is one.
 void bind_constants(nb::module_& m) {
   PyObject* decision = make_decision_type();
@@ -325,6 +354,7 @@ void bind_choice(nb::module_& m) {
   nb::class_<ChoiceCore> core(m, "ChoiceCore", nb::type_slots(type_slots),
                               "The engine behind acumen.Choice; made by it alone.");
   bind_journal(m, core);
+  bind_modes(core);
   core.def(nb::init<nb::dict, nb::object>(), nb::arg("spec"), nb::arg("learner"))
       .def("_choose_many", choose_many, nb::arg("rows"))
       .def("_feedback_many", feedback_many, nb::arg("ids"), nb::arg("values"))
@@ -344,32 +374,6 @@ void bind_choice(nb::module_& m) {
             core.teach_python_learner();
           },
           nb::arg("metrics"), nb::arg("text") = "")
-      .def(
-          "_set_mode",
-          [](ChoiceCore& core, int mode, float share) {
-            core.engine->guard().set(static_cast<Mode>(mode), share);
-            core.note_mode();
-          },
-          nb::arg("mode"), nb::arg("canary_share"))
-      .def("_mode",
-           [](ChoiceCore& core) {
-             const Guard::View view = core.engine->guard().look();
-             return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
-           })
-      .def(
-          "kill",
-          [](ChoiceCore& core) {
-            core.engine->guard().kill();
-            core.note_mode();
-          },
-          "Serves the default from now on, whatever the mode.")
-      .def(
-          "revive",
-          [](ChoiceCore& core) {
-            core.engine->guard().revive();
-            core.note_mode();
-          },
-          "Takes a kill() back.")
       .def(
           "_become_replica",
           [](ChoiceCore& core, std::uint64_t seed, std::uint64_t replica) {

@@ -8,28 +8,11 @@
 #include <cstring>
 #include <optional>
 
-#include "acumen/history.hpp"
 #include "decision.hpp"
+#include "learner_turn.hpp"
 #include "row_readers.hpp"
 
 namespace acumen::bindings {
-
-/// One thread at a time in a learner that is written in Python. Whoever waits gives up the GIL,
-/// because the thread inside needs it; a learner that uses its own choice does not wait for itself.
-class ChoiceCore::LearnerTurn {
- public:
-  explicit LearnerTurn(std::recursive_mutex& mutex) : mutex_(mutex) {
-    if (mutex_.try_lock()) return;
-    const nb::gil_scoped_release others_may_run;
-    mutex_.lock();
-  }
-  ~LearnerTurn() { mutex_.unlock(); }
-  LearnerTurn(const LearnerTurn&) = delete;
-  LearnerTurn& operator=(const LearnerTurn&) = delete;
-
- private:
-  std::recursive_mutex& mutex_;
-};
 
 namespace {
 
@@ -408,46 +391,6 @@ bool ChoiceCore::has_lessons() {
 std::vector<OwnedLesson> ChoiceCore::take_lessons(bool& reset) {
   const std::lock_guard<SpinLock> lock(engine->lock());
   return engine->outbox().take(reset);
-}
-
-std::uint64_t ChoiceCore::snapshot(StateVisitor& model, StateVisitor& history,
-                                   nb::object& learner_state) {
-  std::optional<LearnerTurn> turn;
-  if (python_learner_.is_valid()) turn.emplace(*python_learner_lock_);
-  // While this thread has the turn nobody else teaches: lessons only gather.
-  for (;;) {
-    teach_python_learner();
-    EngineTurn lock(*engine);
-    if (python_learner_.is_valid() && !engine->outbox().empty()) continue;
-    History past(*engine);
-    past.visit_model(model);
-    past.visit(history);
-    const std::uint64_t sequence = engine->journal() ? engine->journal()->sequence() : 0;
-    lock.release();
-    if (python_learner_.is_valid()) learner_state = python_learner_.attr("state")();
-    return sequence;
-  }
-}
-
-void ChoiceCore::attach_journal(std::shared_ptr<JournalBuffer> journal) {
-  category_names_ = CategoryNames(engine->schema());
-  const EngineTurn lock(*engine);
-  journal_.swap(journal);
-  engine->journal() = &journal_->hook;
-}
-
-void ChoiceCore::note(EventKind kind, const std::string& text) {
-  if (!journal_) return;
-  const EngineTurn lock(*engine);
-  journal_->hook.text(kind, text);
-}
-
-void ChoiceCore::note_mode() {
-  const Guard::View view = engine->guard().look();
-  const char* names[] = {"off", "shadow", "canary", "on"};
-  note(EventKind::kMode, std::string("{\"mode\": \"") + names[static_cast<int>(view.mode)] +
-                             "\", \"canary\": " + std::to_string(view.canary_share) +
-                             ", \"killed\": " + (view.killed ? "true}" : "false}"));
 }
 
 void ChoiceCore::teach_python_learner() {

@@ -74,7 +74,8 @@ class ChoiceCore {
   FeedbackResult feedback(std::uint64_t id, const double* values);
   void teach_python_learner();
 
-  /// From now on the journal hears of everything. Whoever had it before hears nothing more.
+  /// From now on the journal hears of everything, and decisions have ids of its replica. Whoever
+  /// had it before hears nothing more.
   void attach_journal(std::shared_ptr<JournalBuffer> journal);
   /// Puts an event on record that is none of the engine's own; nothing happens without a journal.
   void note(EventKind kind, const std::string& text);
@@ -111,7 +112,6 @@ class ChoiceCore {
 
  private:
   double field_value(std::uint32_t field, PyObject* value, bool& good);
-  class LearnerTurn;
   bool has_lessons();
   std::vector<OwnedLesson> take_lessons(bool& reset);
 

@@ -4,12 +4,16 @@
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <optional>
 
 #include "acumen/history.hpp"
 #include "acumen/replay.hpp"
 #include "choice_core.hpp"
 #include "journal_buffer.hpp"
+#include "learner_turn.hpp"
 #include "state_arrays.hpp"
 
 namespace acumen::bindings {
@@ -18,6 +22,47 @@ std::uint64_t wall_clock_ns() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
+std::uint64_t ChoiceCore::snapshot(StateVisitor& model, StateVisitor& history,
+                                   nb::object& learner_state) {
+  std::optional<LearnerTurn> turn;
+  if (python_learner_.is_valid()) turn.emplace(*python_learner_lock_);
+  // While this thread has the turn nobody else teaches: lessons only gather.
+  for (;;) {
+    teach_python_learner();
+    EngineTurn lock(*engine);
+    if (python_learner_.is_valid() && !engine->outbox().empty()) continue;
+    History past(*engine);
+    past.visit_model(model);
+    past.visit(history);
+    const std::uint64_t sequence = engine->journal() ? engine->journal()->sequence() : 0;
+    lock.release();
+    if (python_learner_.is_valid()) learner_state = python_learner_.attr("state")();
+    return sequence;
+  }
+}
+
+void ChoiceCore::attach_journal(std::shared_ptr<JournalBuffer> journal) {
+  category_names_ = CategoryNames(engine->schema());
+  const EngineTurn lock(*engine);
+  journal_.swap(journal);
+  engine->ring().rename(journal_->replica);
+  engine->journal() = &journal_->hook;
+}
+
+void ChoiceCore::note(EventKind kind, const std::string& text) {
+  if (!journal_) return;
+  const EngineTurn lock(*engine);
+  journal_->hook.text(kind, text);
+}
+
+void ChoiceCore::note_mode() {
+  const Guard::View view = engine->guard().look();
+  const char* names[] = {"off", "shadow", "canary", "on"};
+  note(EventKind::kMode, std::string("{\"mode\": \"") + names[static_cast<int>(view.mode)] +
+                             "\", \"canary\": " + std::to_string(view.canary_share) +
+                             ", \"killed\": " + (view.killed ? "true}" : "false}"));
 }
 
 namespace {

@@ -21,10 +21,12 @@ std::uint64_t wall_clock_ns();
 struct JournalBuffer {
   JournalBuffer(const std::vector<Field>& fields, std::uint32_t metrics, std::uint32_t features,
                 std::uint32_t replica, std::size_t bytes, WhenFull when_full)
-      : ring(std::make_shared<JournalRing>(bytes, when_full)),
+      : replica(replica),
+        ring(std::make_shared<JournalRing>(bytes, when_full)),
         hook(fields, metrics, features, ring, wall_clock_ns),
         columns(static_cast<std::uint32_t>(fields.size()), features, metrics, replica) {}
 
+  std::uint32_t replica;
   std::shared_ptr<JournalRing> ring;
   JournalHook hook;        ///< the engine's end
   JournalColumns columns;  ///< the writer's end: one thread at a time

@@ -127,18 +127,7 @@ class Choice(_native.ChoiceCore):
         self._arms = arm_set(arms, default)
         self._objective = _objective(metric)
         _check_share("holdback", holdback)
-        if not 1 <= pending_max <= 1 << 24:
-            raise ValueError(f"pending_max must be between 1 and 2**24, not {pending_max}")
-        if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
-            raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
-        if timeout_reward is not None and not abs(timeout_reward) <= _native.REWARD_MAX:
-            raise ValueError(f"timeout_reward must be a finite number, not {timeout_reward}")
-        replica = int.from_bytes(os.urandom(3))
-        if journal is not None:
-            from acumen.core import journaling
-
-            journal = journaling.open_journal(journal)
-            replica = journaling.fresh_replica(journal, name)
+        _check_waiting(pending_max, timeout, timeout_reward)
         fields = tuple((f.kind, f.optional, f.buckets) for f in self.schema.fields)
         spec = {
             "fields": fields,
@@ -159,7 +148,7 @@ class Choice(_native.ChoiceCore):
             "timeout_s": timeout or 0.0,
             "timeout_reward": math.nan if timeout_reward is None else float(timeout_reward),
             "seed": int.from_bytes(os.urandom(8)) if seed is None else seed % (1 << 64),
-            "replica": replica,
+            "replica": int.from_bytes(os.urandom(3)),
         }
         dimension = _check_dimension(_native.schema_dimension(fields), self._arms.features)
         learner = learner or self.default_learner
@@ -176,7 +165,11 @@ class Choice(_native.ChoiceCore):
             "timeout_reward": timeout_reward,
         }
         self._held = snapshot.Held()
-        self._writer = None if journal is None else journaling.begin(self, journal, replica)
+        self._writer: JournalWriter | None = None
+        if journal is not None:
+            from acumen.core import journaling
+
+            self._writer = journaling.begin(self, journal)
         _living.add(self)
         if model is not None:
             self._load_or_default(model)
@@ -448,6 +441,15 @@ def _check_share(name: str, share: float) -> float:
     if not 0 <= share <= 1:
         raise ValueError(f"{name} must be a share between 0 and 1, not {share}")
     return float(share)
+
+
+def _check_waiting(pending_max: int, timeout: float | None, reward: float | None) -> None:
+    if not 1 <= pending_max <= 1 << 24:
+        raise ValueError(f"pending_max must be between 1 and 2**24, not {pending_max}")
+    if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
+        raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
+    if reward is not None and not abs(reward) <= _native.REWARD_MAX:
+        raise ValueError(f"timeout_reward must be a finite number, not {reward}")
 
 
 def _check_dimension(dimension: int, features: int) -> int:

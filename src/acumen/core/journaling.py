@@ -52,8 +52,10 @@ def describe(choice: Choice, stream: str) -> JournalInfo:
     )
 
 
-def begin(choice: Choice, journal: Journal, replica: int) -> JournalWriter:
+def begin(choice: Choice, journal: Journal | str | os.PathLike[str]) -> JournalWriter:
     """Begins a stream of events, and the thread that writes it."""
+    journal = open_journal(journal)
+    replica = fresh_replica(journal, choice.name)
     info = describe(choice, new_stream(replica))
     buffer = _native.JournalBuffer(
         tuple((f.kind, f.optional, f.buckets) for f in choice.schema.fields),
@@ -76,11 +78,9 @@ def after_fork(choice: Choice) -> None:
     """In the child: a stream of its own, which begins with what the parent's model holds."""
     parents = choice._writer
     assert parents is not None
-    replica = fresh_replica(parents.journal, choice.name)
-    choice._become_replica(int.from_bytes(os.urandom(8)), replica)
     positions = choice._held.positions | {parents.stream: parents.sequence}
     choice._held = Held(positions, history=False, known=choice._held.known)
-    choice._writer = begin(choice, parents.journal, replica)
+    choice._writer = begin(choice, parents.journal)
 
 
 def _note_held(choice: Choice, kind: str) -> None:
