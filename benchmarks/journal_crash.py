@@ -15,12 +15,14 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import select
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +87,17 @@ def victim(folder: Path, learner: Any, seed: int, report: int) -> None:
             os.write(report, b"d %d\n" % writer.durable_sequence)
 
 
-def run_and_kill(work: Any, seconds: float, report: int | None = None) -> None:
-    """Forks, lets the child work, and kills it after a while."""
+def run_and_kill(work: Any, seconds: float, pipe: tuple[int, int] | None = None) -> None:
+    """Forks, lets the child work, and kills it after a while (from its first word on the pipe)."""
     child = os.fork()
     if child == 0:
         try:
             work()
         finally:
             os._exit(0)
-    if report is not None:
-        os.close(report)
+    if pipe is not None:
+        os.close(pipe[1])
+        select.select([pipe[0]], [], [], 5)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -167,9 +170,12 @@ def trial(folder: Path, seed: int) -> Outcome:
     learner = rng.choice(LEARNERS)
     outcome = Outcome()
     reading, writing = os.pipe()
-    run_and_kill(
-        lambda: victim(folder, learner, seed, writing), 0.005 + 0.15 * rng.random(), writing
-    )
+    if rng.random() < 0.8:
+        work = partial(victim, folder, learner, seed, writing)
+        run_and_kill(work, 0.1 * rng.random(), (reading, writing))
+    else:  # perhaps before it has done anything at all
+        run_and_kill(partial(victim, folder, learner, seed, writing), 0.03 * rng.random())
+        os.close(writing)
     with os.fdopen(reading) as pipe:
         said = pipe.readlines()
     if rng.random() < 0.33:

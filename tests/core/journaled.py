@@ -89,3 +89,12 @@ def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.005)
+
+
+def write_segments(choice: acumen.Choice, count: int, rounds: int = 60) -> None:
+    """As many sealed segments, of a journal whose segments are small; the last one may be live."""
+    assert choice.journal is not None
+    for part in range(count):
+        live(choice, rounds, seed=part)
+        assert choice.journal.flush()
+        wait_for(lambda: choice.journal.health.sealed > part)  # noqa: B023 (called at once)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
 import pytest
-from journaled import events, live, make, wait_for
+from journaled import events, live, make, wait_for, write_segments
 
 import acumen
 from acumen.core.journal_segments import segments_in
@@ -85,11 +85,8 @@ def test_it_agrees_with_the_ring(tmp_path: Path) -> None:
 
 
 def test_others_can_read_it(tmp_path: Path) -> None:
-    journal = acumen.Journal(tmp_path, segment_bytes=1 << 14, **FAST)
-    choice = make(journal)
-    for part in range(5):
-        live(choice, 100, seed=part)
-        assert writer_of(choice).flush()
+    choice = make(acumen.Journal(tmp_path, segment_bytes=1 << 12, **FAST))
+    write_segments(choice, 5, rounds=100)
     assert writer_of(choice).close()
     folder = tmp_path / "codec"
     sealed = sorted(folder.glob("*.arrow"))
@@ -165,16 +162,12 @@ def test_wrong_settings(tmp_path: Path, change: dict[str, Any]) -> None:
 
 
 def test_segments_rotate_by_size_and_age(tmp_path: Path) -> None:
-    small = make(acumen.Journal(tmp_path / "small", segment_bytes=1 << 14, **FAST))
-    for part in range(6):
-        live(small, 100, seed=part)
-        assert writer_of(small).flush()
-    wait_for(lambda: writer_of(small).health.sealed > 2)
+    small = make(acumen.Journal(tmp_path / "small", segment_bytes=1 << 12, **FAST))
+    write_segments(small, 4)
     young = make(acumen.Journal(tmp_path / "young", segment_seconds=0.01, **FAST))
-    for _ in range(3):
+    for part in range(3):
         young.choose(size=1.0, kind="x", hot=True)
-        time.sleep(0.05)
-    wait_for(lambda: writer_of(young).health.sealed > 1)
+        wait_for(lambda: writer_of(young).health.sealed > part)  # noqa: B023 (called at once)
     for choice, folder in ((small, "small"), (young, "young")):
         assert writer_of(choice).close()
         numbers = [row["sequence"] for row in events(tmp_path / folder)]
@@ -182,11 +175,8 @@ def test_segments_rotate_by_size_and_age(tmp_path: Path) -> None:
 
 
 def test_retention(tmp_path: Path) -> None:
-    journal = acumen.Journal(tmp_path, segment_bytes=1 << 14, keep_bytes=100_000, **FAST)
-    choice = make(journal)
-    for part in range(30):
-        live(choice, 100, seed=part)
-        assert writer_of(choice).flush()
+    choice = make(acumen.Journal(tmp_path, segment_bytes=1 << 12, keep_bytes=100_000, **FAST))
+    write_segments(choice, 12, rounds=100)
     assert writer_of(choice).close()
     assert writer_of(choice).health.retired > 3
     kept = sum(s.path.stat().st_size for s in segments_in(tmp_path / "codec"))
@@ -305,7 +295,7 @@ FULL_DISK = """
 import resource, signal, sys, warnings
 sys.path.insert(0, {tests!r})
 import acumen
-from journaled import events, live, make, wait_for
+from journaled import events, live, make, wait_for, write_segments
 from test_journal import heal
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -373,13 +363,12 @@ def test_append(tmp_path: Path) -> None:
 
 
 def test_compact(tmp_path: Path) -> None:
-    choice = make(acumen.Journal(tmp_path, segment_bytes=1 << 13, **FAST))
-    for part in range(10):
-        live(choice, 60, seed=part)
-        assert writer_of(choice).flush()
+    choice = make(acumen.Journal(tmp_path, segment_bytes=1 << 12, **FAST))
+    write_segments(choice, 6)
+    live(choice, 1)
+    assert writer_of(choice).flush()
     journal = acumen.Journal(tmp_path)
     before = events(journal)
-    wait_for(lambda: writer_of(choice).health.sealed > 3)
     files = segments_in(tmp_path / "codec")
     size = sum(s.path.stat().st_size for s in files)
     assert journal.compact() > 2  # while it is being written
@@ -398,10 +387,8 @@ def test_compact(tmp_path: Path) -> None:
 
 
 def test_a_merge_that_was_killed_repeats_nothing(tmp_path: Path) -> None:
-    choice = make(acumen.Journal(tmp_path, segment_bytes=1 << 13, **FAST))
-    for part in range(6):
-        live(choice, 60, seed=part)
-        assert writer_of(choice).flush()
+    choice = make(acumen.Journal(tmp_path, segment_bytes=1 << 12, **FAST))
+    write_segments(choice, 4)
     assert writer_of(choice).close()
     journal, folder = acumen.Journal(tmp_path), tmp_path / "codec"
     before = events(journal)

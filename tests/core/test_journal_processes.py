@@ -97,7 +97,8 @@ def test_forks_have_streams_of_their_own(tmp_path: Path) -> None:
     verification = acumen.Journal(tmp_path).verify()
     assert verification.good
     # The children did not close theirs; whoever came next did.
-    assert sorted(s.state for s in verification.segments) == ["live"] + 3 * ["sealed"]
+    states = sorted(s.state for s in verification.segments)
+    assert states == ["live"] + 3 * ["sealed"], (verification, writer_of(choice).health)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -199,7 +199,6 @@ def test_streams_that_learned_apart_are_said_to(tmp_path: Path) -> None:
         lessons += choice.counters()["feedback_learned"]
         assert choice.journal is not None
         assert choice.journal.close()
-        time.sleep(0.002)  # names sort by the millisecond
     both = make()
     report = both.replay(tmp_path)
     assert not report.exact

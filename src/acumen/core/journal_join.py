@@ -24,7 +24,7 @@ from acumen.core.journal_format import (
     batch_checksum,
     schema_of,
 )
-from acumen.core.journal_segments import folder_of, merging, new_stream
+from acumen.core.journal_segments import folder_of, merging, new_stream, segments_in
 
 if TYPE_CHECKING:
     from acumen.core.journal import EventBatch, Journal
@@ -117,7 +117,9 @@ def append_records(
     table = records if isinstance(records, pa.Table) else pa.Table.from_batches([records])
     info = info or _said_info(table)
     replica = int.from_bytes(os.urandom(3))
-    info = replace(info, stream=new_stream(replica), segment=0)
+    folder = folder_of(journal.path, info.choice)
+    behind = max((s.stream for s in segments_in(folder)), default="")
+    info = replace(info, stream=new_stream(replica, behind), segment=0)
     needed = ["arm", "propensity", *(f"context.{f}" for f in info.fields)]
     needed += [f"metric.{m}" for m in info.metrics]
     missing = [name for name in needed if name not in table.column_names]
@@ -125,9 +127,8 @@ def append_records(
         raise JournalError(f"the records have no column {missing[0]!r}")
     batch = _events_of(table, info, replica)
     last = batch.num_rows
-    steps = merging([iter([(1, last, batch)])], info, folder_of(journal.path, info.choice), None)
-    folder_of(journal.path, info.choice).mkdir(parents=True, exist_ok=True)
-    for _ in steps:
+    folder.mkdir(parents=True, exist_ok=True)
+    for _ in merging([iter([(1, last, batch)])], info, folder, None):
         pass
     return info.stream
 

@@ -58,9 +58,18 @@ def choice_of(folder: Path) -> str:
     return urllib.parse.unquote(folder.name).strip("\0")
 
 
-def new_stream(replica: int) -> str:
-    """A name for the events of one process."""
-    return f"{time.time_ns() // 1_000_000:012x}-{replica:06x}"
+def new_stream(replica: int, behind: str = "") -> str:
+    """A name for the events of one process, which sorts behind another's."""
+    start_ms = time.time_ns() // 1_000_000
+    if behind:
+        # Clocks are set back, and processes start within one millisecond.
+        start_ms = min(max(start_ms, int(behind.partition("-")[0], 16) + 1), (1 << 48) - 1)
+    return f"{start_ms:012x}-{replica:06x}"
+
+
+def replica_of(stream: str) -> int:
+    """The replica that a stream's name ends in."""
+    return int(stream.rpartition("-")[2], 16)
 
 
 @dataclass(frozen=True)

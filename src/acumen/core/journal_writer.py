@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from acumen import _native
 from acumen.core.journal_format import (
     KIND_CODES,
@@ -108,6 +110,7 @@ class JournalWriter:
         self._wake = threading.Event()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._process = os.getpid()
         _writers.add(self)
 
     @property
@@ -157,8 +160,7 @@ class JournalWriter:
         thread = self._thread
         if thread is not None:
             thread.join(timeout)
-            return not thread.is_alive()
-        return True
+        return self._finished and self._pending is None
 
     def stop(self) -> None:
         """Asks the thread to finish; does not wait."""
@@ -192,8 +194,13 @@ class JournalWriter:
         if not self._finished:
             self.start()
 
-    def leave(self) -> None:
-        """After fork(), in the child: the files, and the thread, are the parent's."""
+    def leave_if_inherited(self) -> None:
+        """After fork(), in the child: the files, and the thread, are the parent's.
+
+        The child's own writers may have begun before: which hook runs first is not said.
+        """
+        if self._process == os.getpid():
+            return
         _writers.discard(self)
         for live in (self._live, self._sealed_live):
             if live is not None:
@@ -211,11 +218,23 @@ class JournalWriter:
         while not (self._stopping or pause.is_set()):
             self._wake.wait(idle if self._seal_steps is None else 0.001)
             self._wake.clear()
-            busy = self._step(pause)
+            busy = self._try_step(pause)
             commit = self.journal.commit_seconds
             idle = commit if busy else min(2 * idle, max(IDLE_SECONDS_MAX, commit))
         if self._stopping and not pause.is_set():
             self._finish(pause)
+
+    def _try_step(self, pause: threading.Event) -> bool:
+        """What nobody has foreseen must not end the thread, or the journal would end in silence."""
+        try:
+            return self._step(pause)
+        except Exception as error:
+            self._count_error(error)
+            return False
+
+    def _count_error(self, error: Exception) -> None:
+        self.health.errors += 1
+        self.health.last_error = str(error) or type(error).__name__
 
     def _finish(self, pause: threading.Event) -> None:
         self._retry_at = 0.0
@@ -280,7 +299,7 @@ class JournalWriter:
                 self._live = LiveSegment(self._folder, self._info)
             before = self._live.bytes
             self._live.append(batch, metadata)
-        except OSError as error:
+        except (OSError, pa.ArrowException, MemoryError) as error:
             self._fail(error)
             return False
         self._pending = None
@@ -295,10 +314,9 @@ class JournalWriter:
             self._changed.notify_all()
         return True
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: Exception) -> None:
         """The batch stays pending; it is tried again later, in a fresh segment."""
-        self.health.errors += 1
-        self.health.last_error = str(error)
+        self._count_error(error)
         now = time.monotonic()
         self._failing_since = self._failing_since or now
         self._retry_at = now + self._retry_seconds
@@ -338,8 +356,7 @@ class JournalWriter:
             self.health.sealed += 1
         except (OSError, JournalError) as error:
             # Nothing is lost: readers read streams too, and the next recovery tries again.
-            self.health.errors += 1
-            self.health.last_error = str(error)
+            self._count_error(error)
         self._seal_steps = None
         if self._sealed_live is not None:
             self._sealed_live.close()
@@ -352,8 +369,7 @@ class JournalWriter:
             self.health.recovered += tuple(recover(self._folder))
             self.health.retired += self.journal.retire(self._info.choice)
         except (OSError, JournalError) as error:
-            self.health.errors += 1
-            self.health.last_error = str(error)
+            self._count_error(error)
 
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
@@ -396,7 +412,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     for writer in living_writers():
-        writer.leave()
+        writer.leave_if_inherited()
 
 
 if hasattr(os, "register_at_fork"):

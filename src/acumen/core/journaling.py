@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from acumen import _native
 from acumen.core.journal import Journal, open_journal
 from acumen.core.journal_format import KIND_CODES, JournalError, JournalInfo
-from acumen.core.journal_segments import folder_of, new_stream, segments_in
+from acumen.core.journal_segments import folder_of, new_stream, replica_of, segments_in
 from acumen.core.journal_writer import JournalWriter
 from acumen.core.replay import Replayer, ReplayReport, positions_event
 from acumen.core.snapshot import Held
@@ -20,17 +20,20 @@ if TYPE_CHECKING:
     from acumen.core.choice import Choice
 
 
-def fresh_replica(journal: Journal, choice: str) -> int:
-    """A random replica that the journal does not know: ids of decisions stay apart in it."""
-    taken: set[int] = set()
+def fresh_stream(choice: Choice, journal: Journal) -> str:
+    """A name for a new stream: behind all that are known, whatever the clock says now.
+
+    Its replica is one that the journal does not know: ids of decisions stay apart in it.
+    """
+    known = set(choice._held.positions)
     # What cannot be read now may be later; a replica is random enough.
     with contextlib.suppress(OSError):
-        found = segments_in(folder_of(journal.path, choice))
-        taken = {int(s.stream.rpartition("-")[2], 16) for s in found}
-    while True:
+        known |= {s.stream for s in segments_in(folder_of(journal.path, choice.name))}
+    taken = {replica_of(stream) for stream in known}
+    replica = int.from_bytes(os.urandom(3))
+    while replica in taken and len(taken) < 1 << 20:
         replica = int.from_bytes(os.urandom(3))
-        if replica not in taken or len(taken) > 1 << 20:
-            return replica
+    return new_stream(replica, max(known, default=""))
 
 
 def describe(choice: Choice, stream: str) -> JournalInfo:
@@ -55,13 +58,12 @@ def describe(choice: Choice, stream: str) -> JournalInfo:
 def begin(choice: Choice, journal: Journal | str | os.PathLike[str]) -> JournalWriter:
     """Begins a stream of events, and the thread that writes it."""
     journal = open_journal(journal)
-    replica = fresh_replica(journal, choice.name)
-    info = describe(choice, new_stream(replica))
+    info = describe(choice, fresh_stream(choice, journal))
     buffer = _native.JournalBuffer(
         tuple((f.kind, f.optional, f.buckets) for f in choice.schema.fields),
         len(info.metrics),
         info.features,
-        replica,
+        replica_of(info.stream),
         journal.ring_bytes,
         journal.full == "drop_oldest",
     )
@@ -118,7 +120,7 @@ __all__ = [
     "after_fork",
     "begin",
     "describe",
-    "fresh_replica",
+    "fresh_stream",
     "note_load",
     "open_journal",
     "replay_into",
