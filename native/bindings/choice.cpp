@@ -8,6 +8,7 @@
 #include "bindings.hpp"
 #include "choice_core.hpp"
 #include "decision.hpp"
+#include "journal_buffer.hpp"
 #include "state_arrays.hpp"
 
 namespace acumen::bindings {
@@ -279,6 +280,35 @@ void restore(ChoiceCore& core, nb::dict arrays) {
     throw nb::value_error("the values break an invariant of the model; nothing has changed");
 }
 
+void bind_modes(nb::class_<ChoiceCore>& core) {
+  core.def(
+          "_set_mode",
+          [](ChoiceCore& core, int mode, float share) {
+            core.engine->guard().set(static_cast<Mode>(mode), share);
+            core.note_mode();
+          },
+          nb::arg("mode"), nb::arg("canary_share"))
+      .def("_mode",
+           [](ChoiceCore& core) {
+             const Guard::View view = core.engine->guard().look();
+             return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
+           })
+      .def(
+          "kill",
+          [](ChoiceCore& core) {
+            core.engine->guard().kill();
+            core.note_mode();
+          },
+          "Serves the default from now on, whatever the mode.")
+      .def(
+          "revive",
+          [](ChoiceCore& core) {
+            core.engine->guard().revive();
+            core.note_mode();
+          },
+          "Takes a kill() back.");
+}
+
 /// What Python's Choice needs to know before there is one.
 void bind_constants(nb::module_& m) {
   PyObject* decision = make_decision_type();
@@ -321,9 +351,11 @@ PyObject* give_feedback(PyObject* choice, std::uint64_t id, PyObject* const* arg
 
 void bind_choice(nb::module_& m) {
   bind_constants(m);
-  nb::class_<ChoiceCore>(m, "ChoiceCore", nb::type_slots(type_slots),
-                         "The engine behind acumen.Choice; made by it alone.")
-      .def(nb::init<nb::dict, nb::object>(), nb::arg("spec"), nb::arg("learner"))
+  nb::class_<ChoiceCore> core(m, "ChoiceCore", nb::type_slots(type_slots),
+                              "The engine behind acumen.Choice; made by it alone.");
+  bind_journal(m, core);
+  bind_modes(core);
+  core.def(nb::init<nb::dict, nb::object>(), nb::arg("spec"), nb::arg("learner"))
       .def("_choose_many", choose_many, nb::arg("rows"))
       .def("_feedback_many", feedback_many, nb::arg("ids"), nb::arg("values"))
       .def("_counters", counters)
@@ -333,31 +365,15 @@ void bind_choice(nb::module_& m) {
       .def("_restore", restore, nb::arg("arrays"))
       .def(
           "_set_objective",
-          [](ChoiceCore& core, nb::tuple metrics) {
+          [](ChoiceCore& core, nb::tuple metrics, const std::string& text) {
             std::vector<Metric> objective = read_objective(metrics);
             {
               const nb::gil_scoped_release others_may_run;
-              core.engine->set_objective(std::move(objective));
+              core.engine->set_objective(std::move(objective), text);
             }
             core.teach_python_learner();
           },
-          nb::arg("metrics"))
-      .def(
-          "_set_mode",
-          [](ChoiceCore& core, int mode, float share) {
-            core.engine->guard().set(static_cast<Mode>(mode), share);
-          },
-          nb::arg("mode"), nb::arg("canary_share"))
-      .def("_mode",
-           [](ChoiceCore& core) {
-             const Guard::View view = core.engine->guard().look();
-             return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
-           })
-      .def(
-          "kill", [](ChoiceCore& core) { core.engine->guard().kill(); },
-          "Serves the default from now on, whatever the mode.")
-      .def(
-          "revive", [](ChoiceCore& core) { core.engine->guard().revive(); }, "Takes a kill() back.")
+          nb::arg("metrics"), nb::arg("text") = "")
       .def(
           "_become_replica",
           [](ChoiceCore& core, std::uint64_t seed, std::uint64_t replica) {
@@ -367,7 +383,8 @@ void bind_choice(nb::module_& m) {
       .def(
           "_category_code",
           [](ChoiceCore& core, std::uint32_t field, const std::string& text) {
-            return category_code(text.data(), text.size(), core.engine->schema().field(field));
+            const std::uint64_t hash = category_hash(text.data(), text.size());
+            return category_code(hash, core.engine->schema().field(field));
           },
           nb::arg("field"), nb::arg("text"))
       .def_rw("_no_model", &ChoiceCore::no_model)

@@ -9,26 +9,10 @@
 #include <optional>
 
 #include "decision.hpp"
+#include "learner_turn.hpp"
 #include "row_readers.hpp"
 
 namespace acumen::bindings {
-
-/// One thread at a time in a learner that is written in Python. Whoever waits gives up the GIL,
-/// because the thread inside needs it; a learner that uses its own choice does not wait for itself.
-class ChoiceCore::LearnerTurn {
- public:
-  explicit LearnerTurn(std::recursive_mutex& mutex) : mutex_(mutex) {
-    if (mutex_.try_lock()) return;
-    const nb::gil_scoped_release others_may_run;
-    mutex_.lock();
-  }
-  ~LearnerTurn() { mutex_.unlock(); }
-  LearnerTurn(const LearnerTurn&) = delete;
-  LearnerTurn& operator=(const LearnerTurn&) = delete;
-
- private:
-  std::recursive_mutex& mutex_;
-};
 
 namespace {
 
@@ -154,8 +138,13 @@ double ChoiceCore::field_value(std::uint32_t i, PyObject* value, bool& good) {
   if (field.kind == FieldKind::kCategory && PyUnicode_Check(value)) {
     Py_ssize_t length;
     const char* text = PyUnicode_AsUTF8AndSize(value, &length);
-    if (text)
-      return static_cast<double>(category_code(text, static_cast<std::size_t>(length), field));
+    if (text) {
+      const auto size = static_cast<std::size_t>(length);
+      const std::uint64_t hash = category_hash(text, size);
+      const std::uint32_t code = category_code(hash, field);
+      if (journal_) category_names_.meet(*engine, i, code, hash, {text, size});
+      return static_cast<double>(code);
+    }
   } else {
     const double number = PyFloat_AsDouble(value);
     if (!(number == -1.0 && PyErr_Occurred())) return number;
@@ -394,12 +383,22 @@ FeedbackResult ChoiceCore::feedback(std::uint64_t id, const double* values) {
   return result;
 }
 
+bool ChoiceCore::has_lessons() {
+  const std::lock_guard<SpinLock> lock(engine->lock());
+  return !engine->outbox().empty();
+}
+
+std::vector<OwnedLesson> ChoiceCore::take_lessons(bool& reset) {
+  const std::lock_guard<SpinLock> lock(engine->lock());
+  return engine->outbox().take(reset);
+}
+
 void ChoiceCore::teach_python_learner() {
   using Vector = nb::ndarray<nb::numpy, const float, nb::ndim<1>>;
-  if (!python_learner_.is_valid() || !engine->has_lessons()) return;
+  if (!python_learner_.is_valid() || !has_lessons()) return;
   const LearnerTurn turn(*python_learner_lock_);
   bool reset = false;
-  const std::vector<OwnedLesson> lessons = engine->take_outbox(reset);
+  const std::vector<OwnedLesson> lessons = take_lessons(reset);
   const auto array = [](const std::vector<float>& values) -> nb::object {
     if (values.empty()) return nb::none();
     return nb::cast(Vector(values.data(), {values.size()}), nb::rv_policy::copy);

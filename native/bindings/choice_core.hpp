@@ -12,6 +12,7 @@
 
 #include "acumen/choice.hpp"
 #include "fork_guard.hpp"
+#include "journal_buffer.hpp"
 #include "learner_handle.hpp"
 
 namespace acumen::bindings {
@@ -73,6 +74,17 @@ class ChoiceCore {
   FeedbackResult feedback(std::uint64_t id, const double* values);
   void teach_python_learner();
 
+  /// From now on the journal hears of everything, and decisions have ids of its replica. Whoever
+  /// had it before hears nothing more.
+  void attach_journal(std::shared_ptr<JournalBuffer> journal);
+  /// Puts an event on record that is none of the engine's own; nothing happens without a journal.
+  void note(EventKind kind, const std::string& text);
+  /// Puts the mode on record, as it is now.
+  void note_mode();
+  /// The event up to which the state is that which the visitors are shown: the model and, where
+  /// there is a learner in Python, what it says of itself.
+  std::uint64_t snapshot(StateVisitor& model, StateVisitor& history, nb::object& learner_state);
+
   /// After fork(), in the child.
   void become_replica(std::uint64_t seed, std::uint64_t replica);
 
@@ -100,7 +112,8 @@ class ChoiceCore {
 
  private:
   double field_value(std::uint32_t field, PyObject* value, bool& good);
-  class LearnerTurn;
+  bool has_lessons();
+  std::vector<OwnedLesson> take_lessons(bool& reset);
 
   Reason problem_of(bool good, bool default_failed) const;
   void note_exception(const std::string& where);
@@ -118,6 +131,8 @@ class ChoiceCore {
   std::unique_ptr<std::recursive_mutex> python_learner_lock_ =
       std::make_unique<std::recursive_mutex>();
   bool takes_candidates_ = false;
+  std::shared_ptr<JournalBuffer> journal_;
+  CategoryNames category_names_;
   std::unique_ptr<ForkGuard> fork_guard_;  ///< last: goes before the engine does
 };
 

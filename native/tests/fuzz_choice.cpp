@@ -1,61 +1,21 @@
-#include <numeric>
 // Any sequence of calls leaves a choice sound: arms in range, propensities in (0, 1], every
 // decision and every feedback counted once, memory constant, lessons finite. Rows, candidates,
-// metrics, given distributions and clocks are arbitrary; so are schemas, modes and objectives.
+// metrics, given distributions and clocks are arbitrary; so are schemas, modes and objectives. What
+// the journal was told of it makes the same state again, bit for bit.
 #include <algorithm>
+#include <numeric>
 #include <set>
+#include <string>
 
 #include "acumen/choice.hpp"
+#include "drawn_choice.hpp"
 #include "expect.hpp"
 #include "fuzz_input.hpp"
-#include "learner_zoo.hpp"
+#include "replayed.hpp"
 
 using namespace acumen;
 
 namespace {
-
-std::vector<Field> drawn_fields(Input& input) {
-  std::vector<Field> fields(input.below(6));
-  for (Field& field : fields) {
-    field.kind = static_cast<FieldKind>(input.below(3));
-    field.optional = input.below(2) != 0;
-    if (field.kind == FieldKind::kCategory) field.buckets = 1 + input.below(9);
-  }
-  return fields;
-}
-
-std::vector<Metric> drawn_metrics(Input& input, std::size_t count) {
-  std::vector<Metric> metrics(count);
-  for (Metric& metric : metrics) {
-    const std::uint8_t kind = input.byte();
-    metric.weight = std::array{0.0, 1.0, -1.0, 3.5}[kind % 4];
-    metric.logarithmic = kind % 16 == 5;
-    if (kind & 32) metric.upper = static_cast<double>(input.plain_value());
-    if (kind & 64) metric.lower = -2.0;
-    metric.penalty = kind & 128 ? 2.0 : 0.0;
-  }
-  return metrics;
-}
-
-ChoiceOptions drawn_options(Input& input) {
-  ChoiceOptions options;
-  options.fields = drawn_fields(input);
-  options.metrics = drawn_metrics(input, 1 + input.below(3));
-  options.shape = {Schema(options.fields).dimension(), 1u + input.below(6), input.below(4)};
-  if (input.below(2)) {
-    options.arm_features.resize(options.shape.arms * std::size_t{options.shape.features});
-    for (float& v : options.arm_features) v = input.plain_value();
-  }
-  options.pending_max = 1u + input.below(100);
-  options.timeout_s = input.below(2) ? 5.0 : 0.0;
-  if (input.below(2)) options.timeout_reward = static_cast<double>(input.plain_value());
-  options.mode = static_cast<Mode>(input.below(4));
-  options.canary_share = static_cast<float>(input.byte()) / 255.0f;
-  options.holdback = static_cast<float>(input.byte()) / 255.0f;
-  options.seed = input.byte();
-  options.replica = input.byte();
-  return options;
-}
 
 /// A choice, what was asked of it, and what it has to keep.
 class Scene {
@@ -63,10 +23,17 @@ class Scene {
   explicit Scene(Input& input)
       : input_(input),
         options_(drawn_options(input)),
-        learner_(drawn_learner()),
+        factory_(drawn_learner(input_, options_.shape)),
+        learner_(factory_()),
         engine_(options_, learner_.get()),
         memory_(engine_.memory_bytes()),
-        row_(options_.fields.size() + 1) {}
+        row_(options_.fields.size() + 1),
+        journal_(std::make_shared<JournalRing>(1 << 19, WhenFull::kDropNewest)),
+        hook_(options_.fields, static_cast<std::uint32_t>(options_.metrics.size()),
+              options_.arm_features.empty() ? options_.shape.features : 0, journal_,
+              stopped_clock) {
+    engine_.journal() = &hook_;
+  }
 
   void step() {
     const std::uint8_t what = input_.byte();
@@ -79,13 +46,26 @@ class Scene {
     } else if (what < 215) {
       what % 2 ? engine_.guard().kill() : engine_.guard().revive();
     } else if (what < 225) {
-      engine_.set_objective(drawn_metrics(input_, options_.metrics.size()));
+      objectives_.push_back(drawn_metrics(input_, options_.metrics.size()));
+      engine_.set_objective(objectives_.back(), std::to_string(objectives_.size() - 1));
     } else if (what < 240) {
       save_and_load();
     } else {
       for (int i = 0; i < what; ++i) decide_at(now_s_);  // past the calibrations
     }
     check();
+  }
+
+  /// The journal's events make the same state, bit for bit.
+  void expect_replayable() {
+    EXPECT(journal_->dropped() == 0);
+    if (loaded_) return;  // that is no event of the engine's own
+    const auto learner = factory_();
+    ChoiceEngine twin(options_, learner.get());
+    replay_words(events_, twin, [&](const std::string& text) {
+      twin.set_objective(objectives_[static_cast<std::size_t>(std::stoul(text))]);
+    });
+    EXPECT(whole_state(engine_) == whole_state(twin));
   }
 
   /// A state in which some bytes are others is refused as a whole or harmless.
@@ -105,13 +85,6 @@ class Scene {
   }
 
  private:
-  std::unique_ptr<Learner> drawn_learner() {
-    static const std::vector<LearnerKind> kinds = learner_zoo();
-    const std::uint32_t kind = input_.below(static_cast<std::uint32_t>(kinds.size()) + 1);
-    if (kind == kinds.size()) return nullptr;  // distributions come with the questions
-    return kinds[kind].make(options_.shape, input_.below(2) ? 5.0 : 0.0);
-  }
-
   void decide() {
     for (std::size_t i = 0; i < options_.fields.size(); ++i) {
       const Field& field = options_.fields[i];
@@ -195,6 +168,7 @@ class Scene {
     before.save(engine_);
     const std::uint64_t lessons = engine_.lessons();
     if (!moderate_) return;  // what enormous rewards leave may be refused
+    loaded_ = true;
     EXPECT(engine_.overwrite(before.rewind()));
     EXPECT(engine_.lessons() == lessons);
   }
@@ -208,11 +182,12 @@ class Scene {
            feedbacks_);
     EXPECT(seen.expired + seen.overwritten <= decisions_);
     EXPECT(engine_.memory_bytes() == memory_);
+    journal_->collect(events_, events_.max_size());
     // validate() costs more than all the rest: now and then.
     if (learner_ && checks_++ % 64 == 0) EXPECT(learner_->validate());
     if (moderate_) expect_interval();
     bool reset = false;
-    for (const OwnedLesson& lesson : engine_.take_outbox(reset)) {
+    for (const OwnedLesson& lesson : engine_.outbox().take(reset)) {
       EXPECT(lesson.arm < options_.shape.arms);
       EXPECT(lesson.propensity > 0.0f && lesson.propensity <= 1.0f);
       EXPECT(std::isfinite(lesson.reward) || !moderate_);
@@ -230,10 +205,16 @@ class Scene {
 
   Input& input_;
   ChoiceOptions options_;
+  LearnerFactory factory_;
   std::unique_ptr<Learner> learner_;
   ChoiceEngine engine_;
   std::size_t memory_;
   std::vector<double> row_;
+  std::shared_ptr<JournalRing> journal_;
+  JournalHook hook_;
+  std::vector<std::uint64_t> events_;
+  std::vector<std::vector<Metric>> objectives_;
+  bool loaded_ = false;
   double now_s_ = 1.0;
   std::uint64_t decisions_ = 0, feedbacks_ = 0, checks_ = 0;
   bool moderate_ = true;  ///< no reward so far was enormous
@@ -249,6 +230,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Input input(data, size - kept), alterations(data + (size - kept), kept);
   Scene scene(input);
   while (!input.empty()) scene.step();
+  scene.expect_replayable();
   scene.load_altered(alterations);
   return 0;
 }

@@ -35,6 +35,9 @@ from acumen.core import (
 )
 
 if TYPE_CHECKING:
+    from acumen.core.journal import Journal
+    from acumen.core.journal_format import JournalError
+    from acumen.core.replay import ReplayReport
     from acumen.operating_systems.caching.cache import Cache
     from acumen.operating_systems.caching.cached import cached
 
@@ -46,9 +49,12 @@ __all__ = [
     "Comparison",
     "Decision",
     "Decisions",
+    "Journal",
+    "JournalError",
     "ModelError",
     "Objective",
     "Range",
+    "ReplayReport",
     "at_least",
     "at_most",
     "cached",
@@ -63,10 +69,13 @@ __version__ = "0.1.0"
 # The core knows no algorithm; this is where a choice without a learner of its own gets one.
 Choice.default_learner = learners.BinnedAdditive()
 
-# What domains export is imported when it is first asked for, so that the core's users do not wait.
+# What not everybody needs is imported when it is first asked for, so that the others do not wait.
 _LAZY = {
     "Cache": "acumen.operating_systems.caching.cache",
     "cached": "acumen.operating_systems.caching.cached",
+    "Journal": "acumen.core.journal",
+    "JournalError": "acumen.core.journal_format",
+    "ReplayReport": "acumen.core.replay",
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: `acumen race` and what it needs.
+"""The command line: `acumen race` and what it needs; `acumen journal` is in cli_journal.py.
 
 Exit codes: 0 all went well; 2 the command was wrong, or something in it failed while the rest
 ran on; 130 interrupted, with the finished rows saved.
@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from acumen.cli_journal import journal
 from acumen.evaluation import (
     Ask,
     Race,
@@ -41,8 +42,12 @@ from acumen.evaluation.terminal import tables
 def main() -> None:
     """Learned choices for systems software.
 
-    Start with `acumen race`: it lists what can be raced.
+    Start with `acumen race`: it lists what can be raced. `acumen journal ls DIR` lists what was
+    chosen.
     """
+
+
+main.add_command(journal)
 
 
 @main.command()

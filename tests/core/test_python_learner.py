@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import acumen
-from acumen.core import model_file
+from acumen.core import model_file, snapshot
 
 Make = Callable[..., acumen.Choice]
 
@@ -264,7 +264,7 @@ def test_a_load_that_fails_leaves_the_learner(make_choice: Make, tmp_path: Path)
     choice = make_choice(learner=Recorder())
     for i in range(5):
         choice.choose(size=1.0).feedback(float(i))
-    arrays = choice._whole_state()
+    _, arrays = snapshot.take(choice)
     arrays["holdback.moments"] = np.full_like(arrays["holdback.moments"], np.nan)
     model_file.write(tmp_path / "model", choice._header(), arrays)
     other = make_choice(learner=Recorder())

@@ -17,7 +17,7 @@ namespace acumen {
 class CandidateScales {
  public:
   /// features: 0 where arms are fixed, and nothing is to be scaled.
-  CandidateScales(std::uint32_t features, std::size_t rows) : scales_(features) {
+  CandidateScales(std::uint32_t features, std::size_t rows) : scales_(features), rows_(rows) {
     first_.reserve(features * rows);
   }
 
@@ -31,11 +31,12 @@ class CandidateScales {
         out[r * stride + j] = Schema::standardised(rows[r * n + j], scales_[j]);
   }
 
-  /// Keeps candidates for the first calibrations, as far as there is room.
-  void remember(const float* rows, std::uint32_t count) {
-    const std::size_t room = first_.capacity() - first_.size();
-    const std::size_t wanted = std::size_t{count} * features();
-    first_.insert(first_.end(), rows, rows + std::min(room, wanted));
+  /// Keeps candidates for the first calibrations, as far as there is room; returns how many.
+  std::size_t remember(const float* rows, std::uint32_t count) {
+    const std::size_t room = rows_ - first_.size() / std::max(features(), 1u);
+    const std::size_t kept = std::min<std::size_t>(room, count);
+    first_.insert(first_.end(), rows, rows + kept * features());
+    return kept;
   }
 
   /// Chooses the scales from `rows`, or, if there are none, from the first candidates.
@@ -46,15 +47,22 @@ class CandidateScales {
   void visit(StateVisitor& visitor) { Schema::visit_scales(visitor, "candidates.scales", scales_); }
   bool valid() const { return Schema::valid(scales_); }
 
-  void forget() {
-    std::fill(scales_.begin(), scales_.end(), Scale{});
-    first_.clear();
+  /// Shows the candidates that the first calibrations are to be made from.
+  void visit_first(StateVisitor& visitor) {
+    std::vector<double> rows(first_);
+    std::uint64_t count = rows.size();
+    rows.resize(rows_ * features());
+    visitor.array("first_candidates", rows.data(), rows.size());
+    visitor.array("first_candidates.count", &count, 1);
+    count = std::min<std::uint64_t>(count, rows.size());
+    first_.assign(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count));
   }
 
   std::size_t memory_bytes() const { return 8 * first_.capacity() + 24 * scales_.size(); }
 
  private:
   std::vector<Scale> scales_;
+  std::size_t rows_;  ///< that first_ has room for
   std::vector<double> first_;
 };
 

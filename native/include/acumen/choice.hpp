@@ -18,12 +18,11 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <mutex>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -35,8 +34,10 @@
 #include "acumen/confidence.hpp"
 #include "acumen/decision_ring.hpp"
 #include "acumen/guard.hpp"
+#include "acumen/journal_hook.hpp"
 #include "acumen/learner.hpp"
 #include "acumen/objective.hpp"
+#include "acumen/outbox.hpp"
 #include "acumen/random.hpp"
 #include "acumen/sampling.hpp"
 #include "acumen/schema.hpp"
@@ -73,10 +74,10 @@ class ChoiceEngine {
         clips_(schema_.numbers() + candidate_scales_.features(),
                std::min(ring_.capacity(), recent(schema_.dimension()))),
         random_(options_.seed),
+        outbox_(learner_ ? 0 : ring_.capacity()),
         x_(padded(schema_.dimension())),
         probabilities_(padded(options_.shape.arms)),
         scaled_(options_.shape.arms * std::size_t{padded(options_.shape.features)}) {
-    outbox_.reserve(learner_ ? 0 : ring_.capacity());
     const std::size_t stride = padded(options_.shape.features);
     if (!options_.arm_features.empty()) {
       const std::uint32_t n = options_.shape.features;
@@ -127,11 +128,11 @@ class ChoiceEngine {
   /// The same, for who holds lock() already.
   FeedbackResult feedback_locked(std::uint64_t id, const double* values, double now_s) {
     const std::size_t slot = ring_.find(id);
-    if (slot == ring_.capacity()) return counters_.count(FeedbackResult::kUnknown);
+    if (slot == ring_.capacity()) return told(id, values, FeedbackResult::kUnknown);
     Entry& entry = ring_.entry(slot);
-    if (entry.state == EntryState::kDone) return counters_.count(FeedbackResult::kDuplicate);
+    if (entry.state == EntryState::kDone) return told(id, values, FeedbackResult::kDuplicate);
     const double reward = reward_of(values);
-    if (std::isnan(reward)) return counters_.count(FeedbackResult::kBad);
+    if (std::isnan(reward)) return told(id, values, FeedbackResult::kBad);
     if (entry.state == EntryState::kWaiting && options_.timeout_s > 0 &&
         entry.time_s <= now_s - options_.timeout_s)
       time_out(slot);
@@ -145,12 +146,14 @@ class ChoiceEngine {
     if (!late || std::isnan(options_.timeout_reward)) learned = settle(slot, reward);
     lessons_ += learned;
     compare_in_order(ring_, comparison_, kComparisons);
-    return counters_.count(learned ? FeedbackResult::kLearned : FeedbackResult::kRecorded);
+    return told(id, values, learned ? FeedbackResult::kLearned : FeedbackResult::kRecorded);
   }
 
   /// Another objective over the same metrics; the model learns anew from the ring's raw metrics.
-  void set_objective(std::vector<Metric> metrics) {
+  /// The journal keeps `text`.
+  void set_objective(std::vector<Metric> metrics, std::string_view text = {}) {
     const std::lock_guard<SpinLock> guard(lock_);
+    if (journal_ && !text.empty()) journal_->text(EventKind::kObjective, text);
     objective_ = Objective(std::move(metrics));
     relearn(true);
     comparison_ = HoldbackComparison();
@@ -166,7 +169,7 @@ class ChoiceEngine {
   /// if it is bad. For a learner outside the engine.
   bool encode(double* row, float* x) {
     const std::lock_guard<SpinLock> guard(lock_);
-    schema_.meet(row);
+    meet(row);
     return schema_.encode(row, x) == Schema::kGood;
   }
 
@@ -210,6 +213,9 @@ class ChoiceEngine {
   Learner* learner() { return learner_; }
   const ChoiceOptions& options() const { return options_; }
   SpinLock& lock() { return lock_; }
+  // For who holds lock(): who is told what happens (or null), lessons for a learner outside.
+  JournalHook*& journal() { return journal_; }
+  Outbox& outbox() { return outbox_; }
   std::uint64_t lessons() {
     const std::lock_guard<SpinLock> guard(lock_);
     return lessons_;
@@ -228,20 +234,6 @@ class ChoiceEngine {
     return comparison_;
   }
 
-  /// Whether there is something to take out of the outbox.
-  bool has_lessons() {
-    const std::lock_guard<SpinLock> guard(lock_);
-    return outbox_reset_ || !outbox_.empty();
-  }
-
-  /// Lessons for a learner outside the engine; `reset` says that it is to forget all before.
-  std::vector<OwnedLesson> take_outbox(bool& reset) {
-    const std::lock_guard<SpinLock> guard(lock_);
-    reset = outbox_reset_;
-    outbox_reset_ = false;
-    return std::exchange(outbox_, {});
-  }
-
   /// After fork(): a lock that a lost thread held is free again, the child draws other numbers,
   /// and its decisions have ids of their own.
   void become_replica(std::uint64_t seed, std::uint64_t replica) {
@@ -257,6 +249,9 @@ class ChoiceEngine {
   }
 
  private:
+  friend class Replay;   // replay.hpp
+  friend class History;  // history.hpp
+
   void visit_state(StateVisitor& visitor) {
     visitor.array("lessons", &lessons_, 1);
     visitor.array("calibrated_rows", &calibrated_rows_, 1);
@@ -277,16 +272,28 @@ class ChoiceEngine {
     return std::fabs(reward) <= static_cast<double>(kRewardLimit) ? reward : kNothing;
   }
 
+  FeedbackResult told(std::uint64_t id, const double* values, FeedbackResult fate) {
+    if (journal_) journal_->feedback(id, values, fate);
+    return counters_.count(fate);
+  }
+
+  void meet(double* row) {
+    if (journal_) journal_->before_meeting(row);
+    schema_.meet(row);
+    if (journal_) journal_->met(row);
+  }
+
   /// Encodes the context and the candidates into the scratch arrays; false: bad values.
   bool prepare(const Question& question, std::uint32_t count) {
     for (std::uint32_t i = 0; i < count * options_.shape.features && question.candidates; ++i)
       if (!std::isfinite(question.candidates[i])) return false;
-    schema_.meet(question.row);
-    encoded_ = 0;
+    meet(question.row);
     if (schema_.encode(question.row, x()) != Schema::kGood) return false;
     if (question.candidates) {
-      if (calibrated_rows_ < kCalibrationRows)
-        candidate_scales_.remember(question.candidates, count);
+      if (calibrated_rows_ < kCalibrationRows) {
+        const std::size_t kept = candidate_scales_.remember(question.candidates, count);
+        if (journal_) journal_->candidates(question.candidates, kept);
+      }
       candidate_scales_.scale(question.candidates, count, scaled_.data());
     }
     return true;
@@ -312,10 +319,7 @@ class ChoiceEngine {
     const std::uint32_t default_arm = answer.arm;
     answer.suggested = draw_arm(p, count, random_.uniform() * static_cast<double>(total));
     const bool learned = share > 0.0f && random_.uniform() < static_cast<double>(share);
-    answer.reason = learned                 ? Reason::kLearned
-                    : mode == Mode::kOn     ? Reason::kHoldback
-                    : mode == Mode::kCanary ? Reason::kControl
-                                            : Reason::kShadow;
+    answer.reason = learned ? Reason::kLearned : default_by_chance(mode);
     if (learned) answer.arm = answer.suggested;
     answer.propensity = (answer.arm < count ? share * (p[answer.arm] / total) : 0.0f) +
                         (answer.arm == default_arm ? 1.0f - share : 0.0f);
@@ -343,8 +347,9 @@ class ChoiceEngine {
       std::copy_n(question.candidates + answer.arm * n, n, ring_.features(slot));
     }
     newest_ = entry.id;
+    if (journal_) journal_->decision(question, usable, share, answer);
+    encoded_ = usable ? entry.id : 0;
     if (!usable) return;
-    encoded_ = entry.id;
     if (calibrated_rows_ == kCalibrationRows) {
       if (scales_fail(question, answer.arm)) recalibrate(false);
       return;
@@ -382,14 +387,7 @@ class ChoiceEngine {
 
   bool teach(const Lesson& lesson) {
     if (learner_) return learner_->learn(lesson);
-    const std::uint32_t features = options_.shape.features;
-    OwnedLesson owned{{lesson.x, lesson.x + schema_.dimension()},
-                      {},
-                      lesson.arm,
-                      lesson.propensity,
-                      lesson.reward};
-    if (lesson.features) owned.features.assign(lesson.features, lesson.features + features);
-    outbox_.push_back(std::move(owned));
+    outbox_.add(lesson, schema_.dimension(), options_.shape.features);
     return true;
   }
 
@@ -443,8 +441,7 @@ class ChoiceEngine {
       learner_->reset();
       learner_->begin_bulk();
     } else {
-      outbox_.clear();
-      outbox_reset_ = true;
+      outbox_.start_anew();
     }
     history(all, [&](std::size_t slot) {
       const EntryState state = ring_.entry(slot).state;
@@ -467,6 +464,7 @@ class ChoiceEngine {
 
   void time_out(std::size_t slot) {
     Entry& entry = ring_.entry(slot);
+    if (journal_) journal_->timed_out(entry.id);
     entry.state = EntryState::kExpired;
     entry.reward = options_.timeout_reward;
     counters_.expired += 1;
@@ -492,8 +490,8 @@ class ChoiceEngine {
   std::uint64_t calibrated_rows_ = 0;
   std::uint64_t newest_ = 0;   ///< id of the last decision
   std::uint64_t encoded_ = 0;  ///< id of the decision whose context x_ holds; 0: of none
-  bool outbox_reset_ = false;
-  std::vector<OwnedLesson> outbox_;
+  Outbox outbox_;
+  JournalHook* journal_ = nullptr;
   AlignedArray<float> x_, probabilities_, scaled_;
 };
 

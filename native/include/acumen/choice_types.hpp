@@ -38,6 +38,8 @@ struct Question {
   const float* given = nullptr;  ///< a distribution made elsewhere (a learner outside the engine)
   Reason problem = Reason::kLearned;  ///< a reason to serve the default, known before the call
   double now_s = 0.0;
+  std::uint64_t episode = 0;  ///< a sequence of decisions that this one belongs to, or 0
+  std::uint32_t step = 0;     ///< its place in there
 };
 
 /// One decision.
@@ -68,13 +70,6 @@ struct Counters {
     feedback[static_cast<std::size_t>(result)] += 1;
     return result;
   }
-};
-
-/// A lesson that owns its arrays, for a learner that lives outside the engine.
-struct OwnedLesson {
-  std::vector<float> x, features;
-  std::uint32_t arm;
-  float propensity, reward;
 };
 
 }  // namespace acumen

@@ -48,6 +48,16 @@ class ClipWatch {
     std::fill(counts_.begin(), counts_.end(), 0u);
   }
 
+  void visit(StateVisitor& visitor) {
+    std::vector<std::uint64_t> counts(counts_.begin(), counts_.end());
+    counts.insert(counts.end(), {seen_, again_ ? 1u : 0u});
+    visitor.array("clips", counts.data(), counts.size());
+    again_ = counts.back() != 0;
+    seen_ = counts[counts_.size()];
+    for (std::size_t i = 0; i < counts_.size(); ++i)
+      counts_[i] = static_cast<std::uint32_t>(counts[i]);
+  }
+
   std::size_t memory_bytes() const { return counts_.size() * sizeof(std::uint32_t); }
 
  private:

@@ -55,12 +55,12 @@ class DecisionRing {
 
   /// A new slot, its previous entry overwritten; `lost` says whether that one was still waiting.
   std::size_t push(bool& lost) {
-    const std::size_t slot = next_ & mask_;
+    const std::size_t slot = cursors_.next & mask_;
     lost = entries_[slot].state == EntryState::kWaiting;
     entries_[slot] = Entry{};
-    entries_[slot].id = replica_ | (next_ & kSequenceMask);
-    next_ += 1;
-    prefetch(next_ & mask_);
+    entries_[slot].id = replica_ | (cursors_.next & kSequenceMask);
+    cursors_.next += 1;
+    prefetch(cursors_.next & mask_);
     return slot;
   }
 
@@ -73,11 +73,12 @@ class DecisionRing {
 
   /// Oldest slot that may still be waiting since before `deadline`, or capacity().
   std::size_t overdue(double deadline_s) {
-    if (next_ - oldest_ > capacity()) oldest_ = next_ - capacity();
-    for (; oldest_ < next_; ++oldest_) {
-      const Entry& entry = entries_[oldest_ & mask_];
+    std::uint64_t& oldest = cursors_.oldest;
+    if (cursors_.next - oldest > capacity()) oldest = cursors_.next - capacity();
+    for (; oldest < cursors_.next; ++oldest) {
+      const Entry& entry = entries_[oldest & mask_];
       if (entry.state != EntryState::kWaiting) continue;
-      return entry.time_s <= deadline_s ? oldest_ & mask_ : capacity();
+      return entry.time_s <= deadline_s ? oldest & mask_ : capacity();
     }
     return capacity();
   }
@@ -85,24 +86,62 @@ class DecisionRing {
   /// The oldest decision not yet compared, or capacity() if there is none. Whoever reads the ring
   /// in order pass()es one after the other; where is_full(), the next push overwrites this one.
   std::size_t uncompared() const {
-    return compared_ < next_ ? static_cast<std::size_t>(compared_ & mask_) : capacity();
+    const Cursors& c = cursors_;
+    return c.compared < c.next ? static_cast<std::size_t>(c.compared & mask_) : capacity();
   }
-  bool is_full() const { return next_ - compared_ == capacity(); }
-  void pass() { compared_ += 1; }
-  void compare_again() { compared_ = first(); }
+  bool is_full() const { return cursors_.next - cursors_.compared == capacity(); }
+  void pass() { cursors_.compared += 1; }
+  void compare_again() { cursors_.compared = first(); }
 
   /// Calls visit(slot) for every entry, oldest first.
   template <typename Visit>
   void each(Visit visit) {
-    for (std::uint64_t i = first(); i < next_; ++i) visit(static_cast<std::size_t>(i & mask_));
+    for (std::uint64_t i = first(); i < cursors_.next; ++i)
+      if (entry(i & mask_).state != EntryState::kEmpty) visit(static_cast<std::size_t>(i & mask_));
   }
 
-  /// Forgets all entries; ids go on under the new replica.
-  void restart(std::uint64_t replica) {
-    replica_ = (replica & 0xffffff) << 40;
-    // Sequence numbers start at 1: no id is ever 0.
-    next_ = begin_ = oldest_ = compared_ = 1;
+  /// Forgets all entries; ids go on under the new replica. Sequence numbers start at 1: no id is
+  /// ever 0.
+  void restart(std::uint64_t replica, std::uint64_t next = 1) {
+    rename(replica);
+    cursors_ = {next, next, next, next};
     for (Entry& entry : entries_) entry = Entry{};
+  }
+
+  // For who puts decisions in that were made before (replay.hpp, history.hpp).
+
+  /// Ids go on under another replica; entries stay.
+  void rename(std::uint64_t replica) { replica_ = (replica & 0xffffff) << 40; }
+  std::uint64_t replica() const { return replica_ >> 40; }
+
+  /// How many decisions lie between the last one and the one with this id. (From another replica,
+  /// or from before: very many.)
+  std::uint64_t missing_before(std::uint64_t id) const {
+    return (id - cursors_.next) & kSequenceMask;
+  }
+  /// Leaves one slot empty, as if its decision had come and gone.
+  void skip() { entries_[cursors_.next++ & mask_] = Entry{}; }
+
+  /// Sequence numbers: of the next entry; of the first since restart(); of the oldest that may
+  /// wait; of the first not yet compared.
+  struct Cursors {
+    std::uint64_t next = 1, begin = 1, oldest = 1, compared = 1;
+  };
+  Cursors& cursors() { return cursors_; }
+
+  /// True if cursors and entries make sense; asked after they were overwritten.
+  bool valid(std::uint32_t arms) const {
+    const Cursors& c = cursors_;
+    if (!(1 <= c.begin && c.begin <= c.next && c.next <= kSequenceMask && c.oldest <= c.next &&
+          c.begin <= c.compared && c.compared <= c.next && c.next - c.compared <= capacity()))
+      return false;
+    for (std::size_t slot = 0; slot < entries_.size(); ++slot) {
+      const Entry& e = entries_[slot];
+      if (e.state == EntryState::kEmpty) continue;
+      const bool in_place = (e.id & mask_) == slot && (e.id & kSequenceMask) < c.next;
+      if (!in_place || e.state > EntryState::kExpired || (e.usable && e.arm >= arms)) return false;
+    }
+    return true;
   }
 
   Entry& entry(std::size_t slot) { return entries_[slot]; }
@@ -124,11 +163,15 @@ class DecisionRing {
       __builtin_prefetch(row + byte, 1);
   }
   /// Sequence number of the oldest entry.
-  std::uint64_t first() const { return next_ > begin_ + capacity() ? next_ - capacity() : begin_; }
+  std::uint64_t first() const {
+    const auto& [next, begin, oldest, compared] = cursors_;
+    return next > begin + capacity() ? next - capacity() : begin;
+  }
 
   std::uint64_t mask_;
   std::uint32_t fields_, metrics_, features_;
-  std::uint64_t replica_ = 0, next_ = 1, begin_ = 1, oldest_ = 1, compared_ = 1;
+  std::uint64_t replica_ = 0;
+  Cursors cursors_;
   std::vector<Entry> entries_;
   std::vector<double> rows_, values_;
   std::vector<float> arm_features_;

@@ -35,6 +35,13 @@ constexpr bool teaches(Reason reason) {
   return reason != Reason::kOff && reason != Reason::kKilled && reason != Reason::kDefaultFailed;
 }
 
+/// Why the default is served where the learned policy was asked and a coin fell otherwise.
+constexpr Reason default_by_chance(Mode mode) {
+  return mode == Mode::kOn       ? Reason::kHoldback
+         : mode == Mode::kCanary ? Reason::kControl
+                                 : Reason::kShadow;
+}
+
 constexpr const char* reason_name(Reason reason) {
   constexpr const char* names[] = {"learned",  "holdback",       "control",       "shadow",
                                    "off",      "killed",         "bad_context",   "busy",

@@ -37,14 +37,19 @@ struct Field {
   std::uint32_t buckets = 0;  ///< of a category
 };
 
-/// The bucket of a category's name. Stable: it stands in saved models and records.
-inline std::uint32_t category_code(const char* text, std::size_t length, const Field& field) {
+/// The hash of a category's name. Stable: it stands in saved models and records.
+inline std::uint64_t category_hash(const char* text, std::size_t length) {
   std::uint64_t hash = length;
   for (std::size_t i = 0; i < length; i += 8) {
     std::uint64_t word = 0;
     std::memcpy(&word, text + i, std::min<std::size_t>(8, length - i));
     hash = mix64(hash ^ word);
   }
+  return hash;
+}
+
+/// The bucket that a hash falls into.
+inline std::uint32_t category_code(std::uint64_t hash, const Field& field) {
   return static_cast<std::uint32_t>(hash % std::max(field.buckets, 1u));
 }
 
@@ -107,6 +112,12 @@ class Schema {
         row[i] = field.buckets;
       }
     }
+  }
+
+  /// Remembers a category's code; anything else changes nothing.
+  void mark_seen(std::uint32_t field, std::uint64_t code) {
+    if (field >= fields() || fields_[field].kind != FieldKind::kCategory) return;
+    if (code < fields_[field].buckets) seen_[seen_offsets_[field] + code] = 1;
   }
 
   /// Writes padded(dimension) floats. Returns kGood, or the first field whose value is neither

@@ -1,7 +1,8 @@
-"""The core: choices, their context, arms and objectives, and the files that models live in."""
+"""The core: choices, their context, arms and objectives, the files of models, and journals."""
 
 from acumen.core.arms import Candidates, Range
-from acumen.core.choice import Choice, Comparison, Decision, Decisions
+from acumen.core.choice import Choice, Decision, Decisions
+from acumen.core.comparison import Comparison
 from acumen.core.context import Category, Schema
 from acumen.core.learner import Learner, LearnerSpec, Policy
 from acumen.core.model_file import ModelError

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from acumen import _native
-from acumen.core import model_file
+from acumen.core import model_file, snapshot
 from acumen.core.arms import arm_set
+from acumen.core.comparison import Comparison
 from acumen.core.context import Schema
 from acumen.core.learner import Learner, LearnerSpec
 from acumen.core.objective import Objective
@@ -23,11 +25,14 @@ from acumen.core.objective import Objective
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from acumen.core.journal import Journal
+    from acumen.core.journal_writer import JournalWriter
+    from acumen.core.replay import ReplayReport
+
 Decision = _native.Decision
 
 MODES = ("off", "shadow", "canary", "on")
 STATES = ("empty", "waiting", "done", "timed_out")
-LOSS_Z_MAX = 3.0  # beyond it, a difference in lost decisions is no accident
 
 
 class Decisions(NamedTuple):
@@ -38,77 +43,6 @@ class Decisions(NamedTuple):
     propensities: NDArray[np.float32]
     reasons: NDArray[np.uint8]
     model_versions: NDArray[np.uint64]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Learned against default, from the random holdback; rewards, so more is better.
-
-    The interval is anytime-valid: one may look at it after every decision. It counts decisions in
-    the order in which they were made, up to the oldest that still waits for its feedback.
-
-    Attributes:
-        difference: mean reward of the learned policy minus that of the default.
-        low: lower end of the interval, -inf before there are 30 decisions of each.
-        high: upper end.
-        confidence: of the interval, 0.95 for instance.
-        learned_decisions: decisions with feedback in which the learned policy was in charge.
-        default_decisions: those of the default's share.
-        learned_mean: mean reward of the former.
-        default_mean: mean reward of the latter.
-        learned_lost: decisions without feedback in which the learned policy was in charge: timed
-            out (and without a `timeout_reward`), or pushed out by younger ones.
-        default_lost: those of the default's share.
-    """
-
-    difference: float
-    low: float
-    high: float
-    confidence: float
-    learned_decisions: int
-    default_decisions: int
-    learned_mean: float
-    default_mean: float
-    learned_lost: int = 0
-    default_lost: int = 0
-
-    @property
-    def loss_z(self) -> float:
-        """Learned share of lost decisions minus the default's, in standard errors.
-
-        The statistic of the pooled two-proportion z-test; 0 where either has no decisions.
-        """
-        learned = self.learned_decisions + self.learned_lost
-        default = self.default_decisions + self.default_lost
-        lost = self.learned_lost + self.default_lost
-        if not (learned and default and 0 < lost < learned + default):
-            return 0.0
-        share = lost / (learned + default)
-        error = math.sqrt(share * (1 - share) * (1 / learned + 1 / default))
-        return (self.learned_lost / learned - self.default_lost / default) / error
-
-    @property
-    def verdict(self) -> str:
-        """``better``, ``worse`` or ``undecided``, as far as the interval tells.
-
-        Also ``undecided`` while one of the two loses significantly more decisions than the other
-        (``abs(loss_z) > 3``): rewards that never arrive may be the worst, and the interval knows
-        only those that do. A `timeout_reward` makes lost decisions count.
-        """
-        if abs(self.loss_z) > LOSS_Z_MAX:
-            return "undecided"
-        if self.low > 0:
-            return "better"
-        return "worse" if self.high < 0 else "undecided"
-
-    def __str__(self) -> str:
-        """One line for people."""
-        return (
-            f"learned is {self.verdict}: {self.difference:+.4g} "
-            f"({self.confidence:.0%}: {self.low:+.4g} … {self.high:+.4g}), "
-            f"{self.learned_decisions} learned and {self.default_decisions} default decisions, "
-            f"{self.learned_lost} and {self.default_lost} lost"
-        )
 
 
 class Choice(_native.ChoiceCore):
@@ -141,6 +75,8 @@ class Choice(_native.ChoiceCore):
             nothing is learned, until late feedback comes.
         model: a file written by `save`. If it cannot be used, a warning says why and the choice
             serves its default (reason ``no_model``) until `load` succeeds or `start_fresh`.
+        journal: a directory, or a `Journal` with settings, in which every decision and feedback is
+            kept; see docs/journal.md. Choosing does not wait for it.
         seed: makes decisions repeatable; None: random.
 
     Raises:
@@ -183,6 +119,7 @@ class Choice(_native.ChoiceCore):
         timeout: float | None = None,
         timeout_reward: float | None = None,
         model: str | os.PathLike[str] | None = None,
+        journal: Journal | str | os.PathLike[str] | None = None,
         seed: int | None = None,
     ) -> None:
         self.name = name
@@ -190,12 +127,7 @@ class Choice(_native.ChoiceCore):
         self._arms = arm_set(arms, default)
         self._objective = _objective(metric)
         _check_share("holdback", holdback)
-        if not 1 <= pending_max <= 1 << 24:
-            raise ValueError(f"pending_max must be between 1 and 2**24, not {pending_max}")
-        if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
-            raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
-        if timeout_reward is not None and not abs(timeout_reward) <= _native.REWARD_MAX:
-            raise ValueError(f"timeout_reward must be a finite number, not {timeout_reward}")
+        _check_waiting(pending_max, timeout, timeout_reward)
         fields = tuple((f.kind, f.optional, f.buckets) for f in self.schema.fields)
         spec = {
             "fields": fields,
@@ -226,6 +158,18 @@ class Choice(_native.ChoiceCore):
         self._learner_name = repr(learner) if is_dataclass(learner) else type(learner).__name__
         self.learner: Learner = learner.build(dimension, len(self._arms.arms), self._arms.features)
         super().__init__(spec, self.learner)
+        # What a replay has to agree with, besides schema, arms and objective.
+        self._settings = {
+            "learner": self._learner_name,
+            "pending_max": pending_max,
+            "timeout_reward": timeout_reward,
+        }
+        self._held = snapshot.Held()
+        self._writer: JournalWriter | None = None
+        if journal is not None:
+            from acumen.core import journaling
+
+            self._writer = journaling.begin(self, journal)
         _living.add(self)
         if model is not None:
             self._load_or_default(model)
@@ -301,7 +245,8 @@ class Choice(_native.ChoiceCore):
         by_name = {term.metric: term for term in objective.terms}
         terms = tuple(by_name.get(t.metric, type(t)(t.metric)) for t in self._objective.terms)
         self._objective = Objective(terms)
-        self._set_objective(self._objective.native())
+        text = json.dumps(self._objective.describe())
+        self._set_objective(self._objective.native(), text)
 
     def comparison(self, confidence: float = 0.95) -> Comparison:
         """Learned against default, from the decisions in which a coin decided between the two.
@@ -345,6 +290,37 @@ class Choice(_native.ChoiceCore):
         table = pa.table(columns)
         return table.replace_schema_metadata({"schema": self.schema.version, "choice": self.name})
 
+    @property
+    def journal(self) -> JournalWriter | None:
+        """The choice's end of its journal; None where it has none."""
+        return self._writer
+
+    def replay(
+        self,
+        journal: Journal | str | os.PathLike[str],
+        *,
+        until: Mapping[str, int] | None = None,
+    ) -> ReplayReport:
+        """Learns from a journal, before the first decision; bit for bit what was learned then.
+
+        What the model contains already (of a snapshot that was loaded, of an earlier replay) is
+        not learned twice.
+
+        Args:
+            journal: a journal or its directory. Damaged and missing events are left out.
+            until: stream → number of its last event that is wanted; None: everything.
+
+        Returns:
+            What was done, and whether the model is exactly one that a process had.
+
+        Raises:
+            JournalError: a model was loaded that does not say which events it contains.
+            ValueError: this choice has made decisions already.
+        """
+        from acumen.core import journaling
+
+        return journaling.replay_into(self, journaling.open_journal(journal), until)
+
     def code(self, field: str, value: str) -> float:
         """What stands for a category's name in a row of floats; stable across processes."""
         names = self.schema.names
@@ -358,10 +334,14 @@ class Choice(_native.ChoiceCore):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model to a file: versioned, checksummed, replaced atomically.
 
+        With a journal it is a snapshot: it also holds the recent decisions, and says up to which
+        event, so that `load` and `replay` of the later ones continue where it was.
+
         Raises:
             OSError: the file cannot be written; an older one is then untouched.
         """
-        model_file.write(path, self._header(), self._whole_state())
+        journaled, arrays = snapshot.take(self)
+        model_file.write(path, self._header() | journaled, arrays)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Becomes the model of a file that `save` wrote.
@@ -381,10 +361,11 @@ class Choice(_native.ChoiceCore):
                     f"{path}: made for another choice: its {key} is {header.get(key)!r}, "
                     f"here it is {mine[key]!r}"
                 )
-        own = {n: a for n, a in arrays.items() if not n.startswith("learner:")}
+        own = {n: a for n, a in arrays.items() if ":" not in n}
         learners = {n[8:]: a for n, a in arrays.items() if n.startswith("learner:")}
         if header.get("default") != mine["default"]:
             own |= {n: np.zeros_like(a) for n, a in own.items() if n.startswith("holdback.")}
+        held = snapshot.restore_past(self, header, arrays)
         try:
             if isinstance(self.learner, _native.Learner):
                 self._restore(own)
@@ -392,8 +373,15 @@ class Choice(_native.ChoiceCore):
                 self._restore_both(self.learner, learners, own)
         # A learner of somebody else's may complain about its arrays in any of these ways.
         except (ValueError, TypeError, LookupError) as error:
+            if held.history:
+                self._forget_history()
             raise model_file.ModelError(f"{path}: {error}") from None
         self._no_model = False
+        self._held = held
+        if self._writer is not None:
+            from acumen.core import journaling
+
+            journaling.note_load(self)
 
     def _restore_both(self, learner: Learner, theirs: dict[str, Any], own: dict[str, Any]) -> None:
         before = learner.state()
@@ -426,12 +414,6 @@ class Choice(_native.ChoiceCore):
             "default": self._arms.default_signature,
         }
 
-    def _whole_state(self) -> dict[str, Any]:
-        arrays: dict[str, Any] = dict(self._state())
-        if not isinstance(self.learner, _native.Learner):
-            arrays |= {f"learner:{name}": array for name, array in self.learner.state().items()}
-        return arrays
-
     def __reduce__(self) -> NoReturn:
         """A choice is not copied: two that learn apart, under one name, would be two choices.
 
@@ -459,6 +441,15 @@ def _check_share(name: str, share: float) -> float:
     if not 0 <= share <= 1:
         raise ValueError(f"{name} must be a share between 0 and 1, not {share}")
     return float(share)
+
+
+def _check_waiting(pending_max: int, timeout: float | None, reward: float | None) -> None:
+    if not 1 <= pending_max <= 1 << 24:
+        raise ValueError(f"pending_max must be between 1 and 2**24, not {pending_max}")
+    if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
+        raise ValueError(f"timeout must be a positive number of seconds, not {timeout}")
+    if reward is not None and not abs(reward) <= _native.REWARD_MAX:
+        raise ValueError(f"timeout_reward must be a finite number, not {reward}")
 
 
 def _check_dimension(dimension: int, features: int) -> int:
@@ -492,6 +483,10 @@ _living: weakref.WeakSet[Choice] = weakref.WeakSet()
 def _after_fork() -> None:
     for choice in list(_living):
         choice._become_replica(int.from_bytes(os.urandom(8)), int.from_bytes(os.urandom(3)))
+        if choice._writer is not None:
+            from acumen.core import journaling
+
+            journaling.after_fork(choice)
 
 
 _register: Callable[..., None] | None = getattr(os, "register_at_fork", None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from acumen import _native
 
@@ -74,6 +76,22 @@ class Objective:
         """The reward of one feedback, NaN if a metric that is needed is missing or not finite."""
         values = [float(metrics.get(name, math.nan)) for name in self.metrics]
         return _native.reward(self.native(), values)
+
+    def describe(self) -> tuple[dict[str, Any], ...]:
+        """Terms as JSON values, what is as by default left out; see `from_description`."""
+        plain = Term("")
+        return tuple(
+            {k: v for k, v in asdict(term).items() if v != getattr(plain, k)} for term in self.terms
+        )
+
+    @classmethod
+    def from_description(cls, terms: Iterable[Mapping[str, Any]]) -> Objective:
+        """What `describe` describes.
+
+        Raises:
+            TypeError, ValueError: it describes nothing.
+        """
+        return cls(tuple(Term(**term) for term in terms))
 
     def native(self) -> tuple[tuple[float, bool, float, float, float], ...]:
         """As the native core takes it."""

@@ -1,0 +1,505 @@
+"""The files of a journal: names, locks, the one being written, sealing, reading, damage.
+
+A choice's folder holds, for every process that journaled it (a *stream*), numbered segments::
+
+    0198c1d2a3b4-5f2e1a-000000.arrow     sealed: an Arrow IPC file (Feather), never changed again
+    0198c1d2a3b4-5f2e1a-000001.arrows    being written: an Arrow IPC stream, locked by its writer
+
+A stream's name is its start in milliseconds and its replica, in hex, so that names sort by time.
+A segment is sealed by writing its batches, checked and put together into few large ones, to a
+temporary file, which is then renamed; only then the stream goes. Whatever kills a process, one of
+the two is there; where both are, the events' numbers tell that they are the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from acumen.core.journal_format import (
+    JournalError,
+    JournalInfo,
+    batch_checksum,
+    batch_metadata,
+    check_batch,
+    read_info,
+    schema_of,
+)
+from acumen.core.model_file import sync_folder
+
+LIVE, SEALED, DAMAGED = ".arrows", ".arrow", ".damaged"
+SEGMENT_BYTES_MAX = 1 << 32
+SEALED_BATCH_BYTES = 8 << 20
+LOOK_SECONDS = 0.1  # between two looks whether somebody has deleted the file
+_NAME = re.compile(r"([0-9a-f]{12}-[0-9a-f]{6})-([0-9]{6,9})(\.arrows?)")
+_END_OF_STREAM = 8
+_ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError)
+
+
+def folder_of(root: Path, choice: str) -> Path:
+    """Where a choice's segments are: its name, with what files cannot be called in %-escapes."""
+    name = urllib.parse.quote(choice, safe=" ")
+    name = name.replace(".", "%2E") if name.strip(".") == "" else name
+    return root / (name[:200] or "%00")
+
+
+def choice_of(folder: Path) -> str:
+    """The choice whose segments lie in a folder."""
+    return urllib.parse.unquote(folder.name).strip("\0")
+
+
+def new_stream(replica: int, behind: str = "") -> str:
+    """A name for the events of one process, which sorts behind another's."""
+    start_ms = time.time_ns() // 1_000_000
+    if behind:
+        # Clocks are set back, and processes start within one millisecond.
+        start_ms = min(max(start_ms, int(behind.partition("-")[0], 16) + 1), (1 << 48) - 1)
+    return f"{start_ms:012x}-{replica:06x}"
+
+
+def replica_of(stream: str) -> int:
+    """The replica that a stream's name ends in."""
+    return int(stream.rpartition("-")[2], 16)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One file of a journal."""
+
+    path: Path
+    stream: str
+    number: int
+
+    @property
+    def sealed(self) -> bool:
+        """Whether it will never change again."""
+        return self.path.suffix == SEALED
+
+
+def segments_in(folder: Path) -> list[Segment]:
+    """All segments, by stream and number; of equal ones the sealed first."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for entry in os.scandir(folder):
+            match = _NAME.fullmatch(entry.name)
+            if match:
+                found.append(Segment(folder / entry.name, match[1], int(match[2])))
+    return sorted(found, key=lambda s: (s.stream, s.number, not s.sealed))
+
+
+def segment_path(folder: Path, stream: str, number: int, suffix: str) -> Path:
+    """Where a segment is."""
+    return folder / f"{stream}-{number:06d}{suffix}"
+
+
+def try_lock(descriptor: int) -> bool:
+    """Whether nobody is writing this file; holds the lock from then on."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+class LiveSegment:
+    """The segment that a process is writing. Not thread-safe."""
+
+    def __init__(self, folder: Path, info: JournalInfo) -> None:
+        """Creates the file; nothing of it counts before the first `append`.
+
+        Raises:
+            OSError: it cannot be created, or is there already.
+        """
+        self.path = segment_path(folder, info.stream, info.segment, LIVE)
+        self.schema = schema_of(info)
+        self.opened = time.monotonic()
+        self.bytes = 0
+        self._looked = 0.0
+        self._prefix = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            raise FileExistsError(f"{self.path} exists")
+        # It gets its name when it is locked, or others would take it for a dead process's.
+        nameless = _partial(self.path)
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        self._descriptor = os.open(nameless, flags, 0o644)
+        try:
+            if not try_lock(self._descriptor):
+                raise OSError(f"{self.path} is locked by another process")
+            os.rename(nameless, self.path)
+        except OSError:
+            self.close()
+            with contextlib.suppress(OSError):
+                nameless.unlink()
+            raise
+
+    def append(self, batch: pa.RecordBatch, metadata: dict[bytes, bytes]) -> None:
+        """Writes a batch and waits until it is on the disk.
+
+        Raises:
+            OSError: it is not (the disk is full, the file is gone). Give the segment up then: a
+                disk that failed to take something may claim success the next time.
+        """
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.schema) as writer:
+            writer.write_batch(batch, custom_metadata=metadata)
+        whole = sink.getvalue()
+        message = whole.slice(self._prefix, whole.size - self._prefix - _END_OF_STREAM)
+        try:
+            _write_all(self._descriptor, message)
+            os.fdatasync(self._descriptor)
+            now = time.monotonic()
+            if now - self._looked > LOOK_SECONDS:
+                self._looked = now
+                if os.fstat(self._descriptor).st_nlink == 0:
+                    raise OSError(f"{self.path} was deleted")
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self.bytes)
+            raise
+        if not self._prefix:
+            # Schema and labels come once a file; here they come before every batch.
+            self._prefix = _bytes_before_batches(whole)
+            sync_folder(self.path.parent)
+        self.bytes += message.size
+
+    def discard(self) -> None:
+        """Lets the file go, and deletes it: nothing in it counts."""
+        with contextlib.suppress(OSError):
+            if os.fstat(self._descriptor).st_nlink:
+                self.path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Lets the file go; it is not sealed by that."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _bytes_before_batches(stream: pa.Buffer) -> int:
+    size = 0
+    for message in pa.ipc.MessageReader.open_stream(stream):
+        if message.type == "record batch":
+            return size
+        size += message.serialize().size
+    raise AssertionError("a stream with a batch has a batch")
+
+
+def _partial(path: Path) -> Path:
+    """What a file is called while this process has not finished it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def _write_all(descriptor: int, data: pa.Buffer) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+@dataclass
+class Reading:
+    """What was found in a segment besides its good batches.
+
+    Attributes:
+        problems: what is wrong, in words; empty if nothing is.
+        torn_bytes: bytes behind the last whole batch of a segment that was not closed.
+        rows: events in good batches.
+        first: number of the first event, 0 if there is none.
+        last: number of the last one.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    torn_bytes: int = 0
+    rows: int = 0
+    first: int = 0
+    last: int = 0
+
+
+Batch = tuple[int, int, pa.RecordBatch]
+
+
+class SegmentReader:
+    """Reads one segment; damaged batches are left out and told in `reading`."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens a segment.
+
+        Raises:
+            JournalError: not even its schema can be read.
+            OSError: it cannot be opened.
+        """
+        self.path = path
+        self.reading = Reading()
+        size = path.stat().st_size
+        if size > SEGMENT_BYTES_MAX:
+            raise JournalError(f"{size} bytes are more than a segment may have")
+        self._file: Any = None
+        try:
+            if path.suffix == SEALED:
+                # Not mapped: whoever truncates a mapped file kills its readers.
+                self._file = pa.ipc.open_file(pa.OSFile(str(path), "rb"))
+                self.info = read_info(self._file.schema)
+        except JournalError:
+            raise
+        except _ARROW_ERRORS as error:
+            self.reading.problems.append(f"the file's end is damaged ({_brief(error)})")
+            self._file = None
+        if self._file is None:
+            self._open_stream(path)
+
+    def _open_stream(self, path: Path) -> None:
+        contents = path.read_bytes()
+        start = min(8, len(contents)) if contents[:6] == b"ARROW1" else 0
+        self._buffer = pa.BufferReader(pa.py_buffer(contents).slice(start))
+        self._size = len(contents) - start
+        try:
+            self._stream = pa.ipc.open_stream(self._buffer)
+            schema = self._stream.schema
+        except _ARROW_ERRORS as error:
+            raise JournalError(f"no journal can be read here: {_brief(error)}") from None
+        self.info = read_info(schema)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """First number, last number and rows of every good batch."""
+        for batch, metadata in self._file_batches() if self._file else self._stream_batches():
+            try:
+                first, last = check_batch(batch, metadata)
+                if first <= self.reading.last:
+                    raise JournalError("numbers out of order")
+            except JournalError as error:
+                self.reading.problems.append(f"a batch is damaged: {error}")
+                continue
+            if self.reading.last and first > self.reading.last + 1:
+                hole = f"events {self.reading.last + 1} to {first - 1} are missing"
+                self.reading.problems.append(hole)
+            self.reading.rows += batch.num_rows
+            self.reading.first = self.reading.first or first
+            self.reading.last = last
+            yield first, last, batch
+
+    def bounds(self) -> tuple[int, int]:
+        """First and last number, without reading what a sealed file has between them.
+
+        Raises:
+            JournalError: they cannot be read.
+        """
+        if self._file is None:
+            for _ in self:
+                pass
+            return self.reading.first, self.reading.last
+        try:
+            count = self._file.num_record_batches
+            ends = [self._file.get_batch_with_custom_metadata(i) for i in (0, count - 1)]
+        except _ARROW_ERRORS as error:
+            raise JournalError(_brief(error)) from None
+        return check_batch(*ends[0])[0], check_batch(*ends[1])[1]
+
+    def _file_batches(self) -> Iterator[tuple[pa.RecordBatch, Any]]:
+        for i in range(self._file.num_record_batches):
+            try:
+                yield self._file.get_batch_with_custom_metadata(i)
+            except _ARROW_ERRORS as error:
+                self.reading.problems.append(f"batch {i} cannot be read: {_brief(error)}")
+
+    def _stream_batches(self) -> Iterator[tuple[pa.RecordBatch, Any]]:
+        good = 0
+        while True:
+            try:
+                item = self._stream.read_next_batch_with_custom_metadata()
+            except StopIteration:
+                break
+            except _ARROW_ERRORS:
+                break
+            yield item
+            good = self._buffer.tell()
+        self.reading.torn_bytes = self._size - good
+
+
+def _brief(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def sealing(path: Path, compression: str | None = None) -> Iterator[int]:
+    """Seals a segment in steps, yielding the bytes of each; the last step renames.
+
+    Damaged batches are left out: their bytes could not be told from good ones. A segment without
+    a single good batch goes.
+
+    Raises:
+        JournalError: not even its schema can be read; the file stays.
+        OSError: it cannot be read, or not written; the file stays.
+    """
+    reader = SegmentReader(path)
+    yield from merging([iter(reader)], reader.info, path.parent, compression)
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def merging(
+    sources: list[Iterator[Batch]], info: JournalInfo, folder: Path, compression: str | None
+) -> Iterator[int]:
+    """Writes batches, put together, as one sealed segment."""
+    target = segment_path(folder, info.stream, info.segment, SEALED)
+    partial = _partial(target)
+    schema = schema_of(info)
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    rows = 0
+    try:
+        with (
+            pa.OSFile(str(partial), "wb") as sink,
+            pa.ipc.new_file(sink, schema, options=options) as writer,
+        ):
+            for first, last, batch in _gathered(sources, schema):
+                metadata = batch_metadata(first, last, batch_checksum(batch, first, last))
+                writer.write_batch(batch, custom_metadata=metadata)
+                rows += batch.num_rows
+                yield int(batch.nbytes)
+        if rows:
+            _sync_file(partial)
+            os.replace(partial, target)
+            sync_folder(folder)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _gathered(sources: list[Iterator[Batch]], schema: pa.Schema) -> Iterator[Batch]:
+    """Batches of about `SEALED_BATCH_BYTES`, each over numbers without a hole."""
+    waiting: list[Batch] = []
+    size = seen = 0
+    for source in sources:
+        for first, last, batch in source:
+            if last <= seen:
+                continue  # what is being put together had been put together before
+            hole = waiting and first != waiting[-1][1] + 1
+            if waiting and (hole or size >= SEALED_BATCH_BYTES):
+                yield _together(waiting, schema)
+                waiting, size = [], 0
+            waiting.append((first, last, batch))
+            size += batch.nbytes
+            seen = last
+    if waiting:
+        yield _together(waiting, schema)
+
+
+def _together(batches: list[Batch], schema: pa.Schema) -> Batch:
+    table = pa.Table.from_batches([b.replace_schema_metadata(None) for _, _, b in batches])
+    whole = table.combine_chunks().to_batches()[0]
+    whole = pa.RecordBatch.from_arrays(whole.columns, schema=schema)
+    return batches[0][0], batches[-1][1], whole
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What became of a segment that nobody closed.
+
+    Attributes:
+        path: the segment.
+        last: number of the last event that was saved, 0 if none was.
+        rows: events saved.
+        torn_bytes: bytes cut off behind the last whole batch.
+        problems: what else was wrong.
+    """
+
+    path: Path
+    last: int
+    rows: int
+    torn_bytes: int
+    problems: tuple[str, ...]
+
+
+def recover(folder: Path) -> list[Recovery]:
+    """Seals what dead processes have left unsealed, and says what had to be cut off.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    recovered = []
+    for segment in segments_in(folder):
+        if segment.sealed:
+            continue
+        try:
+            descriptor = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # somebody else was faster
+        try:
+            if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
+                recovered.append(_recover_one(segment.path))
+        finally:
+            os.close(descriptor)
+    for partial in folder.glob(".*.partial"):
+        if _owner_is_dead(partial):
+            partial.unlink(missing_ok=True)
+    return recovered
+
+
+def _recover_one(path: Path) -> Recovery:
+    size = path.stat().st_size
+    if size == 0:  # its writer was killed before it wrote anything
+        path.unlink()
+        return Recovery(path, 0, 0, 0, ())
+    try:
+        reader = SegmentReader(path)
+    except JournalError as error:
+        # Killed within its first write, altered, or of a later version: not for us to destroy.
+        path.rename(path.with_name(path.name + DAMAGED))
+        return Recovery(path, 0, 0, size, (f"{error}; kept as {path.name}{DAMAGED}",))
+    for _ in merging([iter(reader)], reader.info, path.parent, None):
+        pass
+    path.unlink(missing_ok=True)
+    found = reader.reading
+    return Recovery(path, found.last, found.rows, found.torn_bytes, tuple(found.problems))
+
+
+def _owner_is_dead(partial: Path) -> bool:
+    try:
+        os.kill(int(partial.name.split(".")[-2]), 0)
+    except (ValueError, ProcessLookupError):
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def merge(segments: list[Segment], compression: str | None) -> Path:
+    """Puts sealed segments that follow each other in one stream into one, under the first's name.
+
+    Killed in the middle it leaves some events twice, which reading sees by their numbers. Nobody
+    else may be sealing or merging them: see `Journal.compact`.
+
+    Raises:
+        JournalError: one is damaged; nothing has changed.
+        OSError: it cannot be written; nothing has changed.
+    """
+    readers = [SegmentReader(segment.path) for segment in segments]
+    for _ in merging([_checked(r) for r in readers], readers[0].info, segments[0].path.parent,
+                      compression):  # fmt: skip
+        pass
+    for segment in segments[1:]:
+        segment.path.unlink(missing_ok=True)
+    return segments[0].path
+
+
+def _checked(reader: SegmentReader) -> Iterator[Batch]:
+    yield from reader
+    if reader.reading.problems:
+        raise JournalError("; ".join(reader.reading.problems))

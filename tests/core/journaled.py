@@ -1,0 +1,100 @@
+"""What the tests of journals share: choices of every kind, a life for them, their whole state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import acumen
+
+
+def make(journal: Any = None, **changes: Any) -> acumen.Choice:
+    """A choice with fields of every kind and two metrics."""
+    arguments: dict[str, Any] = {
+        "name": "codec",
+        "arms": ["a", "b", "c"],
+        "context": {"size": float, "kind": str, "level": float | None, "hot": bool},
+        "default": "b",
+        "metric": acumen.minimize("seconds") + acumen.observe("bytes"),
+        "seed": 3,
+        "journal": journal,
+    }
+    arguments |= changes
+    return acumen.Choice(**arguments)
+
+
+def live(choice: acumen.Choice, rounds: int, seed: int = 0) -> list[acumen.Decision]:
+    """Decisions, most of them with feedback, some late, repeated, bad or of a bad context."""
+    rng = np.random.default_rng(seed)
+    candidates = choice._arms.features if choice._arms.takes_candidates else 0
+    decisions: list[acumen.Decision] = []
+    for i in range(rounds):
+        size = float(rng.normal()) * (3000.0 if i > rounds // 2 else 1.0)
+        context: dict[str, Any] = {
+            "size": float("nan") if i % 41 == 40 else size,
+            "kind": ["json", "png", "txt", "html"][int(rng.integers(4))],
+            "level": None if i % 5 == 0 else float(rng.integers(9)),
+            "hot": bool(i % 2),
+        }
+        if candidates:
+            context["candidates"] = rng.normal(size=(1 + i % 4, candidates))
+        decisions.append(choice.choose(**context))
+        which = decisions[-1 - min(int(rng.integers(6)) ** 2, i)]
+        if i % 3:
+            which.feedback(seconds=float(rng.exponential()) + which.index, bytes=float(i))
+        if i % 29 == 0:
+            which.feedback(seconds=float("nan"))
+            choice.feedback(12345, seconds=1.0)
+    return decisions
+
+
+def whole_state(choice: acumen.Choice) -> dict[str, Any]:
+    """All that decides what a choice does next, but for randomness and clocks."""
+    model, history, _, learner = choice._snapshot()
+    history = dict(history)
+    history.pop("times")
+    cursors = history["cursors"].copy()
+    cursors[2] = 0  # which decision is looked at next for its time-out
+    history["cursors"] = cursors
+    # Until its feedback comes, a slot holds the metrics of the decision that it had before.
+    waiting = (history["marks"] >> np.uint64(8) & np.uint64(0xFF)) != 2
+    values = history["values"].reshape(len(waiting), -1).copy()
+    values[waiting] = 0
+    history["values"] = values.ravel()
+    state = {f"model.{name}": array for name, array in model.items()}
+    state |= {f"history.{name}": array for name, array in history.items()}
+    return state | {f"learner.{name}": array for name, array in (learner or {}).items()}
+
+
+def differences(a: acumen.Choice, b: acumen.Choice) -> list[str]:
+    """Names of the arrays in which two choices differ, by a bit."""
+    one, other = whole_state(a), whole_state(b)
+    assert one.keys() == other.keys()
+    return [n for n in one if not np.array_equal(one[n], other[n], equal_nan=n[:7] == "history")]
+
+
+def events(journal: Path | str | acumen.Journal, choice: str | None = None) -> list[dict[str, Any]]:
+    """All events as dicts."""
+    opened = journal if isinstance(journal, acumen.Journal) else acumen.Journal(journal)
+    return [row for batch in opened.scan(choice) for row in batch.to_pylist()]
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Until something is true; fails if it does not become so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+def write_segments(choice: acumen.Choice, count: int, rounds: int = 60) -> None:
+    """As many sealed segments, of a journal whose segments are small; the last one may be live."""
+    assert choice.journal is not None
+    for part in range(count):
+        live(choice, rounds, seed=part)
+        assert choice.journal.flush()
+        wait_for(lambda: choice.journal.health.sealed > part)  # noqa: B023 (called at once)
