@@ -63,6 +63,64 @@ void propensities_are_frequencies() {
   }
 }
 
+/// Checks in every lesson that the context is the decision's own: each is told its own value.
+class ContextChecker final : public Learner {
+ public:
+  ContextChecker() : Learner({2, 2, 0}) {}
+  void distribution(const float*, const ArmSet&, float* p) override { p[0] = p[1] = 0.5f; }
+  bool validate() override { return true; }
+  std::size_t memory_bytes() const override { return sizeof(*this); }
+  const Schema* schema = nullptr;
+  int lessons = 0;
+
+ protected:
+  void update(const Lesson& lesson) override {
+    const double row = static_cast<double>(lesson.reward);
+    float x[8] = {};
+    EXPECT(schema->encode(&row, x) == Schema::kGood);
+    EXPECT(x[1] == lesson.x[1]);
+    ++lessons;
+  }
+  void clear() override {}
+  void visit_state(StateVisitor&) override {}
+};
+
+/// Late, early, out of order, between bad rows, across new scales, time-outs and restored states.
+void lessons_bring_their_own_context() {
+  ContextChecker learner;
+  ChoiceOptions o = options(2);
+  o.timeout_s = 50;
+  ChoiceEngine engine(o, &learner);
+  learner.schema = &engine.schema();
+  Random random(8);
+  std::vector<std::pair<std::uint64_t, double>> waiting;
+  for (int step = 0; step < 30'000; ++step) {
+    const auto value =
+        static_cast<double>(static_cast<float>(random.uniform() * (1 + step / 5'000)));
+    const std::uint32_t what = random.below(10);
+    if (what < 5) {
+      waiting.emplace_back(ask(engine, value, 0, step * 0.1).id, value);
+      if (what < 2) {  // at once
+        tell(engine, waiting.back().first, value);
+        waiting.pop_back();
+      }
+    } else if (what == 5) {
+      ask(engine, kNaN, 0, step * 0.1);
+    } else if (what == 6 && step % 50 == 0) {
+      Snapshot state;
+      engine.visit(state);
+      EXPECT(engine.overwrite(state.put_back()));
+    } else if (!waiting.empty()) {
+      const std::size_t at =
+          what == 7 ? 0 : random.below(static_cast<std::uint32_t>(waiting.size()));
+      tell(engine, waiting[at].first, waiting[at].second);
+      waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    if (waiting.size() > 300) waiting.erase(waiting.begin());
+  }
+  EXPECT(learner.lessons > 5'000);
+}
+
 void feedback_joins_in_any_order() {
   FixedLearner learner({0.5f, 0.5f});
   ChoiceEngine engine(options(2), &learner);
@@ -289,6 +347,7 @@ void the_comparison_is_anytime_valid() {
 
 int main() {
   propensities_are_frequencies();
+  lessons_bring_their_own_context();
   feedback_joins_in_any_order();
   the_ring_is_bounded_and_counts_what_it_drops();
   time_outs_teach_the_default_reward();

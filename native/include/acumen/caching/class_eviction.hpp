@@ -62,6 +62,7 @@ class ClassEviction {
     random_ = seed_ * 2 + 1;
     now_ = options_.first_request;
     run_ = residents_ = 0;
+    requests_ = 0;
     pending_ = Pending{};
     last_.clear();
     hash_.clear();
@@ -237,6 +238,7 @@ class ClassEviction {
   void advance() {
     if (pending_.waits) remember(pending_.hash, now_, pending_.kind);
     pending_.waits = false;
+    ++requests_;
     if (++now_ == 0) ghosts_.clear();  // ticks do not survive the wrap; residents' ages do
     if (now_ == refit_at_) refit();
   }
@@ -267,6 +269,11 @@ class ClassEviction {
 
   // The cache is full for the first time: now its size in objects is known.
   void start_ghosts() {
+    // Beyond what was reserved, columns have grown in leaps.
+    for (auto* column : {&last_, &hash_}) column->shrink_to_fit();
+    for (auto* column : {&older_, &newer_}) column->shrink_to_fit();
+    kind_.shrink_to_fit();
+    size_.shrink_to_fit();
     if (residents_ > capacity_ + capacity_ / 2 || residents_ < capacity_ - capacity_ / 3)
       rescale(residents_);
     const float objects = static_cast<float>(capacity_);
@@ -279,7 +286,8 @@ class ClassEviction {
   }
   void remember(std::uint32_t hash, std::uint32_t time, std::uint32_t kind) {
     GhostTable::Ghost dropped;
-    if (ghosts_.put(hash, time / tick_, now_tick(), kind, dropped))
+    const std::uint32_t tick = now_tick() - (now_ - time) / tick_;  // also where the clock wrapped
+    if (ghosts_.put(hash, tick, now_tick(), kind, dropped))
       model_.learn_end(dropped.kind, age_of(dropped), coin());
   }
 
@@ -288,7 +296,8 @@ class ClassEviction {
     const float steady = tuning.refit_interval * static_cast<float>(capacity_);
     refit_wait_ = std::min(refit_wait_ + refit_wait_ / 2,
                            static_cast<std::uint32_t>(std::max(steady, tuning.refit_requests_min)));
-    refit_at_ = now_ + std::max(refit_wait_, now_ / kRefitSlowdown);
+    const std::uint64_t slowly = std::min<std::uint64_t>(requests_ / kRefitSlowdown, 1u << 30);
+    refit_at_ = now_ + std::max(refit_wait_, static_cast<std::uint32_t>(slowly));
     std::vector<EvictionModel::Running> running(model_.cells());
     for (std::uint32_t slot = 0; slot < kind_.size(); ++slot)
       if (kind_[slot] != kFree) model_.add_running(running, kind_[slot], now_ - last_[slot]);
@@ -414,7 +423,7 @@ class ClassEviction {
   Options options_;
   std::uint32_t hint_;
   std::uint64_t seed_;
-  std::uint64_t random_ = 0;
+  std::uint64_t random_ = 0, requests_ = 0;
   std::uint32_t capacity_ = 1, tick_ = 1;
   std::uint32_t now_ = 0, run_ = 0, residents_ = 0;
   std::uint32_t refit_wait_ = 0, refit_at_ = 0, last_gap_ = 0;

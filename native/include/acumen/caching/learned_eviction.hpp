@@ -17,7 +17,7 @@
 //
 // Guarantee.  Memory is bounded by metadata_bytes_per_object (caches of fewer than 100 objects may
 // need up to three kilobytes more; below 56 bytes an object there is no guard); deterministic for a
-// seed; O(classes) a miss and O(1) a hit, plus one pass over residents and ghosts every C/2
+// seed; O(classes) a miss and O(1) a hit, plus one pass over residents and ghosts every C/4
 // requests or more.  A wrong guess, a hash collision included, costs a miss and never a wrong
 // answer.
 //
@@ -102,7 +102,7 @@ class LearnedEviction {
     pending_.waits = false;
     ++residents_;
     if (!running_) return learner_.insert(slot, hash, size);
-    if (slot >= hash_.size()) hash_.resize(std::size_t{slot} + 1);
+    if (slot >= hash_.size()) number_slots(std::size_t{slot} + 1);
     hash_[slot] = hash;
     const std::uint32_t place = find(hash);
     if (place != kNone) link_.set(place, slot);
@@ -222,7 +222,7 @@ class LearnedEviction {
     if (learner_.size() < capacity_) {
       if (free_.empty()) {
         place = static_cast<std::uint32_t>(link_.size());
-        link_.push_back(kNone, place + std::size_t{1});
+        link_.push_back(kNone, std::max(hash_.size(), std::size_t{1}));
       } else {
         place = free_.back();
         free_.pop_back();
@@ -347,6 +347,12 @@ class LearnedEviction {
     }
     admit_to_learner(pending_.hash, kNone);
     admit_to_shadow(pending_.hash, kNone);
+  }
+  // The owner uses a higher slot than ever before: whoever holds slots must be able to number it.
+  void number_slots(std::size_t slots) {
+    hash_.resize(slots);
+    link_.resize(link_.size(), slots);
+    shadow_.number_slots(slots);
   }
   void stop_guard() {
     running_ = follows_learner_ = false;

@@ -5,8 +5,8 @@
 // a small queue, a tenth of the cache.  In its younger half requests do not count, for requests
 // that come together say nothing about later ones; requested again in its older half, or known from
 // shortly before, an object enters the main queue, where it gets another round for each request, up
-// to three.  The first objects ever go straight to the main queue: in a loop too large they are the
-// ones to keep.
+// to three.  While nothing has been evicted yet, objects for which the small queue has no room go
+// straight to the main queue: in a loop too large the first ones are the ones to keep.
 //
 // Guarantee.  Fixed memory, 8 to 12 bytes an object; O(1) amortised a request.  An object may be
 // taken for another with probability below 16 / 8191, or not be admitted when its bucket is full
@@ -16,8 +16,8 @@
 // and a table of buckets of 16 uint16 cells:
 //
 //      15         3    2    1    0
-//     +------------+-------+------+     0 = empty; tag 0 = removed, until its turn in the ring
-//     comes |  tag (13)  | young | freq |     young: in the younger half of the small queue
+//     +------------+-------+------+     0 = empty; tag 0 = removed, its ring entry still waits
+//     |  tag (13)  | young | freq |     young: in the younger half of the small queue
 //     +------------+-------+------+
 //
 // Paper: Zhai et al., "Clock2Q+: a simple and efficient replacement algorithm for metadata cache in
@@ -46,7 +46,7 @@ class ShadowFifo {
     small_ = Ring(small_max_ + 2, cells_.size(), capacity_);
     main_ = Ring(capacity_ - small_max_ + 2, cells_.size(), capacity_);
     evicted_before_ = false;
-    newest_ = nullptr;
+    newest_ = Queue::kNeither;
   }
   void release() { *this = ShadowFifo(); }
   static float bytes_per_object(std::uint32_t capacity) {
@@ -64,7 +64,7 @@ class ShadowFifo {
   // Calls leave(slot) for the owner's slot of what it evicts, where it knows it.
   template <typename Leave>
   bool access(std::uint32_t hash, bool known, Leave&& leave) {
-    newest_ = nullptr;
+    newest_ = Queue::kNeither;
     if (std::uint16_t* const cell = find(hash)) {
       if ((*cell & kYoung) == 0 && (*cell & kFreqMask) < kFreqMask) ++*cell;
       return true;
@@ -73,16 +73,22 @@ class ShadowFifo {
     const bool direct = known || (!evicted_before_ && small_.size() >= small_max_);
     const std::uint32_t cell = add_cell(hash);
     if (cell == kNone) return false;
-    newest_ = direct || small_.full() ? &main_ : &small_;
-    newest_->push({cell, kNone});
-    if (newest_ == &small_) enter_small(cell);
+    newest_ = direct || small_.full() ? Queue::kMain : Queue::kSmall;
+    if (newest_ == Queue::kMain) {
+      main_.push({cell, kNone});
+    } else {
+      small_.push({cell, kNone});
+      enter_small(cell);
+    }
     return false;
   }
 
   // The owner's slot of the object that the last access() admitted.
   void link_newest(std::uint32_t slot) {
-    if (newest_ != nullptr) newest_->link_newest(slot);
+    if (newest_ == Queue::kSmall) small_.link_newest(slot);
+    if (newest_ == Queue::kMain) main_.link_newest(slot);
   }
+  // As if it had left the younger half and been requested so often since.
   void raise(std::uint32_t hash, std::uint32_t frequency) {
     if (std::uint16_t* const cell = find(hash))
       *cell = static_cast<std::uint16_t>((*cell & kTagMask) | std::min(frequency, kFreqMask));
@@ -92,6 +98,11 @@ class ShadowFifo {
     if (std::uint16_t* const cell = find(hash)) *cell = kRemoved;
   }
 
+  // The owner numbers its slots below `slots` from now on.
+  void number_slots(std::size_t slots) {
+    small_.number_slots(slots);
+    main_.number_slots(slots);
+  }
   std::size_t bytes() const {
     return cells_.capacity() * sizeof(std::uint16_t) + small_.bytes() + main_.bytes();
   }
@@ -107,6 +118,7 @@ class ShadowFifo {
   static constexpr std::uint32_t kFreqMask = 3, kYoung = 4, kTagMask = 0xfff8;
   static constexpr std::uint16_t kRemoved = 1;
 
+  enum class Queue : std::uint8_t { kNeither, kSmall, kMain };
   struct Entry {
     std::uint32_t cell, slot;
   };
@@ -133,6 +145,7 @@ class ShadowFifo {
       --size_;
       return entry;
     }
+    void number_slots(std::size_t slots) { slots_.resize(slots_.size(), slots); }
     std::size_t bytes() const { return cells_.bytes() + slots_.bytes(); }
 
    private:
@@ -208,7 +221,7 @@ class ShadowFifo {
   std::uint32_t capacity_ = 0, small_max_ = 0, buckets_ = 0;
   bool evicted_before_ = false;
   Ring small_, main_;
-  Ring* newest_ = nullptr;
+  Queue newest_ = Queue::kNeither;
   std::vector<std::uint16_t> cells_;
 };
 

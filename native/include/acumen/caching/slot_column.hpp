@@ -59,6 +59,7 @@ class SlotColumn {
     resize(size_ + 1, limit);
     set(size_ - 1, value);
   }
+  void shrink_to_fit() { bytes_.shrink_to_fit(); }
   /// Gives the memory back too.
   void release() { *this = SlotColumn(); }
 
