@@ -111,8 +111,8 @@ void lessons_bring_their_own_context() {
       engine.visit(state);
       EXPECT(engine.overwrite(state.put_back()));
     } else if (!waiting.empty()) {
-      const std::size_t at =
-          what == 7 ? 0 : random.below(static_cast<std::uint32_t>(waiting.size()));
+      const auto count = static_cast<std::uint32_t>(waiting.size());
+      const std::size_t at = what == 7 ? count - 1 : what == 8 ? 0 : random.below(count);
       tell(engine, waiting[at].first, waiting[at].second);
       waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(at));
     }
