@@ -105,7 +105,7 @@ void lessons_bring_their_own_context() {
         waiting.pop_back();
       }
     } else if (what == 5) {
-      ask(engine, kNaN, 0, step * 0.1);
+      ask(engine, std::numeric_limits<double>::infinity(), 0, step * 0.1);
     } else if (what == 6 && step % 50 == 0) {
       Snapshot state;
       engine.visit(state);
