@@ -73,15 +73,18 @@ def choosing(folder: Path, rounds: int, seed: int) -> dict[str, Any]:
     rows = [tuple(row) for row in rng.normal(size=(BLOCK, FIELDS)).tolist()]
     lineup = {"off": make(), "off again": make(), "on": make(acumen.Journal(folder))}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in lineup}
+    writer = lineup["on"].journal
+    assert writer is not None
     before = writer_seconds()
     started = time.perf_counter()
     for _ in range(rounds):
+        # Dropping is cheaper than keeping: whoever is measured has room.
+        while writer.sequence - writer.durable_sequence > 10_000:
+            time.sleep(0.001)
         for name in order.sample(list(lineup), len(lineup)):
             times[name].append(block(lineup[name], rows))
     wall = time.perf_counter() - started
     cpu = writer_seconds() - before
-    writer = lineup["on"].journal
-    assert writer is not None
     assert writer.flush(), writer.health
     warm = {name: np.array(t)[len(t) // 10 :] for name, t in times.items()}
     result: dict[str, Any] = {

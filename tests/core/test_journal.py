@@ -219,6 +219,7 @@ def heal(choice: acumen.Choice, break_it: Any, mend_it: Any, root: Path) -> None
     writer = writer_of(choice)
     live(choice, 20)
     assert writer.flush()
+    wait_for(lambda: writer._seal_steps is None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         break_it()
@@ -315,12 +316,37 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert verification.good, verification
 
 
+def test_a_read_only_file_system(tmp_path: Path) -> None:
+    """As above, for whoever may mount: root, for one."""
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    if shutil.which("mount") is None or run("mount", "--bind", folder, folder):
+        pytest.skip("nothing can be mounted here")
+    try:
+        # Every commit needs a new file.
+        choice = make(acumen.Journal(folder, segment_seconds=0.001, **FAST))
+        options = "remount,bind,{}".format
+        heal(
+            choice,
+            lambda: run("mount", "-o", options("ro"), folder),
+            lambda: run("mount", "-o", options("rw"), folder),
+            folder,
+        )
+        assert "Read-only" in writer_of(choice).health.last_error
+    finally:
+        run("umount", "-l", folder)
+
+
+def run(*command: Any) -> int:
+    return subprocess.run(list(map(str, command)), capture_output=True).returncode
+
+
 def test_a_full_file_system(tmp_path: Path) -> None:
     """A file system of 256 KiB, where it can be mounted."""
     small = tmp_path / "small"
     small.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)]
-    if shutil.which("mount") is None or subprocess.run(mounting, capture_output=True).returncode:
+    mounting = ("mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small)
+    if shutil.which("mount") is None or run(*mounting):
         pytest.skip("nothing can be mounted here")
     try:
         choice = make(acumen.Journal(small / "journal", **FAST))
@@ -333,7 +359,7 @@ def test_a_full_file_system(tmp_path: Path) -> None:
 
         heal(choice, fill, filler.unlink, small / "journal")
     finally:
-        subprocess.run(["umount", "-l", str(small)], check=True)
+        run("umount", "-l", small)
 
 
 def test_append(tmp_path: Path) -> None:

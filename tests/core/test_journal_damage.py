@@ -23,7 +23,8 @@ from acumen.core.journal_format import (
     read_info,
     schema_of,
 )
-from acumen.core.journal_segments import SegmentReader, merge, segments_in
+from acumen.core.journal_sealing import merge
+from acumen.core.journal_segments import SegmentReader, segments_in
 
 MANY = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

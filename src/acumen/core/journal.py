@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from acumen.core.journal_format import JournalError, JournalInfo
+from acumen.core.journal_sealing import Recovery, merge, recover
 from acumen.core.journal_segments import (
     SEALED,
     Reading,
-    Recovery,
     Segment,
     SegmentReader,
     choice_of,
     folder_of,
-    merge,
     new_stream,
-    recover,
     segments_in,
 )
 

@@ -24,7 +24,8 @@ from acumen.core.journal_format import (
     batch_checksum,
     schema_of,
 )
-from acumen.core.journal_segments import folder_of, merging, new_stream, segments_in
+from acumen.core.journal_sealing import merging
+from acumen.core.journal_segments import folder_of, new_stream, segments_in
 
 if TYPE_CHECKING:
     from acumen.core.journal import EventBatch, Journal

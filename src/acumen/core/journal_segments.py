@@ -1,4 +1,4 @@
-"""The files of a journal: names, locks, the one being written, sealing, reading, damage.
+"""The files of a journal: names, locks, the one being written, reading, damage.
 
 A choice's folder holds, for every process that journaled it (a *stream*), numbered segments::
 
@@ -6,9 +6,7 @@ A choice's folder holds, for every process that journaled it (a *stream*), numbe
     0198c1d2a3b4-5f2e1a-000001.arrows    being written: an Arrow IPC stream, locked by its writer
 
 A stream's name is its start in milliseconds and its replica, in hex, so that names sort by time.
-A segment is sealed by writing its batches, checked and put together into few large ones, to a
-temporary file, which is then renamed; only then the stream goes. Whatever kills a process, one of
-the two is there; where both are, the events' numbers tell that they are the same.
+How the one becomes the other: journal_sealing.py.
 """
 
 from __future__ import annotations
@@ -29,8 +27,6 @@ import pyarrow as pa
 from acumen.core.journal_format import (
     JournalError,
     JournalInfo,
-    batch_checksum,
-    batch_metadata,
     check_batch,
     read_info,
     schema_of,
@@ -39,11 +35,10 @@ from acumen.core.model_file import sync_folder
 
 LIVE, SEALED, DAMAGED = ".arrows", ".arrow", ".damaged"
 SEGMENT_BYTES_MAX = 1 << 32
-SEALED_BATCH_BYTES = 8 << 20
 LOOK_SECONDS = 0.1  # between two looks whether somebody has deleted the file
 _NAME = re.compile(r"([0-9a-f]{12}-[0-9a-f]{6})-([0-9]{6,9})(\.arrows?)")
 _END_OF_STREAM = 8
-_ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError)
+ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError)
 
 
 def folder_of(root: Path, choice: str) -> Path:
@@ -130,7 +125,7 @@ class LiveSegment:
         if self.path.exists():
             raise FileExistsError(f"{self.path} exists")
         # It gets its name when it is locked, or others would take it for a dead process's.
-        nameless = _partial(self.path)
+        nameless = partial_of(self.path)
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
         self._descriptor = os.open(nameless, flags, 0o644)
         try:
@@ -196,7 +191,7 @@ def _bytes_before_batches(stream: pa.Buffer) -> int:
     raise AssertionError("a stream with a batch has a batch")
 
 
-def _partial(path: Path) -> Path:
+def partial_of(path: Path) -> Path:
     """What a file is called while this process has not finished it."""
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
@@ -252,7 +247,7 @@ class SegmentReader:
                 self.info = read_info(self._file.schema)
         except JournalError:
             raise
-        except _ARROW_ERRORS as error:
+        except ARROW_ERRORS as error:
             self.reading.problems.append(f"the file's end is damaged ({_brief(error)})")
             self._file = None
         if self._file is None:
@@ -266,7 +261,7 @@ class SegmentReader:
         try:
             self._stream = pa.ipc.open_stream(self._buffer)
             schema = self._stream.schema
-        except _ARROW_ERRORS as error:
+        except ARROW_ERRORS as error:
             raise JournalError(f"no journal can be read here: {_brief(error)}") from None
         self.info = read_info(schema)
 
@@ -301,7 +296,7 @@ class SegmentReader:
         try:
             count = self._file.num_record_batches
             ends = [self._file.get_batch_with_custom_metadata(i) for i in (0, count - 1)]
-        except _ARROW_ERRORS as error:
+        except ARROW_ERRORS as error:
             raise JournalError(_brief(error)) from None
         return check_batch(*ends[0])[0], check_batch(*ends[1])[1]
 
@@ -309,7 +304,7 @@ class SegmentReader:
         for i in range(self._file.num_record_batches):
             try:
                 yield self._file.get_batch_with_custom_metadata(i)
-            except _ARROW_ERRORS as error:
+            except ARROW_ERRORS as error:
                 self.reading.problems.append(f"batch {i} cannot be read: {_brief(error)}")
 
     def _stream_batches(self) -> Iterator[tuple[pa.RecordBatch, Any]]:
@@ -319,7 +314,7 @@ class SegmentReader:
                 item = self._stream.read_next_batch_with_custom_metadata()
             except StopIteration:
                 break
-            except _ARROW_ERRORS:
+            except ARROW_ERRORS:
                 break
             yield item
             good = self._buffer.tell()
@@ -328,178 +323,3 @@ class SegmentReader:
 
 def _brief(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def sealing(path: Path, compression: str | None = None) -> Iterator[int]:
-    """Seals a segment in steps, yielding the bytes of each; the last step renames.
-
-    Damaged batches are left out: their bytes could not be told from good ones. A segment without
-    a single good batch goes.
-
-    Raises:
-        JournalError: not even its schema can be read; the file stays.
-        OSError: it cannot be read, or not written; the file stays.
-    """
-    reader = SegmentReader(path)
-    yield from merging([iter(reader)], reader.info, path.parent, compression)
-    path.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def merging(
-    sources: list[Iterator[Batch]], info: JournalInfo, folder: Path, compression: str | None
-) -> Iterator[int]:
-    """Writes batches, put together, as one sealed segment."""
-    target = segment_path(folder, info.stream, info.segment, SEALED)
-    partial = _partial(target)
-    schema = schema_of(info)
-    options = pa.ipc.IpcWriteOptions(compression=compression)
-    rows = 0
-    try:
-        with (
-            pa.OSFile(str(partial), "wb") as sink,
-            pa.ipc.new_file(sink, schema, options=options) as writer,
-        ):
-            for first, last, batch in _gathered(sources, schema):
-                metadata = batch_metadata(first, last, batch_checksum(batch, first, last))
-                writer.write_batch(batch, custom_metadata=metadata)
-                rows += batch.num_rows
-                yield int(batch.nbytes)
-        if rows:
-            _sync_file(partial)
-            os.replace(partial, target)
-            sync_folder(folder)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _gathered(sources: list[Iterator[Batch]], schema: pa.Schema) -> Iterator[Batch]:
-    """Batches of about `SEALED_BATCH_BYTES`, each over numbers without a hole."""
-    waiting: list[Batch] = []
-    size = seen = 0
-    for source in sources:
-        for first, last, batch in source:
-            if last <= seen:
-                continue  # what is being put together had been put together before
-            hole = waiting and first != waiting[-1][1] + 1
-            if waiting and (hole or size >= SEALED_BATCH_BYTES):
-                yield _together(waiting, schema)
-                waiting, size = [], 0
-            waiting.append((first, last, batch))
-            size += batch.nbytes
-            seen = last
-    if waiting:
-        yield _together(waiting, schema)
-
-
-def _together(batches: list[Batch], schema: pa.Schema) -> Batch:
-    table = pa.Table.from_batches([b.replace_schema_metadata(None) for _, _, b in batches])
-    whole = table.combine_chunks().to_batches()[0]
-    whole = pa.RecordBatch.from_arrays(whole.columns, schema=schema)
-    return batches[0][0], batches[-1][1], whole
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """What became of a segment that nobody closed.
-
-    Attributes:
-        path: the segment.
-        last: number of the last event that was saved, 0 if none was.
-        rows: events saved.
-        torn_bytes: bytes cut off behind the last whole batch.
-        problems: what else was wrong.
-    """
-
-    path: Path
-    last: int
-    rows: int
-    torn_bytes: int
-    problems: tuple[str, ...]
-
-
-def recover(folder: Path) -> list[Recovery]:
-    """Seals what dead processes have left unsealed, and says what had to be cut off.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    recovered = []
-    for segment in segments_in(folder):
-        if segment.sealed:
-            continue
-        try:
-            descriptor = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue  # somebody else was faster
-        try:
-            if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
-                recovered.append(_recover_one(segment.path))
-        finally:
-            os.close(descriptor)
-    for partial in folder.glob(".*.partial"):
-        if _owner_is_dead(partial):
-            partial.unlink(missing_ok=True)
-    return recovered
-
-
-def _recover_one(path: Path) -> Recovery:
-    size = path.stat().st_size
-    if size == 0:  # its writer was killed before it wrote anything
-        path.unlink()
-        return Recovery(path, 0, 0, 0, ())
-    try:
-        reader = SegmentReader(path)
-    except JournalError as error:
-        # Killed within its first write, altered, or of a later version: not for us to destroy.
-        path.rename(path.with_name(path.name + DAMAGED))
-        return Recovery(path, 0, 0, size, (f"{error}; kept as {path.name}{DAMAGED}",))
-    for _ in merging([iter(reader)], reader.info, path.parent, None):
-        pass
-    path.unlink(missing_ok=True)
-    found = reader.reading
-    return Recovery(path, found.last, found.rows, found.torn_bytes, tuple(found.problems))
-
-
-def _owner_is_dead(partial: Path) -> bool:
-    try:
-        os.kill(int(partial.name.split(".")[-2]), 0)
-    except (ValueError, ProcessLookupError):
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def merge(segments: list[Segment], compression: str | None) -> Path:
-    """Puts sealed segments that follow each other in one stream into one, under the first's name.
-
-    Killed in the middle it leaves some events twice, which reading sees by their numbers. Nobody
-    else may be sealing or merging them: see `Journal.compact`.
-
-    Raises:
-        JournalError: one is damaged; nothing has changed.
-        OSError: it cannot be written; nothing has changed.
-    """
-    readers = [SegmentReader(segment.path) for segment in segments]
-    for _ in merging([_checked(r) for r in readers], readers[0].info, segments[0].path.parent,
-                      compression):  # fmt: skip
-        pass
-    for segment in segments[1:]:
-        segment.path.unlink(missing_ok=True)
-    return segments[0].path
-
-
-def _checked(reader: SegmentReader) -> Iterator[Batch]:
-    yield from reader
-    if reader.reading.problems:
-        raise JournalError("; ".join(reader.reading.problems))

@@ -31,13 +31,8 @@ from acumen.core.journal_format import (
     native_batch,
     schema_of,
 )
-from acumen.core.journal_segments import (
-    LiveSegment,
-    Recovery,
-    folder_of,
-    recover,
-    sealing,
-)
+from acumen.core.journal_sealing import Recovery, recover, sealing
+from acumen.core.journal_segments import LiveSegment, folder_of
 
 if TYPE_CHECKING:
     from acumen.core.journal import Journal

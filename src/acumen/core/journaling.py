@@ -16,6 +16,8 @@ from acumen.core.journal_writer import JournalWriter
 from acumen.core.replay import Replayer, ReplayReport, positions_event
 from acumen.core.snapshot import Held
 
+NAME_MAX = 200  # characters of an arm, as a journal spells it
+
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
 
@@ -46,7 +48,7 @@ def describe(choice: Choice, stream: str) -> JournalInfo:
         fields=choice.schema.names,
         kinds=tuple(f.kind for f in choice.schema.fields),
         schema=choice.schema.version,
-        arms=tuple(arms.signature),
+        arms=tuple(text[:NAME_MAX] for text in arms.signature),
         features=arms.features if arms.takes_candidates else 0,
         metrics=choice.objective.metrics,
         objective=choice.objective.describe(),
