@@ -48,6 +48,8 @@ check: $(VENV)/.installed  ## Format, lint, types, architecture, doctests
 bench: $(VENV)/.benchmarks  ## Measure speed beside peers, in one run
 	$(BIN)/python benchmarks/choice_overhead.py
 	$(BIN)/python benchmarks/cache_overhead.py
+	$(BIN)/python benchmarks/journal_overhead.py
+	$(BIN)/python benchmarks/journal_crash.py
 
 format: $(VENV)/.installed  ## Rewrite the sources in the project's format
 	$(BIN)/ruff format .

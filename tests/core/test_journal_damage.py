@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from journaled import live, make, write_segments
 
@@ -105,6 +105,7 @@ ALTERATIONS = st.lists(
 @pytest.mark.parametrize("kind", ["live", "sealed", "compact"])
 @MANY
 @given(alterations=ALTERATIONS)
+@example(alterations=[("cut", 0.875, 0), ("flip", 0.140625, 128)])  # a name that is no text
 def test_no_wrong_row_and_no_crash(
     written: dict[str, tuple[Path, bytes]], kind: str, alterations: list[Alteration]
 ) -> None:

@@ -260,10 +260,12 @@ class SegmentReader:
         self._size = len(contents) - start
         try:
             self._stream = pa.ipc.open_stream(self._buffer)
-            schema = self._stream.schema
+            self.info = read_info(self._stream.schema)
+        except JournalError:
+            raise
+        # Names that are no text, for one, are noticed only when they are looked at.
         except ARROW_ERRORS as error:
             raise JournalError(f"no journal can be read here: {_brief(error)}") from None
-        self.info = read_info(schema)
 
     def __iter__(self) -> Iterator[Batch]:
         """First number, last number and rows of every good batch."""
