@@ -17,6 +17,7 @@ from acumen import _native
 from acumen.core import model_file
 from acumen.core.arms import arm_set
 from acumen.core.context import Schema
+from acumen.core.episode import EpisodicCore
 from acumen.core.learner import Learner, LearnerSpec
 from acumen.core.objective import Objective
 
@@ -111,7 +112,7 @@ class Comparison:
         )
 
 
-class Choice(_native.ChoiceCore):
+class Choice(EpisodicCore):
     """A named place in a program where something is decided, and what came of it is learned.
 
     `choose` serves an arm and never raises for a bad context; `feedback` reports what came of it,
