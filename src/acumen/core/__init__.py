@@ -4,7 +4,7 @@ from acumen.core.arms import Candidates, Range
 from acumen.core.choice import Choice, Comparison, Decision, Decisions
 from acumen.core.context import Category, Schema
 from acumen.core.episode import Episode
-from acumen.core.learner import Learner, LearnerSpec, Policy
+from acumen.core.learner import Learner, LearnerSpec, Policy, SequenceLearner
 from acumen.core.model_file import ModelError
 from acumen.core.objective import Objective, at_least, at_most, maximize, minimize, observe
 
@@ -23,6 +23,7 @@ __all__ = [
     "Policy",
     "Range",
     "Schema",
+    "SequenceLearner",
     "at_least",
     "at_most",
     "maximize",

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acumen import _native
+from acumen.core.learner import SequenceLearner
 
 if TYPE_CHECKING:
-    from acumen.core.learner import Learner
     from acumen.core.objective import Objective
 
 OPEN_MAX = 1024
@@ -143,12 +143,12 @@ class EpisodicCore(_native.ChoiceCore):
     """The engine behind a `Choice`, and its open episodes."""
 
     _objective: Objective
-    learner: Learner
 
     def __init__(self, spec: dict[str, Any], learner: object) -> None:
         super().__init__(spec, learner)
         # The ring keeps a power of two of decisions: what it has forgotten cannot be taught.
         self._steps_max = max(512, 1 << (spec["pending_max"] - 1).bit_length())
+        self._learns_sequences = isinstance(learner, SequenceLearner)
         self._episodes = Episodes()
 
     def episode(self, *, discount: float = 1.0) -> Episode:
@@ -247,7 +247,7 @@ class Episodes:
                 return self._bad()
             del self._open[episode_id]
             self._counts["episodes_ended"] += 1
-        _teach(episode)
+        _teach(episode, ended=True)
         return True
 
     def cut_off(self, episode: Episode) -> bool:
@@ -256,6 +256,7 @@ class Episodes:
             if self._open.pop(episode.id, None) is None:
                 return False
             self._counts["episodes_cut_off"] += 1
+        _teach(episode, ended=False)
         return True
 
     def count(self, what: str) -> None:
@@ -306,11 +307,25 @@ def _credit(episode: Episode, values: _Values) -> None:
     episode._reported = True
 
 
-def _teach(episode: Episode) -> None:
-    """Monte-Carlo credit: every decision is told the discounted sums of the metrics after it."""
-    ids = np.array([step.decision_id for step in episode._steps], dtype=np.uint64)
-    metrics = np.array([step.metrics for step in episode._steps], dtype=np.float64)
-    episode._choice._feedback_many(ids, discounted(metrics, episode.discount))
+def _teach(episode: Episode, ended: bool) -> None:
+    """Hands a closed episode to the learner.
+
+    Every decision's feedback is the discounted sums of the metrics from there on: what a learner
+    of single choices is taught, and what the ring keeps to teach anew from. A learner of sequences
+    takes the rewards of all steps at once.
+    """
+    choice, steps = episode._choice, tuple(episode._steps)
+    if not (steps and (ended or choice._learns_sequences)):
+        return
+    ids = np.array([step.decision_id for step in steps], dtype=np.uint64)
+    metrics = np.array([step.metrics for step in steps], dtype=np.float64)
+    returns = discounted(metrics, episode.discount)
+    if choice._learns_sequences:
+        rewards = np.array([step.reward for step in steps], dtype=np.float64)
+        limited = np.clip(rewards, -_native.REWARD_MAX, _native.REWARD_MAX)
+        choice._end_episode(ids, returns if ended else None, limited, episode.discount)
+    else:
+        choice._feedback_many(ids, returns)
 
 
 def discounted(rewards: NDArray[np.float64], discount: float) -> NDArray[np.float64]:
