@@ -279,18 +279,22 @@ void bind_sequence_kinds(nb::module_& m) {
   m.def(
       "temporal_difference",
       [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, bool best_next,
-         double rate, double trace, double epsilon, double decay, double temperature) {
+         double rate, double trace, double epsilon, double decay, double temperature, double bonus,
+         double settling) {
         require_range(rate, 1e-6, 1.0, "rate");
         require_share(trace, "trace");
         require_share(epsilon, "epsilon");
         require_range(decay, 0.0, 2.0, "decay");
         require_range(temperature, 0.0, 1e6, "temperature");
+        require_range(bonus, 0.0, 1e6, "bonus");
+        require_share(settling, "settling");
         return SequenceLearnerHandle{make<TemporalDifference>(
             make_index_shape(dimension, arms, features),
-            TemporalDifferenceOptions{best_next, rate, trace, epsilon, decay, temperature})};
+            TemporalDifferenceOptions{best_next, rate, trace, epsilon, decay, temperature, bonus,
+                                      settling})};
       },
       "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "best_next"_a, "rate"_a, "trace"_a,
-      "epsilon"_a, "decay"_a, "temperature"_a);
+      "epsilon"_a, "decay"_a, "temperature"_a, "bonus"_a, "settling"_a);
 }
 
 }  // namespace

@@ -128,6 +128,8 @@ def temporal_difference(
     epsilon: float,
     decay: float,
     temperature: float,
+    bonus: float,
+    settling: float,
 ) -> SequenceLearner: ...
 
 # Cache simulators. Keys: uint64, one dimension, contiguous. All raise ValueError for a capacity

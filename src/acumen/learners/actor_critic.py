@@ -14,7 +14,8 @@ class ActorCritic:
     or where which arm is better is simpler than what is still to come. It takes fixed arms only.
 
     Args:
-        rate: Step size; advantages are measured in standard deviations of the critic's error.
+        rate: Step size of a whole episode; advantages are measured in standard deviations of the
+            critic's error.
         trace: λ. 1: an arm is judged by all that came after it; 0: by the next reward and what
             the critic expects then.
         exploration: Share of uniformly drawn arms, so that every propensity is positive.
@@ -43,7 +44,7 @@ class ActorCritic:
         2nd ed., 2018, ch. 13.
     """
 
-    rate: float = 0.5
+    rate: float = 0.15
     trace: float = 0.9
     exploration: float = 0.02
     half_life: float = 2000.0

@@ -22,6 +22,8 @@ class QLambda(SarsaLambda):
         epsilon: Share of uniformly drawn arms at the beginning.
         decay: How epsilon falls.
         temperature: Of the softmax; 0: the best arm.
+        bonus: For arms rarely tried in such a context.
+        settling: How the step falls.
 
     Raises:
         ValueError: A parameter is out of range, or the arms have features.
@@ -56,4 +58,6 @@ class QLambda(SarsaLambda):
             epsilon=self.epsilon,
             decay=self.decay,
             temperature=self.temperature,
+            bonus=self.bonus,
+            settling=self.settling,
         )

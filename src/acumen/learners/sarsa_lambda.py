@@ -20,7 +20,9 @@ class SarsaLambda:
         epsilon: Share of uniformly drawn arms at the beginning.
         decay: Epsilon falls with the steps learned: ``epsilon * (1 + steps / arms) ** -decay``.
         temperature: 0: else the best arm is taken. Above: arms are drawn by softmax of their
-            values, over `temperature` standard deviations of what they were corrected towards.
+            values, over `temperature` root mean squares of what they were moved towards.
+        bonus: What an arm never tried in such a context counts more, in the same unit; it
+            falls with the root of the tries.
 
     Raises:
         ValueError: A parameter is out of range, or the arms have features.
@@ -44,11 +46,13 @@ class SarsaLambda:
         learning", JMLR 2016.
     """
 
-    rate: float = 0.3
+    rate: float = 0.4
     trace: float = 0.9
-    epsilon: float = 0.1
-    decay: float = 1.0 / 3.0
+    epsilon: float = 1.0
+    decay: float = 0.5
     temperature: float = 0.0
+    bonus: float = 2.0
+    settling: float = 0.7
 
     def __post_init__(self) -> None:
         check_between("rate", self.rate, 1e-6, 1.0)
@@ -56,6 +60,8 @@ class SarsaLambda:
         check_between("epsilon", self.epsilon, 0.0, 1.0)
         check_between("decay", self.decay, 0.0, 2.0)
         check_between("temperature", self.temperature, 0.0, 1e6)
+        check_between("bonus", self.bonus, 0.0, 1e6)
+        check_between("settling", self.settling, 0.0, 1.0)
 
     def build(self, dimension: int, arms: int, features: int) -> _native.SequenceLearner:
         """Build the native learner for contexts of ``dimension`` values, the bias included."""
@@ -69,4 +75,6 @@ class SarsaLambda:
             epsilon=self.epsilon,
             decay=self.decay,
             temperature=self.temperature,
+            bonus=self.bonus,
+            settling=self.settling,
         )

@@ -45,7 +45,7 @@ class DecisionProcess:
     @property
     def arms(self) -> int:
         """Number of arms, the same in every state."""
-        return self.rewards.shape[1]
+        return int(self.rewards.shape[1])
 
     @property
     def contexts(self) -> NDArray[np.float32]:
@@ -97,7 +97,8 @@ class DecisionProcess:
         contexts = self.contexts
         for _ in range(episodes):
             state = int(rng.choice(self.states, p=self.start))
-            xs, arms, propensities, rewards = [], [], [], []
+            xs: list[NDArray[np.float32]] = []
+            arms, propensities, rewards = [], [], []
             while state >= 0 and len(xs) < self.steps_max:
                 p = probabilities(learner, contexts[state])
                 arm = min(int(np.searchsorted(np.cumsum(p), rng.random())), self.arms - 1)
@@ -166,7 +167,7 @@ class DecisionProcess:
 
 
 def chain(length: int = 6) -> DecisionProcess:
-    """Go right to the end for 1, or left out of it at once for 0.1; a step may slip back."""
+    """From the middle, go right to the end for 1, or left for 0.1; a step right may slip back."""
     moves, rewards = np.zeros((length, 2, length)), np.zeros((length, 2))
     for place in range(length):
         back = max(place - 1, 0)
@@ -178,7 +179,7 @@ def chain(length: int = 6) -> DecisionProcess:
             moves[place, 1, place + 1], moves[place, 1, back] = 0.9, 0.1
         else:
             rewards[place, 1] = 1.0
-    start = np.eye(length)[1]
+    start = np.eye(length)[length // 2]
     return DecisionProcess(moves, rewards, start, discount=0.95)
 
 

@@ -8,7 +8,9 @@
 //            λ = 1 is REINFORCE with a baseline, λ = 0 the one-step actor-critic. With the whole
 //            episode at hand, running it backwards does what eligibility traces would do forwards
 //            (the forward view; Sutton & Barto 2018, ch. 12.1).
-//            A cut-off episode begins with G = V of its last context, whose own step is left out.
+//            The advantages of one episode go together, so that its steps add up: each is taken
+//            with rate / √steps. A cut-off episode begins with G = V of its last context, whose own
+//            step is left out.
 // Guarantee  Importance-safe: ρ = p_now(a) / propensity, cut off at 1. Advantages are cut off at ±4
 //            and weights at ±20, so that no single lesson decides and no arm dies out; a uniform
 //            mix keeps every propensity positive. Values are those of what was served, the
@@ -27,7 +29,7 @@
 namespace acumen {
 
 struct ActorCriticOptions {
-  double rate = 0.5;
+  double rate = 0.15;
   double trace = 0.9;  ///< λ
   double exploration = 0.02;
   double half_life = 2000.0;  ///< of the critic, in steps: what it foresees changes with the actor
@@ -73,6 +75,7 @@ class ActorCritic final : public SequenceLearner {
       steps -= 1;
       next_value = next_return = value(episode.xs + std::size_t{steps} * stride_);
     }
+    const double rate = options_.rate / std::sqrt(std::max(steps, 1u));
     for (std::uint32_t t = steps; t-- > 0;) {
       const float* x = episode.xs + std::size_t{t} * stride_;
       const double now = value(x);
@@ -80,7 +83,7 @@ class ActorCritic final : public SequenceLearner {
                                   discount * ((1.0 - trace) * next_value + trace * next_return));
       const bool first = scale_.lessons() == 0.0;
       learn_value(x, seen);
-      if (!first) move_policy(x, episode.arms[t], episode.propensities[t], seen - now);
+      if (!first) move_policy(x, episode.arms[t], episode.propensities[t], rate, seen - now);
       next_value = now;
       next_return = seen;
     }
@@ -113,7 +116,8 @@ class ActorCritic final : public SequenceLearner {
     scale_.add_error(critic_.learn(0, x, static_cast<float>(seen)).noise());
   }
 
-  void move_policy(const float* x, std::uint32_t arm, float propensity, double advantage) {
+  void move_policy(const float* x, std::uint32_t arm, float propensity, double rate,
+                   double advantage) {
     softmax(x);
     float square = 0.0f;
     kernels_->dots(x, stride_, 1, x, stride_, &square);
@@ -121,8 +125,7 @@ class ActorCritic final : public SequenceLearner {
     const float now = (1.0f - mix) * policy_[arm] + mix / static_cast<float>(shape().arms);
     const float weight = std::min(now / propensity, 1.0f) / (1.0f + square);
     const float step =
-        weight *
-        static_cast<float>(options_.rate * std::clamp(advantage / scale_.noise(), -4.0, 4.0));
+        weight * static_cast<float>(rate * std::clamp(advantage / scale_.noise(), -4.0, 4.0));
     for (std::uint32_t b = 0; b < shape().arms; ++b) {
       const float factor = step * ((b == arm ? 1.0f : 0.0f) - policy_[b]);
       float* row = weights_.data() + std::size_t{b} * stride_;

@@ -7,15 +7,23 @@
 //            The traces are true-online ("dutch") ones: what is learned is exactly the λ-return's
 //            forward view, whatever the step size. In Q(λ) the trace is cut where the next arm is
 //            not the best one, because what follows says nothing about the best.
-//            The step is rate / ‖x‖², so that a rate of 1 would make a prediction exact at once.
+//            The step is rate / ‖x‖², so that a rate of 1 would make a prediction exact at once; it
+//            falls with the times n that the arm was taken in such a context (n = 1 / u² - 1, see
+//            below): by (1 + n / 10)^-settling.
 //            In a cut-off episode the last context's value ends the sums.
-// Guarantee  The arm is the best with probability 1 - ε, or softmax(Q / (temperature · deviation)),
-//            plus ε uniformly; ε falls with the steps learned: ε (1 + steps / arms)^-decay. Weights
-//            are cut off at the limit of rewards, so that they stay finite also where
-//            linear off-policy learning would diverge.
+// Exploration An arm's score is Q plus a bonus for what it was rarely taken in: bonus · unit ·
+//            u(x), u² = Σ x[i]² / (1 + n[a, i]) / ‖x‖², where n counts the squares of the inputs
+//            that the arm was taken with. Without it the first success, anywhere, would decide for
+//            contexts in which nothing else was ever tried. The best score is taken with
+//            probability 1 - ε (or by softmax(score / (temperature · unit))), any arm with ε,
+//            which falls with the steps learned: ε (1 + steps / arms)^-decay.
+// Guarantee  distribution() is exact, for nothing is drawn here. Weights are cut off at the limit
+// of
+//            rewards: they stay finite also where linear off-policy learning would diverge.
 // Paper      Sutton, "Learning to predict by the methods of temporal differences", Machine Learning
 //            1988; Watkins, "Learning from delayed rewards", 1989; van Seijen, Mahmood, Pilarski,
-//            Machado & Sutton, "True online temporal-difference learning", JMLR 2016.
+//            Machado & Sutton, "True online temporal-difference learning", JMLR 2016. The bonus:
+//            Strehl & Littman, "An analysis of model-based interval estimation", 2008, per input.
 #pragma once
 
 #include "acumen/aligned.hpp"
@@ -27,11 +35,13 @@ namespace acumen {
 
 struct TemporalDifferenceOptions {
   bool best_next = false;  ///< Q(λ) instead of Sarsa(λ)
-  double rate = 0.3;
+  double rate = 0.4;
   double trace = 0.9;  ///< λ
-  double epsilon = 0.1;
-  double decay = 1.0 / 3.0;
-  double temperature = 0.0;  ///< 0: the best arm
+  double epsilon = 1.0;
+  double decay = 0.5;
+  double temperature = 0.0;  ///< 0: the best score
+  double bonus = 2.0;
+  double settling = 0.7;  ///< how the step falls with experience
 };
 
 class TemporalDifference final : public SequenceLearner {
@@ -42,6 +52,7 @@ class TemporalDifference final : public SequenceLearner {
         stride_(padded(shape.dimension)),
         weights_(static_cast<std::size_t>(shape.arms) * stride_),
         traces_(weights_.size()),
+        taken_(weights_.size()),
         values_(padded(shape.arms)),
         scores_(padded(shape.arms)) {}
 
@@ -50,6 +61,7 @@ class TemporalDifference final : public SequenceLearner {
     const auto epsilon =
         static_cast<float>(options_.epsilon * std::pow(1.0 + steps, -options_.decay));
     look(x);
+    if (options_.bonus > 0.0) favour_rare(x, arms.count);
     if (options_.temperature > 0.0) {
       soften(arms.count, probabilities);
       blend_uniform(probabilities, arms.count, epsilon);
@@ -59,12 +71,14 @@ class TemporalDifference final : public SequenceLearner {
   }
 
   bool validate() override {
-    return scale_.valid() &&
+    const auto counts_good = [](float n) { return n >= 0.0f && n <= kCountLimit; };
+    return scale_.valid() && std::all_of(taken_.begin(), taken_.end(), counts_good) &&
            within(weights_.data(), static_cast<std::uint32_t>(weights_.size()), kRewardLimit);
   }
 
   std::size_t memory_bytes() const override {
-    return sizeof(*this) + weights_.bytes() + traces_.bytes() + values_.bytes() + scores_.bytes();
+    return sizeof(*this) + weights_.bytes() + traces_.bytes() + taken_.bytes() + values_.bytes() +
+           scores_.bytes();
   }
 
  protected:
@@ -102,14 +116,18 @@ class TemporalDifference final : public SequenceLearner {
   void clear() override {
     scale_.clear();
     weights_.clear();
+    taken_.clear();
   }
 
   void visit_state(StateVisitor& visitor) override {
     visitor.array("action_weights", weights_.data(), weights_.size());
+    visitor.array("taken", taken_.data(), taken_.size());
     scale_.visit(visitor);
   }
 
  private:
+  static constexpr float kCountLimit = 1e9f;
+
   /// One step of true online TD(λ), the step size inside of the trace: `before` is the value that
   /// the previous step took this one to have.
   void move(const float* x, std::uint32_t arm, double target, double now, double before,
@@ -118,9 +136,16 @@ class TemporalDifference final : public SequenceLearner {
     kernels_->dots(x, stride_, 1, x, stride_, &square);
     float* trace = traces_.data() + std::size_t{arm} * stride_;
     kernels_->dots(trace, stride_, 1, x, stride_, &overlap);
-    const float rate = static_cast<float>(options_.rate) / std::max(square, 1.0f);
+    float rate = static_cast<float>(options_.rate) / std::max(square, 1.0f);
+    if (options_.settling > 0.0) {
+      const float tries = square / std::max(rarity(x, arm), 1e-20f) - 1.0f;
+      rate *= std::pow(1.0f + 0.1f * std::max(tries, 0.0f), -static_cast<float>(options_.settling));
+    }
     for (float& e : traces_) e = std::fabs(e) < 1e-20f ? 0.0f : fade * e;
     for (std::uint32_t i = 0; i < stride_; ++i) trace[i] += rate * (1.0f - fade * overlap) * x[i];
+    float* taken = taken_.data() + std::size_t{arm} * stride_;
+    for (std::uint32_t i = 0; i < stride_; ++i)
+      taken[i] = std::min(taken[i] + x[i] * x[i], kCountLimit);
     const auto error = static_cast<float>(target - before);
     const float back = rate * static_cast<float>(now - before);
     float* weights = weights_.data() + std::size_t{arm} * stride_;
@@ -134,9 +159,30 @@ class TemporalDifference final : public SequenceLearner {
     kernels_->dots(weights_.data(), stride_, shape().arms, x, stride_, values_.data());
   }
 
+  /// Root mean square of what values were moved towards. Their deviation would not do: it vanishes
+  /// where one always goes the same way, and zero means something here, namely that nothing comes.
+  double unit_of_values() const {
+    return std::sqrt(scale_.variance() + scale_.average() * scale_.average());
+  }
+
+  /// ‖x‖² u²: ‖x‖² in contexts in which the arm was never taken, less with every time.
+  float rarity(const float* x, std::uint32_t arm) const {
+    const float* taken = taken_.data() + std::size_t{arm} * stride_;
+    float rare = 0.0f;
+    for (std::uint32_t i = 0; i < stride_; ++i) rare += x[i] * x[i] / (1.0f + taken[i]);
+    return rare;
+  }
+
+  void favour_rare(const float* x, std::uint32_t count) {
+    float square = 0.0f;
+    kernels_->dots(x, stride_, 1, x, stride_, &square);
+    const auto unit = static_cast<float>(options_.bonus * unit_of_values());
+    for (std::uint32_t a = 0; a < count; ++a) values_[a] += unit * std::sqrt(rarity(x, a) / square);
+  }
+
   void soften(std::uint32_t count, float* probabilities) {
     const float best = largest(values_.data(), count);
-    const auto unit = static_cast<float>(options_.temperature * scale_.deviation());
+    const auto unit = static_cast<float>(options_.temperature * unit_of_values());
     for (std::uint32_t a = 0; a < count; ++a)
       scores_[a] = std::max((values_[a] - best) / unit, -80.0f);
     kernels_->exponential(scores_.data(), padded(count), values_.data());
@@ -148,7 +194,7 @@ class TemporalDifference final : public SequenceLearner {
   TemporalDifferenceOptions options_;
   std::uint32_t stride_;
   RewardScale scale_;
-  AlignedArray<float> weights_, traces_, values_, scores_;
+  AlignedArray<float> weights_, traces_, taken_, values_, scores_;
 };
 
 }  // namespace acumen
