@@ -270,3 +270,76 @@ def test_a_choice_with_open_episodes_is_collected(make_choice: Make) -> None:
     del choice
     gc.collect()
     assert gone == [True]
+
+
+class SequenceRecorder(Recorder):
+    """Remembers the episodes it was handed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.episodes: list[tuple[Any, ...]] = []
+
+    def learn_episode(self, *episode: Any) -> None:
+        self.episodes.append(episode)
+
+
+def test_a_learner_in_python_is_handed_the_episode(make_choice: Make) -> None:
+    learner = SequenceRecorder()
+    choice = make_choice(learner=learner, holdback=0.0)
+    with choice.episode(discount=0.5) as episode:
+        taken = [episode.choose(size=float(i)).index for i in range(2)]
+        episode.reward(reward=1.0)
+        assert episode.choose(size=math.nan).reason == "bad_context"
+        episode.reward(reward=4.0)
+        taken.append(episode.choose(size=7.0).index)
+        assert episode.feedback(reward=8.0)
+    ((xs, arms, propensities, rewards, discount, ended),) = learner.episodes
+    assert xs.dtype == propensities.dtype == rewards.dtype == np.float32
+    assert xs.tolist() == [[1, 0], [1, 1], [1, 7]]
+    assert arms.dtype == np.uint32
+    assert arms.tolist() == taken
+    assert propensities == pytest.approx([1 / 3] * 3)
+    assert rewards.tolist() == [0.0, 3.0, 8.0]  # what the bad step brought is its neighbour's
+    assert (discount, ended) == (0.5, True)
+    assert learner.rewards == []  # nothing is taught twice
+    assert choice.counters()["feedback_learned"] == 3
+    assert choice.model_version == 3
+
+
+def test_cut_off_episodes_are_handed_over_too(make_choice: Make) -> None:
+    learner = SequenceRecorder()
+    choice = make_choice(learner=learner)
+    with choice.episode() as episode:
+        episode.choose(size=1.0)
+        episode.choose(size=2.0)
+    with choice.episode():
+        pass
+    ((xs, *_, ended),) = learner.episodes
+    assert (len(xs), ended) == (2, False)
+    assert choice.counters()["feedback_learned"] == 0
+    assert choice.records()["state"].to_pylist() == ["waiting", "waiting"]
+
+
+def test_new_scales_teach_the_returns_anew(make_choice: Make) -> None:
+    learner = SequenceRecorder()
+    choice = make_choice(learner=learner)
+    with choice.episode(discount=0.5) as episode:
+        for size in range(3):
+            episode.choose(size=float(size))
+        episode.feedback(reward=8.0)
+    for size in range(6):  # the eighth row is a calibration
+        choice.choose(size=float(size))
+    assert learner.rewards == [2.0, 4.0, 8.0]
+
+
+def test_a_learner_that_cannot_take_an_episode(make_choice: Make) -> None:
+    class Broken(SequenceRecorder):
+        def learn_episode(self, *episode: Any) -> None:
+            raise ValueError("no")
+
+    choice = make_choice(learner=Broken())
+    with choice.episode() as episode:
+        episode.choose(size=1.0)
+        assert episode.feedback(reward=1.0)
+    assert choice.counters()["learner_failed_calls"] == 1
+    assert choice.last_problem.startswith("learner: ")

@@ -38,10 +38,10 @@ class _Step:
 
     __slots__ = ("decision_id", "metrics", "reward")
 
-    def __init__(self, decision_id: int, width: int) -> None:
+    def __init__(self, decision_id: int) -> None:
         self.decision_id = decision_id
         self.reward = 0.0
-        self.metrics = [0.0] * width
+        self.metrics: list[float] | None = None  # until something is reported
 
 
 class Episode:
@@ -132,10 +132,10 @@ class Episode:
         self.cut_off()
 
     def _add(self, decision: _native.Decision) -> _native.Decision:
-        choice = self._choice
-        if len(self._steps) == self._steps.maxlen:
-            choice._episodes.count("episode_steps_dropped")
-        self._steps.append(_Step(decision.id, len(choice._objective.metrics)))
+        steps = self._steps
+        if len(steps) == steps.maxlen:
+            self._choice._episodes.count("episode_steps_dropped")
+        steps.append(_Step(decision.id))
         return decision
 
 
@@ -303,7 +303,8 @@ def _values(objective: Objective, metrics: dict[str, float]) -> _Values | None:
 def _credit(episode: Episode, values: _Values) -> None:
     step = episode._steps[-1]
     step.reward += values[0]
-    step.metrics = [a + b for a, b in zip(step.metrics, values[1], strict=True)]
+    before = step.metrics or [0.0] * len(values[1])
+    step.metrics = [a + b for a, b in zip(before, values[1], strict=True)]
     episode._reported = True
 
 
@@ -318,7 +319,8 @@ def _teach(episode: Episode, ended: bool) -> None:
     if not (steps and (ended or choice._learns_sequences)):
         return
     ids = np.array([step.decision_id for step in steps], dtype=np.uint64)
-    metrics = np.array([step.metrics for step in steps], dtype=np.float64)
+    nothing = [0.0] * len(choice._objective.metrics)
+    metrics = np.array([step.metrics or nothing for step in steps], dtype=np.float64)
     returns = discounted(metrics, episode.discount)
     if choice._learns_sequences:
         rewards = np.array([step.reward for step in steps], dtype=np.float64)
