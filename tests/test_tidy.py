@@ -20,7 +20,7 @@ MODULE_LINES_MAX = 500
 HEADINGS = ["Choice", "Context", "Metric", "Heuristics", "Bound", "Result", "References"]
 # Modules that are entered from outside, not imported by another module: the command, and adapters
 # whose users have installed what they adapt.
-ENTRANCES = {"acumen.cli", "acumen.learners.vowpal_wabbit"}
+ENTRANCES = {"acumen.cli", "acumen.gym", "acumen.learners.vowpal_wabbit"}
 
 
 def files(*patterns: str) -> list[Path]:
@@ -169,7 +169,7 @@ def distributions(top: str) -> set[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_the_package_imports_what_is_declared(path: Path) -> None:
-    product = BASE | EXTRAS["race"] | EXTRAS["vw"] | EXTRAS["sql"]
+    product = BASE | EXTRAS["race"] | EXTRAS["vw"] | EXTRAS["sql"] | EXTRAS["gym"]
     for top, eager in third_party(path):
         # Optional ones only where they are needed, in a function.
         allowed = BASE if eager else product

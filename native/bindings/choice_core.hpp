@@ -85,6 +85,12 @@ class ChoiceCore {
   /// there is a learner in Python, what it says of itself.
   std::uint64_t snapshot(StateVisitor& model, StateVisitor& history, nb::object& learner_state);
 
+  /// Ends an episode of `count` decisions, for a learner that has learn_episode(). `returns`: one
+  /// row of metrics an id, what each decision's feedback is to be; null: the episode was cut off,
+  /// and no feedback is given. How many steps it taught.
+  std::uint64_t end_episode(const std::uint64_t* ids, const double* returns, const double* rewards,
+                            std::size_t count, float discount);
+
   /// After fork(), in the child.
   void become_replica(std::uint64_t seed, std::uint64_t replica);
 

@@ -16,6 +16,9 @@ struct LearnerHandle {
   std::shared_ptr<Learner> learner;
 };
 
+/// `_native.SequenceLearner`: `learner` is a SequenceLearner.
+struct SequenceLearnerHandle : LearnerHandle {};
+
 /// The learner behind a Python object; raises TypeError where it is none.
 inline std::shared_ptr<Learner> learner_of(nanobind::handle object) {
   return nanobind::cast<LearnerHandle&>(object).learner;

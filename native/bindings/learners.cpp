@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "acumen/aligned.hpp"
+#include "acumen/learners/actor_critic.hpp"
 #include "acumen/learners/binned_additive.hpp"
 #include "acumen/learners/epsilon_greedy.hpp"
 #include "acumen/learners/lin_ucb.hpp"
 #include "acumen/learners/softmax_gradient.hpp"
 #include "acumen/learners/square_cb.hpp"
+#include "acumen/learners/temporal_difference.hpp"
 #include "acumen/learners/thompson.hpp"
 #include "bindings.hpp"
 #include "learner_handle.hpp"
@@ -30,6 +32,7 @@ constexpr std::uint64_t kValuesMax = 1ull << 28;
 
 using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using ArmVector = nb::ndarray<const std::uint32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Output = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
 
 void require(bool condition, const std::string& message) {
@@ -131,6 +134,21 @@ bool learn(LearnerHandle& self, const Vector& x, std::uint32_t arm, float propen
     pad_rows(row, features->data(), 1, width);
   }
   return learner.learn({context.data(), arm, features ? row.data() : nullptr, propensity, reward});
+}
+
+bool learn_episode(SequenceLearnerHandle& self, const Matrix& xs, const ArmVector& arms,
+                   const Vector& propensities, const Vector& rewards, float discount, bool ended) {
+  auto& learner = static_cast<SequenceLearner&>(*self.learner);
+  const std::size_t steps = xs.shape(0);
+  const std::uint32_t dimension = learner.shape().dimension;
+  require(xs.shape(1) == dimension, "xs do not have the learner's dimension");
+  require(arms.shape(0) == steps && propensities.shape(0) == steps && rewards.shape(0) == steps,
+          "xs, arms, propensities and rewards must be of one length");
+  require(steps < (1u << 31), "an episode has at most 2^31 - 1 steps");
+  AlignedArray<float> rows(steps * padded(dimension));
+  pad_rows(rows, xs.data(), steps, dimension);
+  return learner.learn_episode({static_cast<std::uint32_t>(steps), rows.data(), arms.data(),
+                                propensities.data(), rewards.data(), discount, ended});
 }
 
 StateArrays save(Learner& learner) {
@@ -235,6 +253,50 @@ void bind_other_kinds(nb::module_& m) {
       "exponent"_a, "epsilon"_a, "prior"_a);
 }
 
+LearnerShape make_index_shape(std::uint32_t dimension, std::uint32_t arms, std::uint32_t features) {
+  require(features == 0, "learners of sequences take fixed arms, known by their index alone");
+  return make_shape(dimension, arms, 0);
+}
+
+void bind_sequence_kinds(nb::module_& m) {
+  nb::class_<SequenceLearnerHandle, LearnerHandle>(m, "SequenceLearner")
+      .def("learn_episode", &learn_episode, "xs"_a, "arms"_a, "propensities"_a, "rewards"_a,
+           "discount"_a, "ended"_a);
+  m.def(
+      "actor_critic",
+      [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, double rate,
+         double trace, double exploration, double half_life) {
+        require_range(rate, 1e-6, 100.0, "rate");
+        require_share(trace, "trace");
+        require_share(exploration, "exploration");
+        require_half_life(half_life);
+        return SequenceLearnerHandle{
+            make<ActorCritic>(make_index_shape(dimension, arms, features),
+                              ActorCriticOptions{rate, trace, exploration, half_life})};
+      },
+      "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "rate"_a, "trace"_a, "exploration"_a,
+      "half_life"_a);
+  m.def(
+      "temporal_difference",
+      [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, bool best_next,
+         double rate, double trace, double epsilon, double decay, double temperature, double bonus,
+         double settling) {
+        require_range(rate, 1e-6, 1.0, "rate");
+        require_share(trace, "trace");
+        require_share(epsilon, "epsilon");
+        require_range(decay, 0.0, 2.0, "decay");
+        require_range(temperature, 0.0, 1e6, "temperature");
+        require_range(bonus, 0.0, 1e6, "bonus");
+        require_share(settling, "settling");
+        return SequenceLearnerHandle{make<TemporalDifference>(
+            make_index_shape(dimension, arms, features),
+            TemporalDifferenceOptions{best_next, rate, trace, epsilon, decay, temperature, bonus,
+                                      settling})};
+      },
+      "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "best_next"_a, "rate"_a, "trace"_a,
+      "epsilon"_a, "decay"_a, "temperature"_a, "bonus"_a, "settling"_a);
+}
+
 }  // namespace
 
 void bind_learners(nb::module_& m) {
@@ -258,6 +320,7 @@ void bind_learners(nb::module_& m) {
       .def("reset", [](LearnerHandle& h) { h.learner->reset(); });
   bind_kinds(m);
   bind_other_kinds(m);
+  bind_sequence_kinds(m);
 }
 
 }  // namespace acumen::bindings

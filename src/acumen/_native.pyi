@@ -35,6 +35,17 @@ class Learner:
     def merge(self, other: Learner) -> bool: ...
     def reset(self) -> None: ...
 
+class SequenceLearner(Learner):
+    def learn_episode(
+        self,
+        xs: NDArray[np.float32],
+        arms: NDArray[np.uint32],
+        propensities: NDArray[np.float32],
+        rewards: NDArray[np.float32],
+        discount: float,
+        ended: bool,
+    ) -> bool: ...
+
 def epsilon_greedy(
     dimension: int,
     arms: int,
@@ -96,6 +107,30 @@ def binned_additive(
     epsilon: float,
     prior: float,
 ) -> Learner: ...
+def actor_critic(
+    dimension: int,
+    arms: int,
+    features: int,
+    *,
+    rate: float,
+    trace: float,
+    exploration: float,
+    half_life: float,
+) -> SequenceLearner: ...
+def temporal_difference(
+    dimension: int,
+    arms: int,
+    features: int,
+    *,
+    best_next: bool,
+    rate: float,
+    trace: float,
+    epsilon: float,
+    decay: float,
+    temperature: float,
+    bonus: float,
+    settling: float,
+) -> SequenceLearner: ...
 
 # Cache simulators. Keys: uint64, one dimension, contiguous. All raise ValueError for a capacity
 # of 0, and TypeError for keys of another type.
@@ -254,6 +289,13 @@ class ChoiceCore:
         NDArray[np.uint64],
     ]: ...
     def _feedback_many(self, ids: NDArray[np.uint64], values: NDArray[np.float64]) -> int: ...
+    def _end_episode(
+        self,
+        ids: NDArray[np.uint64],
+        returns: NDArray[np.float64] | None,
+        rewards: NDArray[np.float64],
+        discount: float,
+    ) -> int: ...
     def _counters(self) -> dict[str, int]: ...
     def _comparison(
         self, alpha: float

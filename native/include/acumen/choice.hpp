@@ -125,8 +125,9 @@ class ChoiceEngine {
     return feedback_locked(id, values, now_s);
   }
 
-  /// The same, for who holds lock() already.
-  FeedbackResult feedback_locked(std::uint64_t id, const double* values, double now_s) {
+  /// The same, for who holds lock() already; `taught`: the caller teaches this lesson otherwise.
+  FeedbackResult feedback_locked(std::uint64_t id, const double* values, double now_s,
+                                 bool taught = false) {
     const std::size_t slot = ring_.find(id);
     if (slot == ring_.capacity()) return told(id, values, FeedbackResult::kUnknown);
     Entry& entry = ring_.entry(slot);
@@ -137,13 +138,12 @@ class ChoiceEngine {
         entry.time_s <= now_s - options_.timeout_s)
       time_out(slot);
     std::copy_n(values, objective_.metrics(), ring_.values(slot));
-    // Feedback after its time-out corrects the record, but the comparison has counted the decision
-    // already, and if there is a time-out's reward, that was learned.
+    // Late feedback corrects the record; what the comparison or a time-out's reward did, stays.
     const bool late = entry.state == EntryState::kExpired;
     entry.state = EntryState::kDone;
     if (!late) entry.reward = reward;
-    bool learned = false;
-    if (!late || std::isnan(options_.timeout_reward)) learned = settle(slot, reward);
+    const bool open = !late || std::isnan(options_.timeout_reward);
+    const bool learned = open && (taught || settle(slot, reward));
     lessons_ += learned;
     compare_in_order(ring_, comparison_, kComparisons);
     return told(id, values, learned ? FeedbackResult::kLearned : FeedbackResult::kRecorded);

@@ -4,7 +4,8 @@ from acumen.core.arms import Candidates, Range
 from acumen.core.choice import Choice, Decision, Decisions
 from acumen.core.comparison import Comparison
 from acumen.core.context import Category, Schema
-from acumen.core.learner import Learner, LearnerSpec, Policy
+from acumen.core.episode import Episode
+from acumen.core.learner import Learner, LearnerSpec, Policy, SequenceLearner
 from acumen.core.model_file import ModelError
 from acumen.core.objective import Objective, at_least, at_most, maximize, minimize, observe
 
@@ -15,6 +16,7 @@ __all__ = [
     "Comparison",
     "Decision",
     "Decisions",
+    "Episode",
     "Learner",
     "LearnerSpec",
     "ModelError",
@@ -22,6 +24,7 @@ __all__ = [
     "Policy",
     "Range",
     "Schema",
+    "SequenceLearner",
     "at_least",
     "at_most",
     "maximize",

@@ -19,6 +19,7 @@ from acumen.core import model_file, snapshot
 from acumen.core.arms import arm_set
 from acumen.core.comparison import Comparison
 from acumen.core.context import Schema
+from acumen.core.episode import EpisodicCore
 from acumen.core.learner import Learner, LearnerSpec
 from acumen.core.objective import Objective
 
@@ -45,7 +46,7 @@ class Decisions(NamedTuple):
     model_versions: NDArray[np.uint64]
 
 
-class Choice(_native.ChoiceCore):
+class Choice(EpisodicCore):
     """A named place in a program where something is decided, and what came of it is learned.
 
     `choose` serves an arm and never raises for a bad context; `feedback` reports what came of it,

@@ -78,6 +78,35 @@ class Learner(Policy, Protocol):
         ...
 
 
+@runtime_checkable
+class SequenceLearner(Learner, Protocol):
+    """A learner that takes whole episodes; `learn` takes lone steps, whose reward is the return."""
+
+    def learn_episode(
+        self,
+        xs: Features,
+        arms: NDArray[np.uint32],
+        propensities: Features,
+        rewards: Features,
+        discount: float,
+        ended: bool,
+        /,
+    ) -> object:
+        """Takes one episode.
+
+        Args:
+            xs: float32[steps, dimension], in the order of time; rows as in `distribution`.
+            arms: uint32[steps], what was taken.
+            propensities: float32[steps], in (0, 1].
+            rewards: float32[steps], what came of each step before the next.
+            discount: what a reward one step later is worth, in [0, 1].
+            ended: False: cut off after the last step, whose outcome is unknown.
+
+        What it returns is not looked at.
+        """
+        ...
+
+
 class LearnerSpec(Protocol):
     """A learner's parameters; builds the learner once the choice knows its sizes."""
 

@@ -3,11 +3,14 @@
 from acumen.core import LearnerSpec
 from acumen.testing.learners import LearnerContract, discover_learners
 from acumen.testing.races import RaceContract, discover_races
+from acumen.testing.sequences import SequenceLearnerContract, discover_sequence_learners
 
 __all__ = [
     "LearnerContract",
     "LearnerSpec",
     "RaceContract",
+    "SequenceLearnerContract",
     "discover_learners",
     "discover_races",
+    "discover_sequence_learners",
 ]

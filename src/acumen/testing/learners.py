@@ -8,22 +8,25 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from acumen.core import Choice, Learner, LearnerSpec, maximize
+from acumen.core import Choice, Learner, LearnerSpec, SequenceLearner, maximize
 from acumen.testing.worlds import candidate_world, drifting_world, linear_world, probabilities
 
 Array = NDArray[np.float32]
 
 
 def discover_learners(package: ModuleType) -> list[type[Any]]:
-    """Every public learner class of a package; there is no list to keep by hand.
+    """Every public class of a package for learners of single choices; no list is kept by hand.
+
+    Learners of sequences have a contract of their own, `SequenceLearnerContract`.
 
     Example:
         >>> import acumen.learners
         >>> [c.__name__ for c in discover_learners(acumen.learners)][:2]
         ['BinnedAdditive', 'EpsilonGreedy']
     """
-    names = [getattr(package, name) for name in package.__all__]
-    return [c for c in names if isinstance(c, type) and hasattr(c, "build")]
+    named = [getattr(package, name) for name in package.__all__]
+    specs = [c for c in named if isinstance(c, type) and hasattr(c, "build")]
+    return [c for c in specs if not isinstance(c().build(1, 2, 0), SequenceLearner)]
 
 
 def upper_bound(values: NDArray[np.float64]) -> float:

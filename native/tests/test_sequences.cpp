@@ -1,0 +1,123 @@
+// Learners of sequences, and the gathering of an episode from the engine's ring.
+#include <vector>
+
+#include "acumen/episode.hpp"
+#include "acumen/learners/actor_critic.hpp"
+#include "acumen/learners/temporal_difference.hpp"
+#include "acumen/random.hpp"
+#include "expect.hpp"
+#include "learner_zoo.hpp"
+
+using namespace acumen;
+
+namespace {
+
+constexpr std::uint32_t kDimension = 5, kArms = 3, kSteps = 20;
+
+std::vector<std::unique_ptr<SequenceLearner>> learners() {
+  const LearnerShape shape{kDimension, kArms, 0};
+  std::vector<std::unique_ptr<SequenceLearner>> all;
+  all.push_back(std::make_unique<ActorCritic>(shape, ActorCriticOptions{}));
+  for (const bool best_next : {false, true}) {
+    TemporalDifferenceOptions options;
+    options.best_next = best_next;
+    all.push_back(std::make_unique<TemporalDifference>(shape, options));
+    options.temperature = 0.5;
+    all.push_back(std::make_unique<TemporalDifference>(shape, options));
+  }
+  return all;
+}
+
+struct DrawnEpisode {
+  AlignedArray<float> xs{kSteps * padded(kDimension)};
+  std::vector<float> propensities = std::vector<float>(kSteps), rewards = propensities;
+  std::vector<std::uint32_t> arms = std::vector<std::uint32_t>(kSteps);
+
+  DrawnEpisode(Random& random, float reward_most) {
+    const auto value = [&] { return static_cast<float>(random.uniform() * 2.0 - 1.0); };
+    for (std::uint32_t t = 0; t < kSteps; ++t) {
+      float* x = xs.data() + t * padded(kDimension);
+      x[0] = 1.0f;
+      for (std::uint32_t i = 1; i < kDimension; ++i) x[i] = 8.0f * value();
+      arms[t] = static_cast<std::uint32_t>(random.uniform() * kArms);
+      propensities[t] = 0.01f + static_cast<float>(random.uniform()) * 0.99f;
+      rewards[t] = reward_most * value();
+    }
+  }
+  EpisodeLesson lesson(std::uint32_t steps, float discount, bool ended) const {
+    return {steps, xs.data(), arms.data(), propensities.data(), rewards.data(), discount, ended};
+  }
+};
+
+void expect_distribution(Learner& learner, const float* x) {
+  AlignedArray<float> p(padded(kArms));
+  learner.distribution(x, {kArms, nullptr}, p.data());
+  EXPECT_NEAR(sum_of(p.data(), kArms), 1.0, 1e-3);
+  for (std::uint32_t a = 0; a < kArms; ++a) EXPECT(p[a] >= 0.0f && p[a] <= 1.001f);
+}
+
+void any_episode_leaves_a_valid_learner() {
+  for (const auto& learner : learners()) {
+    Random random(7);
+    std::uint64_t taken = 0;
+    for (std::uint32_t i = 0; i < 400; ++i) {
+      const float most[] = {1.0f, kRewardLimit, 1e-30f, 0.0f};
+      const DrawnEpisode episode(random, most[i / 100]);
+      const std::uint32_t steps = i % (kSteps + 1);
+      EXPECT(learner->learn_episode(episode.lesson(steps, i % 2 ? 1.0f : 0.9f, i % 3 > 0)));
+      taken += steps;
+      expect_distribution(*learner, episode.xs.data());
+    }
+    EXPECT(learner->version() == taken && learner->validate());
+    DrawnEpisode bad(random, 1.0f);
+    bad.arms[kSteps - 1] = kArms;
+    EXPECT(!learner->learn_episode(bad.lesson(kSteps, 1.0f, true)));
+    EXPECT(!learner->learn_episode(bad.lesson(1, 1.5f, true)));
+    EXPECT(learner->version() == taken);
+    StateBuffer state;
+    state.save(*learner);
+    learner->reset();
+    EXPECT(learner->validate() && learner->version() == 0);
+    state.load(*learner);
+    EXPECT(learner->validate() && learner->version() == taken);
+  }
+}
+
+void an_episode_is_gathered_without_what_teaches_nothing() {
+  ChoiceOptions options;
+  options.fields = {{FieldKind::kNumber, false, 0}};
+  options.metrics = {{1.0, false, std::numeric_limits<double>::infinity(),
+                      -std::numeric_limits<double>::infinity(), 0.0}};
+  options.shape = {2, kArms, 0};
+  TemporalDifference learner(options.shape, {});
+  ChoiceEngine engine(options, &learner);
+  std::vector<std::uint64_t> ids;
+  for (const double value : {1.0, std::numeric_limits<double>::quiet_NaN(), 2.0, 3.0}) {
+    double row = value;
+    Question question;
+    question.row = &row;
+    ids.push_back(engine.decide(question).id);
+  }
+  ids.push_back(12345);  // never heard of
+  const double own = 5.0;
+  engine.feedback(ids[2], &own);  // has feedback of its own
+  const std::vector<double> rewards = {1.0, 2.0, 4.0, 8.0, 16.0};
+  EpisodeSteps steps;
+  {
+    const std::lock_guard<SpinLock> lock(engine.lock());
+    steps = gather_episode(engine, ids.data(), rewards.data(), ids.size(), 0.5f);
+  }
+  EXPECT(steps.taught == std::vector<bool>({true, false, false, true, false}));
+  EXPECT(steps.size() == 2);
+  EXPECT_NEAR(steps.rewards[0], 1.0 + 0.5 * 2.0 + 0.25 * 4.0, 1e-6);
+  EXPECT_NEAR(steps.rewards[1], 8.0 + 0.5 * 16.0, 1e-6);
+  EXPECT(learner.learn_episode(steps.lesson(0.5f, true)));
+}
+
+}  // namespace
+
+int main() {
+  any_episode_leaves_a_valid_learner();
+  an_episode_is_gathered_without_what_teaches_nothing();
+  return 0;
+}
