@@ -10,6 +10,7 @@ dropped and counted.
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401  (see _finish_all)
 import contextlib
 import os
 import threading
@@ -376,7 +377,11 @@ def living_writers() -> list[JournalWriter]:
 
 
 def _finish_all() -> None:
-    """At exit: all get the same bounded time. What is not written then, is lost."""
+    """At exit: all get the same bounded time. What is not written then, is lost.
+
+    PyArrow imports pandas, where there is one, when it first makes an array, and pandas imports
+    concurrent.futures.thread, which refuses to be imported at exit: so it is imported above.
+    """
     writers = living_writers()
     for writer in writers:
         writer.stop()

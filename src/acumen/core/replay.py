@@ -106,6 +106,8 @@ class Replayer:
                 if cut is not None and batch.info.stream != self._mine.stream:
                     self._take(cut)
         self._notes |= dict.fromkeys(problems)
+        if self._choice._learns_sequences and self.report.lessons:
+            self._notes["its learner learns from episodes, which are journaled as steps"] = None
         self._choice._shift_times(self._choice._clock_s() - time.time())
         self.report.notes = tuple(self._notes)
         return self.report
