@@ -8,6 +8,7 @@
 #include "bindings.hpp"
 #include "choice_core.hpp"
 #include "decision.hpp"
+#include "distributions.hpp"
 #include "state_arrays.hpp"
 
 namespace acumen::bindings {
@@ -326,6 +327,7 @@ void bind_choice(nb::module_& m) {
       .def(nb::init<nb::dict, nb::object>(), nb::arg("spec"), nb::arg("learner"))
       .def("_choose_many", choose_many, nb::arg("rows"))
       .def("_feedback_many", feedback_many, nb::arg("ids"), nb::arg("values"))
+      .def("_distributions", distributions, nb::arg("rows"))
       .def("_counters", counters)
       .def("_comparison", comparison, nb::arg("alpha"))
       .def("_records", records)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from acumen import _native
 
@@ -74,6 +78,30 @@ class Objective:
         """The reward of one feedback, NaN if a metric that is needed is missing or not finite."""
         values = [float(metrics.get(name, math.nan)) for name in self.metrics]
         return _native.reward(self.native(), values)
+
+    def rewards(self, metrics: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+        """The rewards of many feedbacks; see `reward`.
+
+        Args:
+            metrics: name → float[n]; those that the objective does not need may be left out.
+
+        Returns:
+            float64[n].
+
+        Raises:
+            ValueError: none of the objective's metrics is there, or their lengths differ.
+
+        >>> minimize("seconds").rewards({"seconds": [1.0, float("nan")]}).tolist()
+        [-1.0, nan]
+        """
+        known = [np.asarray(metrics[n], np.float64) for n in self.metrics if n in metrics]
+        if len({len(column) for column in known}) != 1:
+            raise ValueError(f"one column a metric is needed, all of one length: {self.metrics}")
+        values = np.full((len(known[0]), len(self.terms)), math.nan)
+        for i, name in enumerate(self.metrics):
+            if name in metrics:
+                values[:, i] = metrics[name]
+        return _native.rewards(self.native(), values)
 
     def native(self) -> tuple[tuple[float, bool, float, float, float], ...]:
         """As the native core takes it."""
