@@ -71,7 +71,7 @@ def california() -> tuple[Floats, Floats] | None:
         table = csv.read_csv(stream)
     columns = [c.to_numpy() for c in table.columns if pa.types.is_floating(c.type)]
     matrix = np.column_stack([np.nan_to_num(c) for c in columns])
-    name = [n for n in table.column_names if "value" in n.lower() or "target" in n.lower()][0]
+    name = next(n for n in table.column_names if "value" in n.lower() or "target" in n.lower())
     price = table[name].to_numpy().astype(np.float64)
     kept = [i for i in range(matrix.shape[1]) if not np.array_equal(matrix[:, i], price)]
     return matrix[:, kept], price
@@ -171,7 +171,8 @@ def lines(key: Key, out: Floats) -> Iterator[str]:
             within = np.abs(value - truth) <= 1.96 * error
             cover = f"({within.mean():.3f}) | "
         rmse = math.sqrt(((value - truth) ** 2).mean())
-        yield f"{start} {cover} | {rmse / abs(truth):.4f} | {(value.mean() - truth) / abs(truth):+.4f} |"
+        bias = (value.mean() - truth) / abs(truth)
+        yield f"{start} {cover} | {rmse / abs(truth):.4f} | {bias:+.4f} |"
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from acumen.cli_evaluate import evaluate
 from acumen.evaluation import (
     Ask,
     Race,
@@ -43,6 +44,9 @@ def main() -> None:
 
     Start with `acumen race`: it lists what can be raced.
     """
+
+
+main.add_command(evaluate)
 
 
 @main.command()

@@ -111,9 +111,9 @@ def softmax(scores: Floats, sharpness: float = 1.0) -> Floats:
 
 def greedy(scores: Floats) -> Floats:
     """All probability on the largest score."""
-    return np.eye(scores.shape[1])[scores.argmax(1)]
+    return np.asarray(np.eye(scores.shape[1])[scores.argmax(1)])
 
 
 def mixed(policy: Floats, share: float) -> Floats:
     """The policy, with a share of uniform choices."""
-    return (1 - share) * policy + share / policy.shape[1]
+    return np.asarray((1 - share) * policy + share / policy.shape[1])

@@ -40,6 +40,8 @@ class DecisionLog:
         logging: float64[n, arms] or None: the whole distribution of the logging policy, where it
             is known. `Switch` needs it, and the sample size is judged more exactly with it.
         id: uint64[n] or None.
+        default: int64[n] or None: the arms that the program's default would have taken.
+        labels: the arms' names, where the records tell them.
         excluded: reason → rows left out, because no coin decided there (see `read_records`).
         duplicates: rows left out because their id had been met before.
 
@@ -60,6 +62,8 @@ class DecisionLog:
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     logging: Floats | None = None
     id: NDArray[np.uint64] | None = None
+    default: Indices | None = None
+    labels: tuple[str, ...] = ()
     excluded: Mapping[str, int] = field(default_factory=dict)
     duplicates: int = 0
 
@@ -147,6 +151,8 @@ class DecisionLog:
             levels=self.levels,
             logging=None if self.logging is None else self.logging[rows],
             id=None if self.id is None else self.id[rows],
+            default=None if self.default is None else self.default[rows],
+            labels=self.labels,
             excluded=self.excluded,
             duplicates=self.duplicates,
         )

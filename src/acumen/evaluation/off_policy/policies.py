@@ -15,7 +15,11 @@ from acumen.evaluation.off_policy.log import DecisionLog
 # An arm's index; float[n, arms]; float[n], the probability of each arm that was taken; a function
 # of the context; a choice, for its learned policy; or a policy that every log knows.
 Policy = (
-    int | NDArray[Any] | Callable[[dict[str, Any]], Any] | Choice | Literal["logged", "uniform"]
+    int
+    | NDArray[Any]
+    | Callable[[dict[str, Any]], Any]
+    | Choice
+    | Literal["logged", "default", "uniform"]
 )
 _SUM_TOLERANCE = 1e-3
 
@@ -48,9 +52,11 @@ def resolve(policy: Policy, log: DecisionLog) -> Target:
             - an arm's index: always this arm;
             - float[n, arms]: the probabilities of all arms, row by row;
             - float[n]: the probabilities of the arms that were taken; enough for `IPS` and `SNIPS`;
-            - function(context: dict) -> index of an arm, or probabilities of all;
+            - function(context: dict) -> an arm, where the log names its arms, or its index, or the
+              probabilities of all;
             - a `Choice`: its learned policy as it is now, without mode and holdback;
-            - ``"logged"``, the policy that wrote the log, or ``"uniform"``.
+            - ``"logged"``, the policy that wrote the log; ``"default"``, what the program does
+              without learning, where the log tells it; or ``"uniform"``.
         log: the log.
 
     Raises:
@@ -59,8 +65,12 @@ def resolve(policy: Policy, log: DecisionLog) -> Target:
     if isinstance(policy, str):
         if policy == "logged":
             return Target(log.propensity, log.logging, logged=True)
+        if policy == "default":
+            if log.default is None:
+                raise PolicyError("the log does not tell what the default would have taken")
+            return _target(_fixed(log.default, log), log)
         if policy != "uniform":
-            raise PolicyError(f"no policy {policy!r}; there are 'logged' and 'uniform'")
+            raise PolicyError(f"no policy {policy!r}; there are 'logged', 'default' and 'uniform'")
         return _target(np.full((len(log), log.arms), 1.0 / log.arms), log)
     if isinstance(policy, Choice):
         return _target(_learned(policy, log), log)
@@ -124,8 +134,12 @@ def _fixed(arms: NDArray[np.int64], log: DecisionLog) -> NDArray[np.float64]:
 
 def _asked(policy: Callable[[dict[str, Any]], Any], log: DecisionLog) -> NDArray[np.float64]:
     matrix = np.zeros((len(log), log.arms))
+    places = {label: i for i, label in enumerate(log.labels)}
     for i, context in enumerate(contexts(log)):
         answer = policy(context)
+        # Arms that are numbers are arms first, as a default answers them.
+        if log.labels:
+            answer = places.get(repr(answer), answer)
         if isinstance(answer, int | np.integer):
             if not 0 <= answer < log.arms:
                 raise PolicyError(f"row {i}: the policy took arm {answer} of {log.arms}")
@@ -135,7 +149,7 @@ def _asked(policy: Callable[[dict[str, Any]], Any], log: DecisionLog) -> NDArray
             matrix[i] = np.asarray(answer, np.float64)
         except (TypeError, ValueError):
             raise PolicyError(
-                f"row {i}: the policy answered {answer!r}; it answers with an arm's index "
+                f"row {i}: the policy answered {answer!r}; it answers with an arm "
                 f"or with {log.arms} probabilities"
             ) from None
     return matrix

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acumen.core.context import Schema
-from acumen.core.objective import Objective
+from acumen.core.objective import Objective, Term
 from acumen.evaluation.off_policy.log import ROUNDING, DecisionLog, LogError, categories
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _NEEDED = ("id", "arm", "propensity")
 
 def read_records(
     records: pa.Table | pa.RecordBatchReader,
-    objective: Objective,
+    objective: Objective | None = None,
     *,
     arms: int | None = None,
     timeout_reward: float | None = None,
@@ -36,11 +37,12 @@ def read_records(
 
     Args:
         records: columns `id`, `arm`, `propensity`, `metric.NAME` for each metric that the
-            objective needs; also `reason`, `state` and `context.NAME`, where they are there. The
-            schema's metadata may spell out the context's types (`schema`), as `Choice.records()`
-            has it; without it, texts are categories and all else is a number.
+            objective needs; also `reason`, `state`, `default_arm` and `context.NAME`, where they
+            are there. The table's metadata may spell out the context's types (`schema`), as
+            `Choice.records()` has it; without it, texts are categories and all else is a number.
         objective: makes rewards of the raw metrics; it need not be the one that was learned for.
-        arms: how many arms there are; None: as many as the largest index tells.
+            None: the one that the table's metadata names, as a journal's does.
+        arms: how many arms there are; None: as many as the metadata or the largest index tells.
         timeout_reward: reward of decisions that timed out; None: they have none.
 
     Raises:
@@ -50,6 +52,8 @@ def read_records(
 
     table = records.read_all() if isinstance(records, pa.RecordBatchReader) else records
     names = table.column_names
+    said = _said(table)
+    objective = objective or _objective(said)
     metrics = [f"metric.{name}" for name in objective.metrics if f"metric.{name}" in names]
     missing = [name for name in _NEEDED if name not in names]
     if missing or not metrics:
@@ -62,20 +66,21 @@ def read_records(
     if timeout_reward is not None and "state" in names:
         reward[_texts(table, "state") == "timed_out"] = timeout_reward
     context, schema, levels = _context(table)
-    arm = _numbers(table, "arm")
-    if not (np.isfinite(arm).all() and (arm == np.floor(arm)).all()):
-        raise LogError("column 'arm' must hold indices")
+    arm = _indices(table, "arm")
+    labels = tuple(str(label) for label in said.get("arms", ())) if not said.get("features") else ()
     propensity = _numbers(table, "propensity")
     propensity = np.where((propensity > 1) & (propensity <= 1 + ROUNDING), 1.0, propensity)
     log = DecisionLog(
-        arm=arm.astype(np.int64),
+        arm=arm,
         propensity=propensity,
         reward=reward,
-        arms=int(arm.max(initial=0)) + 1 if arms is None else arms,
+        arms=arms or max(len(labels), int(arm.max(initial=0)) + 1),
         context=context,
         schema=schema,
         levels=levels,
-        id=table["id"].to_numpy().astype(np.uint64),
+        id=_ids(table),
+        default=_indices(table, "default_arm") if "default_arm" in names else None,
+        labels=labels,
         excluded=excluded,
     )
     return log.without_duplicates()
@@ -108,6 +113,38 @@ def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
     except pa.ArrowException as error:
         raise LogError(f"column {name!r} holds no numbers: {error}") from None
     return np.array(values, np.float64)
+
+
+def _indices(table: pa.Table, name: str) -> NDArray[np.int64]:
+    values = _numbers(table, name)
+    if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
+        raise LogError(f"column {name!r} must hold indices")
+    return values.astype(np.int64)
+
+
+def _ids(table: pa.Table) -> NDArray[np.uint64]:
+    import pyarrow as pa
+
+    try:
+        return np.asarray(table["id"].cast(pa.uint64()).to_numpy(), np.uint64)
+    except (pa.ArrowException, ValueError) as error:
+        raise LogError(f"column 'id' must hold decision ids: {error}") from None
+
+
+def _said(table: pa.Table) -> dict[str, Any]:
+    """What a journal's table says of its choice; nothing where that makes no sense."""
+    try:
+        said = json.loads((table.schema.metadata or {}).get(b"acumen", b"{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _objective(said: dict[str, Any]) -> Objective:
+    try:
+        return Objective(tuple(Term(**term) for term in said["objective"]))
+    except (KeyError, TypeError, ValueError):
+        raise LogError("the records name no objective: say what is to be made better") from None
 
 
 def _context(
