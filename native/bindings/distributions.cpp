@@ -10,8 +10,7 @@
 namespace acumen::bindings {
 
 FloatMatrix distributions(
-    ChoiceCore& core,
-    nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu> rows) {
+    ChoiceCore& core, nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu> rows) {
   const std::size_t n = rows.shape(0), width = rows.shape(1);
   const LearnerShape shape = core.engine->options().shape;
   if (width != core.fields()) throw std::invalid_argument("rows do not have the schema's width");
@@ -55,6 +54,7 @@ bool ChoiceCore::would_choose(double* row, float* x, const float* features,
       const std::lock_guard<SpinLock> lock(engine->lock());
       engine->schema().veil(row);
     }
+    answer.clear();  // of a bad row the learner is not asked, and zeros come back
     if (!ask_learner(row, nullptr, shape.arms, answer)) return false;
   }
   float total = 0.0f;

@@ -11,7 +11,6 @@ namespace acumen::bindings {
 
 /// float32[n, arms]; NaN where a row is bad or a learner written in Python fails.
 FloatMatrix distributions(
-    ChoiceCore& core,
-    nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu> rows);
+    ChoiceCore& core, nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu> rows);
 
 }  // namespace acumen::bindings

@@ -61,7 +61,7 @@ FloatMatrix encode(const nb::tuple& fields, const Rows& rows) {
 
 /// What `learner` expects of every arm in every row, taught with the rows of other folds only.
 FloatMatrix cross_fitted(LearnerHandle& handle, const Floats& x, const Indices& arm,
-                    const Rewards& reward, const Indices& fold, std::uint32_t folds) {
+                         const Rewards& reward, const Indices& fold, std::uint32_t folds) {
   Learner& learner = *handle.learner;
   const LearnerShape shape = learner.shape();
   const std::size_t n = x.shape(0);

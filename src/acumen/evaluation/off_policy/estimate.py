@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from acumen.evaluation.off_policy.doubly_robust import DoublyRobust
 from acumen.evaluation.off_policy.estimator import Case, Estimator, Modelling, Scores, mean_scores
 from acumen.evaluation.off_policy.intervals import Spread, spread_of
-from acumen.evaluation.off_policy.log import DecisionLog
+from acumen.evaluation.off_policy.log import ROUNDING, DecisionLog
 from acumen.evaluation.off_policy.policies import Policy, Target, resolve, take
+from acumen.evaluation.off_policy.weights import weigh
 
 MISSING_Z_MAX = 3.0  # beyond it, a difference in missing rewards is no accident
 
@@ -56,7 +57,7 @@ class Estimate:
         spread_size: how many rows decide the variance of the weights.
         deviating_size: how many rows decide the standard error.
         max_weight: the largest weight.
-        mean_weight: their mean; 1 is expected.
+        mean_weight: their mean; 1 is expected, less what the log lacks.
         unsupported: share of the rows in which the policy wants arms that the log could not take.
         missing: rows without a reward, left out.
         missing_z: by how many standard errors rewards are missing more often where the policy
@@ -178,6 +179,8 @@ class Judge:
     ) -> None:
         self.log, self.confidence, self.limits = log, confidence, limits
         self.missing = int((~answered).sum())
+        # Support and propensities are the log's own, whether rewards came or not.
+        self.weights = weigh(log, target) if len(log) else None
         self.missing_z = missing_z(target.taken / log.propensity, ~answered)
 
     def answer(self, estimator: Estimator, case: Case | None) -> Estimate:
@@ -196,9 +199,10 @@ class Judge:
     def refusal(self, case: Case) -> str:
         """Why the log cannot say anything of the policy, whatever the estimator; or nothing."""
         w, limits = case.weights, self.limits
-        if w.unsupported_mass > limits.unsupported_mass:
+        every = self.weights or w
+        if every.unsupported_mass > limits.unsupported_mass:
             return (
-                f"no support: {w.unsupported_mass:.1%} of the policy's decisions would take arms "
+                f"no support: {every.unsupported_mass:.1%} of the policy's decisions would take arms "
                 "that the log could not"
             )
         if w.effective_sample_size < limits.effective_sample_size:
@@ -211,10 +215,11 @@ class Judge:
                 f"not enough data: the weights rest on {w.spread_size:.0f} records of the "
                 f"{limits.spread_size:.0f} needed"
             )
-        spread = spread_of(w.values - w.mean, limits.weight_confidence)
-        if not w.mean - spread.below <= 1.0 + 1e-4 or not w.mean + spread.above >= 1.0 - 1e-4:
+        spread = spread_of(every.values - every.mean, limits.weight_confidence)
+        expected = 1.0 - every.unsupported_mass
+        if not -spread.below - ROUNDING <= expected - every.mean <= spread.above + ROUNDING:
             return (
-                f"the weights average {w.mean:.3g} instead of 1: propensities are wrong, or the "
+                f"the weights average {every.mean:.3g} instead of {expected:.3g}: propensities are wrong, or the "
                 "log could not take arms that the policy wants"
             )
         return ""
@@ -278,4 +283,5 @@ def missing_z(weights: NDArray[np.float64], missing: NDArray[np.bool_]) -> float
     difference = float((weights * missing).sum()) / total - share
     influence = (weights * n / total - 1.0) * (missing - share)
     error = math.sqrt(float((influence * influence).sum())) / n
-    return difference / error if error > 0 else 0.0
+    # Equal weights leave rounding errors only.
+    return difference / error if error > 1e-12 else 0.0

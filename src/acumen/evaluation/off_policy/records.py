@@ -126,8 +126,11 @@ def _ids(table: pa.Table) -> NDArray[np.uint64]:
     import pyarrow as pa
 
     try:
-        return np.asarray(table["id"].cast(pa.uint64()).to_numpy(), np.uint64)
-    except (pa.ArrowException, ValueError) as error:
+        column = table["id"].cast(pa.uint64())
+        if column.null_count:
+            raise LogError("column 'id' must hold decision ids, and lacks some")
+        return np.asarray(column.to_numpy(), np.uint64)
+    except pa.ArrowException as error:
         raise LogError(f"column 'id' must hold decision ids: {error}") from None
 
 
