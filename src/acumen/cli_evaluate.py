@@ -266,8 +266,6 @@ def choice_of(path: Path) -> Choice:
         )
         choice.load(path)
     except (KeyError, TypeError, ValueError, SyntaxError) as error:
-        if isinstance(error, ModelError) and "learner" not in str(error):
-            raise
         raise ModelError(
             f"{path}: its choice cannot be made from the file alone; "
             f"name it as MODULE:NAME ({error})"
