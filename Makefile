@@ -10,7 +10,8 @@ THREADED  := build/native-tsan
 FUZZ_SECONDS ?= 3
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# The extras race and vw are installed one by one: not every platform has a wheel of each.
+# The extras race and vw are installed one by one: not every platform has a wheel of each. obp is
+# wanted for the sample of the Open Bandit Dataset that lies in it, not for what it imports.
 PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["race"], *extras["vw"])
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -name '*.[ch]pp' 2>/dev/null)
 
@@ -71,6 +72,7 @@ $(VENV)/.installed: $(VENV)/.tools $(NATIVE_SOURCES)
 	$(PIP) install --no-build-isolation -e '.[dev]'
 	@for package in $$($(BIN)/python -c '$(PRINT_PEERS)'); do $(PIP) install "$$package" \
 	  || echo "$$package cannot be installed here: what needs it is left out"; done
+	@$(PIP) install --no-deps obp || echo "obp cannot be installed here: tests on its sample are left out"
 	@touch $@
 
 $(VENV)/.benchmarks: $(VENV)/.installed

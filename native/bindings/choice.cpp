@@ -9,6 +9,7 @@
 #include "bindings.hpp"
 #include "choice_core.hpp"
 #include "decision.hpp"
+#include "distributions.hpp"
 #include "journal_buffer.hpp"
 #include "state_arrays.hpp"
 
@@ -374,6 +375,7 @@ void bind_choice(nb::module_& m) {
       .def("_feedback_many", feedback_many, nb::arg("ids"), nb::arg("values"))
       .def("_end_episode", end_episode, nb::arg("ids"), nb::arg("returns").none(),
            nb::arg("rewards"), nb::arg("discount"))
+      .def("_distributions", distributions, nb::arg("rows"))
       .def("_counters", counters)
       .def("_comparison", comparison, nb::arg("alpha"))
       .def("_records", records)

@@ -70,6 +70,10 @@ class ChoiceCore {
   /// Decides. Never raises; `context` is what a heuristic is asked with (may be null).
   Answer decide(double* row, bool good, PyObject* candidates, PyObject* context);
 
+  /// The distribution of the learned policy in one context; chooses and remembers nothing. `x` and
+  /// `features` are scratch and the fixed arms' features, padded. False: there is none.
+  bool would_choose(double* row, float* x, const float* features, std::vector<float>& answer);
+
   /// Passes feedback on, and teaches a learner that is written in Python.
   FeedbackResult feedback(std::uint64_t id, const double* values);
   void teach_python_learner();

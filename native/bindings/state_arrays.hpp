@@ -87,6 +87,16 @@ nanobind::ndarray<nanobind::numpy, T, nanobind::ndim<1>> column(std::vector<T> v
   return {owned->data(), {owned->size()}, owner};
 }
 
+using FloatMatrix = nanobind::ndarray<nanobind::numpy, float, nanobind::ndim<2>>;
+
+/// The same with rows and columns; `values` lie row by row.
+inline FloatMatrix matrix(std::vector<float> values, std::size_t rows, std::size_t columns) {
+  auto* owned = new std::vector<float>(std::move(values));
+  const nanobind::capsule owner(
+      owned, [](void* p) noexcept { delete static_cast<std::vector<float>*>(p); });
+  return {owned->data(), {rows, columns}, owner};
+}
+
 inline nanobind::dict to_python(StateArrays arrays) {
   nanobind::dict result;
   for (auto& [name, array] : arrays) {

@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from acumen.cli_evaluate import evaluate
 from acumen.cli_journal import journal
 from acumen.evaluation import (
     Ask,
@@ -48,6 +49,7 @@ def main() -> None:
 
 
 main.add_command(journal)
+main.add_command(evaluate)
 
 
 @main.command()

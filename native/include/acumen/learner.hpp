@@ -85,6 +85,13 @@ class Learner {
   /// Writes the probability of every arm into probabilities[0 … arms.count).
   virtual void distribution(const float* x, const ArmSet& arms, float* probabilities) = 0;
 
+  /// Writes the reward that is expected of every arm into rewards[0 … arms.count). False: this
+  /// learner models no rewards.
+  virtual bool expected(const float* x, const ArmSet& arms, float* rewards) {
+    static_cast<void>(x), static_cast<void>(arms), static_cast<void>(rewards);
+    return false;
+  }
+
   /// Takes one lesson. False, and nothing changes, for what could make the state non-finite: an
   /// unknown arm, NaN, or a magnitude above the limits.
   bool learn(const Lesson& lesson) {

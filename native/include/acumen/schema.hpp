@@ -120,6 +120,15 @@ class Schema {
     if (code < fields_[field].buckets) seen_[seen_offsets_[field] + code] = 1;
   }
 
+  /// The same without remembering: for who asks what would be chosen, and chooses nothing.
+  void veil(double* row) const {
+    for (const std::uint32_t i : others_) {
+      const Field& field = fields_[i];
+      if (field.kind != FieldKind::kCategory || !is_code(row[i], field.buckets)) continue;
+      if (!seen_[seen_offsets_[i] + static_cast<std::uint32_t>(row[i])]) row[i] = field.buckets;
+    }
+  }
+
   /// Writes padded(dimension) floats. Returns kGood, or the first field whose value is neither
   /// finite (for a category: one of its codes) nor missing where that is allowed.
   std::uint32_t encode(const double* row, float* x) const {

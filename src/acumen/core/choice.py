@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from acumen import _native
-from acumen.core import model_file, snapshot
+from acumen.core import counterfactual, model_file, snapshot
 from acumen.core.arms import arm_set
 from acumen.core.comparison import Comparison
 from acumen.core.context import Schema
@@ -187,8 +187,9 @@ class Choice(EpisodicCore):
         """
         if self._arms.takes_candidates:
             raise TypeError("choose_many() is for fixed arms; candidates come with single calls")
-        matrix = np.ascontiguousarray(rows, dtype=np.float64)
-        return Decisions(*self._choose_many(matrix))
+        return Decisions(*self._choose_many(np.ascontiguousarray(rows, dtype=np.float64)))
+
+    distributions = counterfactual.distributions
 
     def feedback_many(self, ids: ArrayLike, **metrics: ArrayLike) -> int:
         """Feedback for many decisions; returns how many of them taught something.
@@ -201,8 +202,7 @@ class Choice(EpisodicCore):
             ValueError: an unknown metric, or arrays of different lengths.
         """
         id_array = np.ascontiguousarray(ids, dtype=np.uint64)
-        unknown = set(metrics) - set(self._objective.metrics)
-        if unknown:
+        if unknown := set(metrics) - set(self._objective.metrics):
             raise ValueError(f"no metric {min(unknown)!r}; there are {self._objective.metrics}")
         values = np.full((len(id_array), len(self._objective.metrics)), math.nan)
         for column, metric in enumerate(self._objective.metrics):

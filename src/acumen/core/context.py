@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -72,6 +73,18 @@ class Schema:
             raise ValueError(f"a context has at most {_native.FIELDS_MAX} fields")
         self.fields = tuple(_field(name, kind) for name, kind in fields.items())
 
+    @classmethod
+    def parse(cls, version: str) -> Schema:
+        """The schema that a `version` spells out.
+
+        Raises:
+            ValueError: this is no schema's version.
+
+        >>> Schema.parse("size:number,kind:category[16],depth:number?").names
+        ('size', 'kind', 'depth')
+        """
+        return cls(dict(_parsed(part) for part in version.split(",") if version))
+
     @property
     def names(self) -> tuple[str, ...]:
         """The fields' names, in schema order: the order of a row."""
@@ -101,6 +114,17 @@ def _field(name: str, declared: object) -> Field:
         f"context field {name!r}: expected float, int, bool, str or Category(...), "
         f"possibly with '| None', not {declared!r}"
     )
+
+
+def _parsed(signature: str) -> tuple[str, object]:
+    found = re.fullmatch(r"(\w+):(?:(number)|(flag)|category\[(\d{1,4})\])(\?)?", signature)
+    if found is None:
+        raise ValueError(f"{signature!r} is no field of a schema")
+    name, number, _, buckets, optional = found.groups()
+    if buckets:
+        return name, Category(int(buckets), optional is not None)
+    kind: type = float if number else bool
+    return name, kind | None if optional else kind
 
 
 def _without_none(declared: object) -> tuple[object, bool]:

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from acumen import _native
 
 
@@ -92,6 +95,30 @@ class Objective:
             TypeError, ValueError: it describes nothing.
         """
         return cls(tuple(Term(**term) for term in terms))
+
+    def rewards(self, metrics: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+        """The rewards of many feedbacks; see `reward`.
+
+        Args:
+            metrics: name → float[n]; those that the objective does not need may be left out.
+
+        Returns:
+            float64[n].
+
+        Raises:
+            ValueError: none of the objective's metrics is there, or their lengths differ.
+
+        >>> minimize("seconds").rewards({"seconds": [1.0, float("nan")]}).tolist()
+        [-1.0, nan]
+        """
+        known = [np.asarray(metrics[n], np.float64) for n in self.metrics if n in metrics]
+        if len({len(column) for column in known}) != 1:
+            raise ValueError(f"one column a metric is needed, all of one length: {self.metrics}")
+        values = np.full((len(known[0]), len(self.terms)), math.nan)
+        for i, name in enumerate(self.metrics):
+            if name in metrics:
+                values[:, i] = metrics[name]
+        return _native.rewards(self.native(), values)
 
     def native(self) -> tuple[tuple[float, bool, float, float, float], ...]:
         """As the native core takes it."""

@@ -54,14 +54,19 @@ class BinnedAdditive final : public LinearLearner {
     variances_.fill(prior());
   }
 
-  void distribution(const float* x, const ArmSet& arms, float* probabilities) override {
+  bool expected(const float* x, const ArmSet& arms, float* rewards) override {
     const float* linear = means(x, arms);
     const std::uint32_t active = context_rows(x);
     dense_kernels().weigh_rows(weights_.data(), columns_, index_.data(), hat_.data(), active,
                                row_.data());
     for (std::uint32_t a = 0; a < arms.count; ++a) {
-      scores_[a] = linear[a] + (shape().features ? arm_curves(arms.features, a) : row_[a]);
+      rewards[a] = linear[a] + (shape().features ? arm_curves(arms.features, a) : row_[a]);
     }
+    return true;
+  }
+
+  void distribution(const float* x, const ArmSet& arms, float* probabilities) override {
+    expected(x, arms, scores_.data());
     if (options_.epsilon > 0.0) {
       greedy(scores_.data(), arms.count, static_cast<float>(options_.epsilon), probabilities);
     } else {

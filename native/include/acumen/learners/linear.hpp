@@ -49,6 +49,11 @@ class LinearLearner : public Learner {
   const RidgeModels& models() const { return models_; }
   const RewardScale& scale() const { return scale_; }
 
+  bool expected(const float* x, const ArmSet& arms, float* rewards) override {
+    std::copy_n(means(x, arms), arms.count, rewards);
+    return true;
+  }
+
   bool merge(const Learner& other) override {
     if (typeid(*this) != typeid(other) || other.shape() != shape()) return false;
     const auto* o = static_cast<const LinearLearner*>(&other);
