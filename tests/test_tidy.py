@@ -20,7 +20,13 @@ MODULE_LINES_MAX = 500
 HEADINGS = ["Choice", "Context", "Metric", "Heuristics", "Bound", "Result", "References"]
 # Modules that are entered from outside, not imported by another module: the command, and adapters
 # whose users have installed what they adapt.
-ENTRANCES = {"acumen.cli", "acumen.gym", "acumen.learners.vowpal_wabbit"}
+ENTRANCES = {
+    "acumen.cli",
+    "acumen.evaluation.open_bandit",
+    "acumen.gym",
+    "acumen.learners.vowpal_wabbit",
+    "acumen.testing.logged_worlds",
+}
 
 
 def files(*patterns: str) -> list[Path]:
