@@ -121,7 +121,7 @@ def test_forks_under_load(tmp_path: Path) -> None:
         if child == 0:
             signal.alarm(20)
             choice.choose(size=2.0, kind="y", hot=False)
-            os._exit(0 if writer_of(choice).flush() and writer_of(choice).close() else 1)
+            os._exit(0 if writer_of(choice).flush() and writer_of(choice).close(15) else 1)
         codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     stop.set()
     thread.join()
