@@ -21,6 +21,8 @@ typedef float Loose __attribute__((vector_size(32), aligned(4), may_alias));
 typedef std::int32_t Int __attribute__((vector_size(32)));
 typedef float Half __attribute__((vector_size(16), may_alias));
 typedef double Wide __attribute__((vector_size(32), may_alias));
+typedef double LooseWide __attribute__((vector_size(32), aligned(8), may_alias));
+typedef float LooseHalf __attribute__((vector_size(16), aligned(4), may_alias));
 
 #define ACUMEN_INLINE inline __attribute__((always_inline))
 #if defined(__clang__)
@@ -113,24 +115,29 @@ void outer(const float* x, U32 d, float* z) {
   }
 }
 
-// Eight whole rows: what lies below the diagonal serves twice, as itself and transposed.
+// Eight whole rows: what lies below the diagonal serves twice, as itself and transposed. Two chains
+// of sums wherever one would wait for itself.
 ACUMEN_INLINE void multiply_block_row(const float* row, const float* x, U32 first, float* y) {
   const Size width = first + 8;
   Vec across[8] = {};
   for (U32 j = 0; j < first; j += 8) {
     const Vec xj = load(x + j);
-    Vec down = load(y + j);
-    for (U32 r = 0; r < 8; ++r) {
-      const Vec p = load(row + r * width + j);
+    Vec down = load(y + j), more = {};
+    for (U32 r = 0; r < 8; r += 2) {
+      const Vec p = load(row + r * width + j), q = load(row + (r + 1) * width + j);
       across[r] += p * xj;
+      across[r + 1] += q * xj;
       down += p * splat(x[first + r]);
+      more += q * splat(x[first + r + 1]);
     }
-    store(y + j, down);
+    store(y + j, down + more);
   }
-  Vec diagonal = {};
-  for (U32 r = 0; r < 8; ++r) {
-    diagonal += load(row + r * width + first) * splat(x[first + r]);
+  Vec even = {}, odd = {};
+  for (U32 r = 0; r < 8; r += 2) {
+    even += load(row + r * width + first) * splat(x[first + r]);
+    odd += load(row + (r + 1) * width + first) * splat(x[first + r + 1]);
   }
+  const Vec diagonal = even + odd;
   store(y + first, first ? diagonal + sums8(across) : diagonal);
 }
 
@@ -141,8 +148,8 @@ float multiply(const float* packed, const float* x, U32 d, float* y) {
     packed += 8 * (first + 8);
   }
   if (first < d) {
+    const Vec lanes = {0, 1, 2, 3, 4, 5, 6, 7};
     Vec diagonal = {};
-    float across[8] = {};
     for (U32 i = first; i < d; ++i) {
       const Vec xi = splat(x[i]);
       Vec dot = {};
@@ -152,56 +159,98 @@ float multiply(const float* packed, const float* x, U32 d, float* y) {
         store(y + j, load(y + j) + p * xi);
       }
       diagonal += load(packed + first) * xi;
-      across[i - first] = sum(dot);
+      diagonal += lanes == splat(static_cast<float>(i - first)) ? splat(sum(dot)) : Vec{};
       packed += first + 8;
     }
-    store(y + first, diagonal + load(across));
+    store(y + first, diagonal);
   }
   Vec quadratic = {};
   for (U32 j = 0; j < d; j += 8) quadratic += load(x + j) * load(y + j);
   return sum(quadratic);
 }
 
-void rank_one(float* packed, const float* y, float scale, float factor, U32 d) {
-  const Vec f = splat(factor);
-  for (U32 i = 0; i < d; ++i) {
-    const Vec yi = splat(scale * y[i]);
-    const U32 width = i / 8 * 8 + 8;
-    for (U32 j = 0; j < width; j += 8) {
-      store(packed + j, f * load(packed + j) + yi * load(y + j));
+/// `rows` rows of one block row of rank_one(), which are all `width` wide.
+template <bool kScaled>
+ACUMEN_INLINE void rank_one_rows(float* packed, const float* y, const float* weight, Vec factor,
+                                 U32 rows, Size width) {
+  for (Size j = 0; j < width; j += 8) {
+    const Vec yj = load(y + j);
+    for (U32 r = 0; r < rows; ++r) {
+      float* p = packed + r * width + j;
+      store(p, (kScaled ? factor * load(p) : load(p)) + splat(weight[r]) * yj);
     }
-    packed += width;
+  }
+}
+
+template <bool kScaled>
+ACUMEN_INLINE void rank_one_blocks(float* packed, const float* y, Vec scale, Vec factor, U32 d) {
+  alignas(32) float weight[8];
+  U32 first = 0;
+  for (; first + 8 <= d; first += 8) {
+    store(weight, scale * load(y + first));
+    rank_one_rows<kScaled>(packed, y, weight, factor, 8, first + 8);
+    packed += 8 * (first + 8);
+  }
+  if (first == d) return;
+  store(weight, scale * load(y + first));
+  rank_one_rows<kScaled>(packed, y, weight, factor, d - first, first + 8);
+}
+
+void rank_one(float* packed, const float* y, float scale, float factor, U32 d) {
+  if (factor == 1.0f) {
+    rank_one_blocks<false>(packed, y, splat(scale), splat(factor), d);
+  } else {
+    rank_one_blocks<true>(packed, y, splat(scale), splat(factor), d);
+  }
+}
+
+/// One row of sums: s = decay · s + weight · x for every lesson in turn, two vectors at a time,
+/// which stay in registers meanwhile. `weights` and `x` are `stride` apart from lesson to lesson.
+template <bool kDecay>
+ACUMEN_INLINE void accumulate_row(double* s, const double* weights, Size weight_stride,
+                                  const double* x, Size stride, const double* decays, U32 lessons,
+                                  U32 width) {
+  for (U32 j = 0; j < width; j += 8) {
+    Wide* at = reinterpret_cast<Wide*>(s + j);
+    Wide low = at[0], high = at[1];
+    for (U32 k = 0; k < lessons; ++k) {
+      const double w = weights[k * weight_stride], f = kDecay ? decays[k] : 1.0;
+      const Wide weight = {w, w, w, w}, keep = {f, f, f, f};
+      const Wide* row = reinterpret_cast<const Wide*>(x + k * stride + j);
+      low = (kDecay ? keep * low : low) + weight * row[0];
+      high = (kDecay ? keep * high : high) + weight * row[1];
+    }
+    at[0] = low, at[1] = high;
   }
 }
 
 template <bool kDecay>
-ACUMEN_INLINE void accumulate_rows(double* packed, const double* x, double weight, double decay,
+ACUMEN_INLINE void accumulate_rows(double* packed, double* products, const double* x, Size stride,
+                                   const double* rewards, const double* decays, U32 lessons,
                                    U32 d) {
-  const Wide f = {decay, decay, decay, decay};
   for (U32 i = 0; i < d; ++i) {
-    const double xi = weight * x[i];
-    const Wide w = {xi, xi, xi, xi};
     const U32 width = i / 8 * 8 + 8;
-    for (U32 j = 0; j < width; j += 4) {
-      Wide* s = reinterpret_cast<Wide*>(packed + j);
-      const Wide kept = kDecay ? f * *s : *s;
-      *s = kept + w * *reinterpret_cast<const Wide*>(x + j);
-    }
+    accumulate_row<kDecay>(packed, x + i, stride, x, stride, decays, lessons, width);
     packed += width;
   }
+  const U32 width = static_cast<U32>(stride);
+  accumulate_row<kDecay>(products, rewards, 1, x, stride, decays, lessons, width);
 }
 
 // x is widened once, not once a row: conversions would take longer than the sums.
-void accumulate(double* packed, const float* x, double weight, double decay, double* wide, U32 d) {
-  for (U32 j = 0; j < d; j += 4) {
+void accumulate(double* packed, double* products, const float* x, const double* rewards,
+                const double* decays, U32 lessons, double* wide, U32 d) {
+  const Size stride = (d + 7u) & ~7u;
+  bool decay = false;
+  for (U32 k = 0; k < lessons; ++k) decay |= decays[k] != 1.0;
+  for (Size j = 0; j < lessons * stride; j += 4) {
     const Half narrow = *reinterpret_cast<const Half*>(x + j);
     *reinterpret_cast<Wide*>(wide + j) = __builtin_convertvector(narrow, Wide);
   }
-  for (U32 j = (d + 3) & ~3u; j < ((d + 7) & ~7u); ++j) wide[j] = 0.0;
-  if (decay == 1.0) {
-    accumulate_rows<false>(packed, wide, weight, decay, d);
+  if (decay) {
+    accumulate_rows<true>(packed, products, wide, stride, rewards, decays, lessons, d);
   } else {
-    accumulate_rows<true>(packed, wide, weight, decay, d);
+    accumulate_rows<false>(packed, products, wide, stride, rewards, decays, lessons, d);
   }
 }
 
@@ -340,6 +389,31 @@ void best_of_normals(const float* mean, const float* deviation, U32 count, float
   }
 }
 
+// value - value is 0 unless the value is NaN or infinite, and NaN then.
+U32 standardise(const double* values, const double* centers, const double* inverses, U32 n,
+                double limit, float* out) {
+  const auto wide = [](const double* p) -> Wide { return *reinterpret_cast<const LooseWide*>(p); };
+  const Wide most = {limit, limit, limit, limit}, least = -most;
+  Wide bad = {};
+  U32 i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const Wide value = wide(values + i);
+    Wide t = (value - wide(centers + i)) * wide(inverses + i);
+    t = t < least ? least : t;
+    t = t > most ? most : t;
+    bad += value - value;
+    *reinterpret_cast<LooseHalf*>(out + i) = __builtin_convertvector(t, Half);
+  }
+  double sum = (bad[0] + bad[2]) + (bad[1] + bad[3]);
+  for (; i < n; ++i) {
+    double t = (values[i] - centers[i]) * inverses[i];
+    t = t < -limit ? -limit : t;
+    sum += values[i] - values[i];
+    out[i] = static_cast<float>(t > limit ? limit : t);
+  }
+  return sum == 0.0;
+}
+
 // The knots are walked once for eight inputs at a time, keeping the last one not above the input.
 void locate(const float* knots, const float* inverse_widths, U32 points, const float* values,
             U32 stride, float* positions) {
@@ -375,7 +449,7 @@ void weigh_rows(const float* rows, U32 stride, const U32* index, const float* we
 }  // namespace
 
 inline constexpr DenseKernels kKernels{
-    ACUMEN_ISA_NAME, dots,       outer,       multiply,        rank_one, accumulate,
-    invert,          normal_cdf, exponential, best_of_normals, locate,   weigh_rows};
+    ACUMEN_ISA_NAME, dots,        outer,           multiply,    rank_one, accumulate, invert,
+    normal_cdf,      exponential, best_of_normals, standardise, locate,   weigh_rows};
 
 }  // namespace acumen::ACUMEN_ISA

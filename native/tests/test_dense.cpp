@@ -1,6 +1,8 @@
 // The dense kernels against plain loops in double, and the AVX2 set against the portable one.
 #include <algorithm>
+#include <limits>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "acumen/aligned.hpp"
@@ -60,21 +62,84 @@ void check_products(const DenseKernels& k, std::uint32_t d) {
   k.dots(p.data(), 0, 1, z.data(), p.size(), &dotted);
   EXPECT_NEAR(dotted, expected, 1e-4 * d * d);
 
-  auto sums = symmetric<double>(d);
-  const auto before = symmetric<double>(d);
-  std::copy(before.begin(), before.end(), sums.begin());
-  AlignedArray<double> wide(padded(d));
-  k.accumulate(sums.data(), x.data(), 1.5, 0.5, wide.data(), d);
   AlignedArray<float> moved(p.size());
   std::copy(p.begin(), p.end(), moved.begin());
-  k.rank_one(moved.data(), x.data(), -0.25f, 1.5f, d);
-  for (std::uint32_t i = 0; i < d; ++i) {
-    for (std::uint32_t j = 0; j <= i; ++j) {
-      const double product = static_cast<double>(x[i]) * x[j];
-      EXPECT_NEAR(sums[at(i, j)], 0.5 * before[at(i, j)] + 1.5 * product, 1e-12);
-      EXPECT_NEAR(moved[at(i, j)], 1.5 * p[at(i, j)] - 0.25 * product, 1e-5);
+  for (const float factor : {1.5f, 1.0f}) {
+    std::copy(p.begin(), p.end(), moved.begin());
+    k.rank_one(moved.data(), x.data(), -0.25f, factor, d);
+    for (std::uint32_t i = 0; i < d; ++i) {
+      for (std::uint32_t j = 0; j <= i; ++j) {
+        const double product = static_cast<double>(x[i]) * x[j];
+        EXPECT_NEAR(moved[at(i, j)], factor * p[at(i, j)] - 0.25 * product, 1e-5);
+      }
     }
   }
+}
+
+/// Sums of lessons, with and without decay; one call or many make no difference at all.
+void check_accumulate(const DenseKernels& k, std::uint32_t d, double decay) {
+  constexpr std::uint32_t kLessons = 5;
+  const std::uint32_t stride = padded(d);
+  AlignedArray<float> x(kLessons * stride);
+  AlignedArray<double> rewards(kLessons), decays(kLessons), wide(kLessons * stride);
+  AlignedArray<double> expected(packed_size(d)), products(stride), moments(stride);
+  auto sums = symmetric<double>(d);
+  for (std::uint32_t i = 0; i < d; ++i) moments[i] = products[i] = draw();
+  std::copy(sums.begin(), sums.end(), expected.begin());
+  AlignedArray<double> one_by_one(sums.size()), one_product(stride);
+  std::copy(sums.begin(), sums.end(), one_by_one.begin());
+  std::copy(products.begin(), products.end(), one_product.begin());
+  for (std::uint32_t l = 0; l < kLessons; ++l) {
+    const auto lesson = vector_of(d);
+    std::copy(lesson.begin(), lesson.end(), x.begin() + l * stride);
+    rewards[l] = draw();
+    decays[l] = decay;
+    for (std::uint32_t i = 0; i < d; ++i) {
+      moments[i] = decay * moments[i] + rewards[l] * lesson[i];
+      for (std::uint32_t j = 0; j <= i; ++j)
+        expected[at(i, j)] =
+            decay * expected[at(i, j)] + static_cast<double>(lesson[i]) * lesson[j];
+    }
+    k.accumulate(one_by_one.data(), one_product.data(), x.data() + l * stride, &rewards[l],
+                 &decays[l], 1, wide.data(), d);
+  }
+  k.accumulate(sums.data(), products.data(), x.data(), rewards.data(), decays.data(), kLessons,
+               wide.data(), d);
+  for (std::uint32_t i = 0; i < d; ++i) {
+    EXPECT_NEAR(products[i], moments[i], 1e-12);
+    for (std::uint32_t j = 0; j <= i; ++j)
+      EXPECT_NEAR(sums[at(i, j)], expected[at(i, j)], 1e-12);
+  }
+  EXPECT(std::equal(sums.begin(), sums.end(), one_by_one.begin()));
+  EXPECT(std::equal(products.begin(), products.end(), one_product.begin()));
+}
+
+/// Standardised and clipped, bit for bit as a plain loop does it; whatever is not finite is seen.
+void check_standardise(const DenseKernels& k, std::uint32_t n) {
+  std::vector<double> values(n), centers(n), inverses(n);
+  std::vector<float> out(n + 1, 7.0f);
+  for (std::uint32_t i = 0; i < n; ++i) {
+    values[i] = g_random.uniform() * 40 - 20;
+    centers[i] = g_random.uniform();
+    inverses[i] = g_random.uniform();
+  }
+  EXPECT(k.standardise(values.data(), centers.data(), inverses.data(), n, 8.0, out.data()) == 1);
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const double t = (values[i] - centers[i]) * inverses[i];
+    EXPECT(out[i] == static_cast<float>(std::clamp(t, -8.0, 8.0)));
+  }
+  EXPECT(out[n] == 7.0f);
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {infinity, -infinity, std::nan("")}) {
+    for (std::uint32_t i = 0; i < n; ++i) {
+      const double good = std::exchange(values[i], bad);
+      EXPECT(k.standardise(values.data(), centers.data(), inverses.data(), n, 8.0, out.data()) ==
+             0);
+      values[i] = good;
+    }
+  }
+  for (double& v : values) v = 1.7e308;
+  EXPECT(k.standardise(values.data(), centers.data(), inverses.data(), n, 8.0, out.data()) == 1);
 }
 
 void check_dots(const DenseKernels& k) {
@@ -190,7 +255,9 @@ int main() {
     for (const std::uint32_t d : {1u, 2u, 7u, 8u, 9u, 16u, 17u, 24u, 33u, 85u, 128u}) {
       check_products(k, d);
       check_inverse(k, d);
+      for (const double decay : {1.0, 0.5}) check_accumulate(k, d, decay);
     }
+    for (std::uint32_t n = 0; n <= 17; ++n) check_standardise(k, n);
     check_dots(k);
     check_functions(k);
     check_locate(k);

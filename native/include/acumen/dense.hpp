@@ -61,9 +61,11 @@ struct DenseKernels {
   /// P = factor · P + scale · y yᵀ, packed.
   void (*rank_one)(float* packed, const float* y, float scale, float factor, std::uint32_t d);
 
-  /// S = decay · S + weight · x xᵀ, packed, in double. wide: scratch, padded(d) doubles.
-  void (*accumulate)(double* packed, const float* x, double weight, double decay, double* wide,
-                     std::uint32_t d);
+  /// S = decay · S + x xᵀ, packed, and b = decay · b + reward · x, both in double, for each lesson
+  /// in turn; lessons lie padded(d) floats apart in x. How they are split up into calls changes no
+  /// bit of the result. wide: scratch, lessons · padded(d) doubles.
+  void (*accumulate)(double* packed, double* products, const float* x, const double* rewards,
+                     const double* decays, std::uint32_t lessons, double* wide, std::uint32_t d);
 
   /// Inverts an n×n square of doubles in place (rows of padded(n), zero padding), symmetric and
   /// at least floor · I. Returns the smallest pivot met, which is below floor only by rounding.
@@ -81,6 +83,11 @@ struct DenseKernels {
   /// formula and its error. scratch: count + 1 rows of kNormalScratch floats and count more.
   void (*best_of_normals)(const float* mean, const float* deviation, std::uint32_t count,
                           float* scratch, float* out);
+
+  /// out[i] = (values[i] - centers[i]) · inverses[i], clipped to ±limit, for i < n. Returns whether
+  /// all values are finite; 1 or 0. No alignment is asked for. Both sets agree to the last bit.
+  std::uint32_t (*standardise)(const double* values, const double* centers, const double* inverses,
+                               std::uint32_t n, double limit, float* out);
 
   /// Where `stride` values lie between their knots, of which input j has `points` >= 2, rising, at
   /// knots[k · stride + j]. positions[j] = the interval, 0 … points - 2, and
