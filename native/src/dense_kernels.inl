@@ -46,6 +46,17 @@ ACUMEN_INLINE Vec smaller(Vec a, Vec b) {
 ACUMEN_INLINE Vec larger(Vec a, Vec b) {
   return a > b ? a : b;
 }
+ACUMEN_INLINE Half lower(Vec v) {
+  return reinterpret_cast<const Half*>(&v)[0];
+}
+ACUMEN_INLINE Half upper(Vec v) {
+  return reinterpret_cast<const Half*>(&v)[1];
+}
+/// All ones in the lanes of the vector at `first` that lie before `count`.
+ACUMEN_INLINE Int lanes_before(U32 count, U32 first) {
+  const Int lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  return lane < static_cast<std::int32_t>(count - first);
+}
 
 /// The sums of four vectors: lanes 0–3 hold the lower halves' sums, 4–7 the upper halves'.
 ACUMEN_INLINE Vec fold4(Vec a, Vec b, Vec c, Vec d) {
@@ -66,10 +77,17 @@ ACUMEN_INLINE Vec sums8(const Vec* v) {
 }
 
 ACUMEN_INLINE float sum(Vec v) {
-  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+  const Half h = lower(v) + upper(v);
+  return (h[0] + h[2]) + (h[1] + h[3]);
+}
+ACUMEN_INLINE float largest(Vec v) {
+  const Half a = lower(v), b = upper(v), h = a > b ? a : b;
+  const float even = h[0] > h[2] ? h[0] : h[2], odd = h[1] > h[3] ? h[1] : h[3];
+  return even > odd ? even : odd;
 }
 
-// Two accumulators a row: one chain of fused multiply-adds would wait for itself.
+// Two accumulators a row: one chain of fused multiply-adds would wait for itself. Unrolled by
+// order, because compilers keep arrays in registers only where every index is a constant.
 template <U32 kRows>
 ACUMEN_INLINE void dot_rows(const float* rows, Size row_stride, const float* x, Size n,
                             float* out) {
@@ -77,6 +95,7 @@ ACUMEN_INLINE void dot_rows(const float* rows, Size row_stride, const float* x, 
   Size j = 0;
   for (; j + 16 <= n; j += 16) {
     const Vec x0 = load(x + j), x1 = load(x + j + 8);
+#pragma GCC unroll 4
     for (U32 m = 0; m < kRows; ++m) {
       even[m] += load(rows + m * row_stride + j) * x0;
       odd[m] += load(rows + m * row_stride + j + 8) * x1;
@@ -84,13 +103,15 @@ ACUMEN_INLINE void dot_rows(const float* rows, Size row_stride, const float* x, 
   }
   if (j < n) {
     const Vec x0 = load(x + j);
+#pragma GCC unroll 4
     for (U32 m = 0; m < kRows; ++m) even[m] += load(rows + m * row_stride + j) * x0;
   }
   if constexpr (kRows == 4) {
     const Vec folded =
         fold4(even[0] + odd[0], even[1] + odd[1], even[2] + odd[2], even[3] + odd[3]);
-    for (U32 m = 0; m < 4; ++m) out[m] = folded[m] + folded[m + 4];
+    *reinterpret_cast<LooseHalf*>(out) = lower(folded) + upper(folded);
   } else {
+#pragma GCC unroll 4
     for (U32 m = 0; m < kRows; ++m) out[m] = sum(even[m] + odd[m]);
   }
 }
@@ -123,6 +144,7 @@ ACUMEN_INLINE void multiply_block_row(const float* row, const float* x, U32 firs
   for (U32 j = 0; j < first; j += 8) {
     const Vec xj = load(x + j);
     Vec down = load(y + j), more = {};
+#pragma GCC unroll 4
     for (U32 r = 0; r < 8; r += 2) {
       const Vec p = load(row + r * width + j), q = load(row + (r + 1) * width + j);
       across[r] += p * xj;
@@ -133,6 +155,7 @@ ACUMEN_INLINE void multiply_block_row(const float* row, const float* x, U32 firs
     store(y + j, down + more);
   }
   Vec even = {}, odd = {};
+#pragma GCC unroll 4
   for (U32 r = 0; r < 8; r += 2) {
     even += load(row + r * width + first) * splat(x[first + r]);
     odd += load(row + (r + 1) * width + first) * splat(x[first + r + 1]);
@@ -389,6 +412,56 @@ void best_of_normals(const float* mean, const float* deviation, U32 count, float
   }
 }
 
+void greedy(const float* scores, U32 count, float mix, float* out) {
+  Vec most = splat(-__builtin_inff()), ties = {};
+  for (U32 a = 0; a < count; a += 8) {
+    most = larger(lanes_before(count, a) ? load(scores + a) : most, most);
+  }
+  const Vec best = splat(largest(most));
+  for (U32 a = 0; a < count; a += 8) {
+    ties += (load(scores + a) == best) & lanes_before(count, a) ? splat(1.0f) : Vec{};
+  }
+  const float floor = mix / static_cast<float>(count);
+  const Vec low = splat(floor), top = splat(floor + (1.0f - mix) / sum(ties));
+  for (U32 a = 0; a < count; a += 8) {
+    const Vec p = load(scores + a) == best ? top : low;
+    store(out + a, lanes_before(count, a) ? p : Vec{});
+  }
+}
+
+void inverse_gap(const float* scores, U32 count, float gamma, float* out) {
+  Vec most = splat(-__builtin_inff()), ties = {}, total = {};
+  for (U32 a = 0; a < count; a += 8) {
+    most = larger(lanes_before(count, a) ? load(scores + a) : most, most);
+  }
+  const Vec best = splat(largest(most)), arms = splat(static_cast<float>(count));
+  for (U32 a = 0; a < count; a += 8) {
+    const Vec gap = best - load(scores + a), p = 1.0f / (arms + gamma * gap);
+    const Int is_arm = lanes_before(count, a), is_best = (load(scores + a) == best) & is_arm;
+    const Vec rest = is_arm & ~is_best ? p : Vec{};
+    total += rest;
+    ties += is_best ? splat(1.0f) : Vec{};
+    store(out + a, rest);
+  }
+  const Vec share = splat((1.0f - sum(total)) / sum(ties));
+  for (U32 a = 0; a < count; a += 8) {
+    const Int is_best = (load(scores + a) == best) & lanes_before(count, a);
+    store(out + a, is_best ? share : load(out + a));
+  }
+}
+
+float usable_total(const float* p, U32 count) {
+  Vec total = {};
+  Int good = {-1, -1, -1, -1, -1, -1, -1, -1};
+  for (U32 a = 0; a < count; a += 8) {
+    const Vec here = lanes_before(count, a) ? load(p + a) : Vec{};
+    good &= here >= 0.0f;
+    total += here;
+  }
+  const float all = sum(total), lowest = -largest(good ? Vec{} : splat(1.0f));
+  return lowest == 0.0f && all - all == 0.0f ? all : 0.0f;
+}
+
 // value - value is 0 unless the value is NaN or infinite, and NaN then.
 U32 standardise(const double* values, const double* centers, const double* inverses, U32 n,
                 double limit, float* out) {
@@ -449,7 +522,8 @@ void weigh_rows(const float* rows, U32 stride, const U32* index, const float* we
 }  // namespace
 
 inline constexpr DenseKernels kKernels{
-    ACUMEN_ISA_NAME, dots,        outer,           multiply,    rank_one, accumulate, invert,
-    normal_cdf,      exponential, best_of_normals, standardise, locate,   weigh_rows};
+    ACUMEN_ISA_NAME, dots,   outer,       multiply,   rank_one,    accumulate,
+    invert,          normal_cdf, exponential, best_of_normals, greedy, inverse_gap,
+    usable_total, standardise, locate, weigh_rows};
 
 }  // namespace acumen::ACUMEN_ISA

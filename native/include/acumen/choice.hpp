@@ -303,7 +303,7 @@ class ChoiceEngine {
       const ArmSet arms{count, options_.shape.features ? scaled_.data() : nullptr};
       learner_->distribution(x(), arms, p);
     }
-    return usable_total(p, count);
+    return kernels_->usable_total(p, count);
   }
 
   /// Tosses the guard's coin and draws an arm; fills the answer.
@@ -475,6 +475,7 @@ class ChoiceEngine {
 
   float* x() { return x_.data(); }
 
+  const DenseKernels* kernels_ = &dense_kernels();
   ChoiceOptions options_;
   Schema schema_;
   Objective objective_;

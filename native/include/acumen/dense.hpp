@@ -84,6 +84,19 @@ struct DenseKernels {
   void (*best_of_normals)(const float* mean, const float* deviation, std::uint32_t count,
                           float* scratch, float* out);
 
+  // From `count` scores to the probabilities of as many arms. Arrays have room for padded(count)
+  // values; those of out behind the last arm become zero.
+
+  /// 1 - mix shared by the arms with the largest score (ties are split), mix spread over all.
+  void (*greedy)(const float* scores, std::uint32_t count, float mix, float* out);
+
+  /// Inverse gap weighting (Abe & Long 1999; Foster & Rakhlin 2020): p = 1 / (count + gamma · gap
+  /// to the best), and the best arms share the rest.
+  void (*inverse_gap)(const float* scores, std::uint32_t count, float gamma, float* out);
+
+  /// What a distribution sums to (about 1); 0 if a value is negative or none. Room as above.
+  float (*usable_total)(const float* probabilities, std::uint32_t count);
+
   /// out[i] = (values[i] - centers[i]) · inverses[i], clipped to ±limit, for i < n. Returns whether
   /// all values are finite; 1 or 0. No alignment is asked for. Both sets agree to the last bit.
   std::uint32_t (*standardise)(const double* values, const double* centers, const double* inverses,

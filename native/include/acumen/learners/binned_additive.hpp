@@ -63,10 +63,11 @@ class BinnedAdditive final : public LinearLearner {
       scores_[a] = linear[a] + (shape().features ? arm_curves(arms.features, a) : row_[a]);
     }
     if (options_.epsilon > 0.0) {
-      greedy(scores_.data(), arms.count, static_cast<float>(options_.epsilon), probabilities);
+      kernels().greedy(scores_.data(), arms.count, static_cast<float>(options_.epsilon),
+                       probabilities);
     } else {
       const float gamma = gap_weight(scale(), options_.gamma, options_.exponent);
-      inverse_gap(scores_.data(), arms.count, gamma, probabilities);
+      kernels().inverse_gap(scores_.data(), arms.count, gamma, probabilities);
     }
   }
 

@@ -36,7 +36,7 @@ class Thompson final : public LinearLearner {
   void distribution(const float* x, const ArmSet& arms, float* probabilities) override {
     const float* mean = means(x, arms);
     const float* deviation = deviations(x, arms, static_cast<float>(options_.spread), true);
-    dense_kernels().best_of_normals(mean, deviation, arms.count, scratch_.data(), probabilities);
+    kernels().best_of_normals(mean, deviation, arms.count, scratch_.data(), probabilities);
     blend_uniform(probabilities, arms.count, static_cast<float>(options_.exploration));
   }
 
