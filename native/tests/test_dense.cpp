@@ -7,6 +7,7 @@
 
 #include "acumen/aligned.hpp"
 #include "acumen/random.hpp"
+#include "acumen/sampling.hpp"
 #include "expect.hpp"
 
 using namespace acumen;
@@ -107,43 +108,98 @@ void check_accumulate(const DenseKernels& k, std::uint32_t d, double decay) {
                wide.data(), d);
   for (std::uint32_t i = 0; i < d; ++i) {
     EXPECT_NEAR(products[i], moments[i], 1e-12);
-    for (std::uint32_t j = 0; j <= i; ++j)
-      EXPECT_NEAR(sums[at(i, j)], expected[at(i, j)], 1e-12);
+    for (std::uint32_t j = 0; j <= i; ++j) EXPECT_NEAR(sums[at(i, j)], expected[at(i, j)], 1e-12);
   }
   EXPECT(std::equal(sums.begin(), sums.end(), one_by_one.begin()));
   EXPECT(std::equal(products.begin(), products.end(), one_product.begin()));
 }
 
-/// Standardised and clipped, bit for bit as a plain loop does it; whatever is not finite is seen.
+/// Bias, values and zeros, bit for bit as a plain loop makes them; whatever is not finite is seen.
 void check_standardise(const DenseKernels& k, std::uint32_t n) {
+  const std::uint32_t stride = padded(n + 1) + 8;
   std::vector<double> values(n), centers(n), inverses(n);
-  std::vector<float> out(n + 1, 7.0f);
+  AlignedArray<float> x(stride + 1);
   for (std::uint32_t i = 0; i < n; ++i) {
     values[i] = g_random.uniform() * 40 - 20;
     centers[i] = g_random.uniform();
     inverses[i] = g_random.uniform();
   }
-  EXPECT(k.standardise(values.data(), centers.data(), inverses.data(), n, 8.0, out.data()) == 1);
+  const auto all_finite = [&] {
+    x.fill(7.0f);
+    return k.standardise(values.data(), centers.data(), inverses.data(), n, 8.0, stride, x.data());
+  };
+  EXPECT(all_finite() == 1);
+  EXPECT(x[0] == 1.0f && x[stride] == 7.0f);
   for (std::uint32_t i = 0; i < n; ++i) {
     const double t = (values[i] - centers[i]) * inverses[i];
-    EXPECT(out[i] == static_cast<float>(std::clamp(t, -8.0, 8.0)));
+    EXPECT(x[1 + i] == static_cast<float>(std::clamp(t, -8.0, 8.0)));
   }
-  EXPECT(out[n] == 7.0f);
+  for (std::uint32_t i = 1 + n; i < stride; ++i) EXPECT(x[i] == 0.0f);
   const double infinity = std::numeric_limits<double>::infinity();
   for (const double bad : {infinity, -infinity, std::nan("")}) {
     for (std::uint32_t i = 0; i < n; ++i) {
       const double good = std::exchange(values[i], bad);
-      EXPECT(k.standardise(values.data(), centers.data(), inverses.data(), n, 8.0, out.data()) ==
-             0);
+      EXPECT(all_finite() == 0);
       values[i] = good;
     }
   }
   for (double& v : values) v = 1.7e308;
-  EXPECT(k.standardise(values.data(), centers.data(), inverses.data(), n, 8.0, out.data()) == 1);
+  EXPECT(all_finite() == 1);
+}
+
+/// Scores with two best arms, and what the two rules make of them.
+void check_rules(const DenseKernels& k, std::uint32_t count) {
+  const std::uint32_t ties = count > 2 ? 2 : 1;
+  AlignedArray<float> scores(padded(count)), p(padded(count));
+  scores.fill(100.0f);  // what lies behind the last arm must not count
+  for (std::uint32_t a = 0; a < count; ++a) scores[a] = draw();
+  for (std::uint32_t t = 0; t < ties; ++t) scores[t * (count - 1)] = 3.0f;
+  const double floor = 0.2 / count;
+  k.greedy(scores.data(), count, 0.2f, p.data());
+  for (std::uint32_t a = 0; a < padded(count); ++a)
+    EXPECT_NEAR(p[a], a >= count ? 0.0 : scores[a] == 3.0f ? floor + 0.8 / ties : floor, 1e-6);
+  EXPECT_NEAR(k.usable_total(p.data(), count), 1.0, 1e-5);
+  k.inverse_gap(scores.data(), count, 4.0f, p.data());
+  double rest = 1.0;
+  for (std::uint32_t a = 0; a < count; ++a)
+    rest -= scores[a] == 3.0f ? 0.0 : 1.0 / (count + 4.0 * (3.0 - scores[a]));
+  for (std::uint32_t a = 0; a < padded(count); ++a) {
+    const double gap = 3.0 - scores[a];
+    EXPECT_NEAR(p[a], a >= count ? 0.0 : gap == 0.0 ? rest / ties : 1 / (count + 4 * gap), 1e-6);
+  }
+  EXPECT_NEAR(k.usable_total(p.data(), count), 1.0, 1e-5);
+}
+
+/// Every arm lies where the running sums say, and only those with a probability are drawn.
+void check_drawing(const DenseKernels& k, std::uint32_t count) {
+  AlignedArray<float> p(padded(count));
+  std::vector<double> below(count + 1);
+  p.fill(100.0f);
+  for (std::uint32_t a = 0; a < count; ++a) {
+    p[a] = a % 3 == 1 ? 0.0f : static_cast<float>(g_random.uniform());
+    below[a + 1] = below[a] + static_cast<double>(p[a]);
+  }
+  EXPECT_NEAR(k.usable_total(p.data(), count), below[count], 1e-4);
+  for (std::uint32_t a = 0; a < count; ++a) {
+    const double middle = 0.5 * (below[a] + below[a + 1]);
+    if (p[a] > 0.0f) EXPECT(draw_arm(k, p.data(), count, middle) == a);
+    EXPECT(p[draw_arm(k, p.data(), count, below[a])] > 0.0f);
+  }
+  EXPECT(p[draw_arm(k, p.data(), count, below[count] * 1.01)] > 0.0f);
+  for (const float bad : {-1.0f, std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    for (std::uint32_t a = 0; a < count; ++a) {
+      const float good = std::exchange(p[a], bad);
+      EXPECT(k.usable_total(p.data(), count) == 0.0f);
+      p[a] = good;
+    }
+  }
+  std::fill_n(p.data(), count, 0.0f);
+  EXPECT(k.usable_total(p.data(), count) == 0.0f);
+  EXPECT(draw_arm(k, p.data(), count, 0.0) > count);
 }
 
 void check_dots(const DenseKernels& k) {
-  for (std::uint32_t rows = 1; rows <= 11; ++rows) {
+  for (std::uint32_t rows = 1; rows <= 23; ++rows) {
     for (std::uint32_t n = 8; n <= 40; n += 8) {
       const auto x = vector_of(n), m = vector_of(rows * n);
       std::vector<float> out(rows);
@@ -257,7 +313,11 @@ int main() {
       check_inverse(k, d);
       for (const double decay : {1.0, 0.5}) check_accumulate(k, d, decay);
     }
-    for (std::uint32_t n = 0; n <= 17; ++n) check_standardise(k, n);
+    for (std::uint32_t n = 0; n <= 25; ++n) check_standardise(k, n);
+    for (std::uint32_t count = 1; count <= 21; ++count) {
+      check_rules(k, count);
+      check_drawing(k, count);
+    }
     check_dots(k);
     check_functions(k);
     check_locate(k);

@@ -310,14 +310,16 @@ class ChoiceEngine {
   void draw(float total, std::uint32_t count, float share, Mode mode, Answer& answer) {
     const float* p = probabilities_.data();
     const std::uint32_t default_arm = answer.arm;
-    answer.suggested = draw_arm(p, count, random_.uniform() * static_cast<double>(total));
+    const double u = random_.uniform() * static_cast<double>(total);
+    answer.suggested = draw_arm(*kernels_, p, count, u);
     const bool learned = share > 0.0f && random_.uniform() < static_cast<double>(share);
     answer.reason = learned                 ? Reason::kLearned
                     : mode == Mode::kOn     ? Reason::kHoldback
                     : mode == Mode::kCanary ? Reason::kControl
                                             : Reason::kShadow;
     if (learned) answer.arm = answer.suggested;
-    answer.propensity = (answer.arm < count ? share * (p[answer.arm] / total) : 0.0f) +
+    const float scale = share / total;  // made while the arm is being drawn
+    answer.propensity = (answer.arm < count ? p[answer.arm] * scale : 0.0f) +
                         (answer.arm == default_arm ? 1.0f - share : 0.0f);
   }
 

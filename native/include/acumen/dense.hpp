@@ -94,13 +94,17 @@ struct DenseKernels {
   /// to the best), and the best arms share the rest.
   void (*inverse_gap)(const float* scores, std::uint32_t count, float gamma, float* out);
 
-  /// What a distribution sums to (about 1); 0 if a value is negative or none. Room as above.
+  /// What a distribution sums to (about 1); 0 if a value is negative or none.
   float (*usable_total)(const float* probabilities, std::uint32_t count);
 
-  /// out[i] = (values[i] - centers[i]) · inverses[i], clipped to ±limit, for i < n. Returns whether
-  /// all values are finite; 1 or 0. No alignment is asked for. Both sets agree to the last bit.
+  /// How many of the running sums p[0], p[0] + p[1], … are at most u. In double; both sets agree.
+  std::uint32_t (*count_below)(const float* p, std::uint32_t count, double u);
+
+  /// x = [1, (values[i] - centers[i]) · inverses[i] clipped to ±limit for i < n, zeros up to
+  /// stride], stride a multiple of 8. Returns whether all values are finite: 1 or 0. Both sets
+  /// agree to the last bit. The three lists need no alignment.
   std::uint32_t (*standardise)(const double* values, const double* centers, const double* inverses,
-                               std::uint32_t n, double limit, float* out);
+                               std::uint32_t n, double limit, std::uint32_t stride, float* x);
 
   /// Where `stride` values lie between their knots, of which input j has `points` >= 2, rising, at
   /// knots[k · stride + j]. positions[j] = the interval, 0 … points - 2, and

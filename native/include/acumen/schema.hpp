@@ -94,6 +94,9 @@ class Schema {
   const Field& field(std::uint32_t i) const { return fields_[i]; }
   std::uint32_t numbers() const { return numbers_; }  ///< they stand in x[1 … numbers()]
 
+  /// Whether meet() may change a row.
+  bool marks() const { return !seen_.empty(); }
+
   /// Turns categories that were never seen into "unseen" and remembers them. Changes the row, so
   /// that the same row encodes in the same way when its feedback comes.
   void meet(double* row) {
@@ -111,11 +114,7 @@ class Schema {
   /// Writes padded(dimension) floats. Returns kGood, or the first field whose value is neither
   /// finite (for a category: one of its codes) nor missing where that is allowed.
   std::uint32_t encode(const double* row, float* x) const {
-    // Eight at a time, from the last multiple of eight before them: no call of memset().
-    for (std::uint32_t i = (1 + run_) & ~7u; i < padded(dimension_); i += 8)
-      std::fill_n(x + i, 8, 0.0f);
-    x[0] = 1.0f;
-    if (!encode_run(row, x + 1)) {
+    if (!encode_run(row, x)) {
       for (std::uint32_t i = 0;; ++i)
         if (!std::isfinite(row[i])) return i;
     }
@@ -185,11 +184,11 @@ class Schema {
     }
   }
 
-  /// standardised() of the run, on every hot path.
+  /// The bias, standardised() of the run, and zeros: on every hot path.
   bool encode_run(const double* row, float* x) const {
-    const bool good =
-        kernels_->standardise(row, centers_.data(), inverses_.data(), run_, kLimit, x) != 0;
-    for (const std::uint32_t i : logarithms_) x[i] = standardised(row[i], scales_[i]);
+    const bool good = kernels_->standardise(row, centers_.data(), inverses_.data(), run_, kLimit,
+                                            padded(dimension_), x) != 0;
+    for (const std::uint32_t i : logarithms_) x[1 + i] = standardised(row[i], scales_[i]);
     return good;
   }
 

@@ -1,8 +1,8 @@
 // From scores to probabilities: the exploration rules that several learners share.
 //
 // Idea       A rule looks at one score an arm and answers with the whole distribution; the choice
-//            engine draws from it, which makes the recorded propensity exact. Greedy and inverse gap
-//            weighting are kernels (see dense.hpp); what needs no lanes stands here.
+//            engine draws from it, which makes the recorded propensity exact. Greedy and inverse
+//            gap weighting are kernels (see dense.hpp); what needs no lanes stands here.
 // Guarantee  Every function writes `count` finite, non-negative floats that sum to 1.
 #pragma once
 

@@ -91,15 +91,13 @@ class RidgeModels {
   void variances(const float* x, std::uint32_t count, float* variance) {
     kernels_->outer(x, dimension_, outer_.data());
     kernels_->dots(inverses_.data(), packed_, count, outer_.data(), packed_, variance);
+    for (std::uint32_t m = 0; m < count; ++m) variance[m] = std::max(variance[m], 0.0f);
+    if (growth_ == 1.0) return;
     float most = 0.0f;
-    if (growth_ > 1.0) {
-      kernels_->dots(x, stride_, 1, x, stride_, &most);
-      most /= static_cast<float>(prior_);
-    }
+    kernels_->dots(x, stride_, 1, x, stride_, &most);
+    most /= static_cast<float>(prior_);
     for (std::uint32_t m = 0; m < count; ++m) {
-      float v = std::max(variance[m], 0.0f);
-      if (growth_ > 1.0) v = std::min(v * static_cast<float>(staleness_[m]), most);
-      variance[m] = v;
+      variance[m] = std::min(variance[m] * static_cast<float>(staleness_[m]), most);
     }
   }
 
@@ -120,7 +118,8 @@ class RidgeModels {
     float predicted = 0.0f;
     kernels_->dots(theta, stride_, 1, x, stride_, &predicted);
     const float error = reward - predicted;
-    const double variance = growth * kernels_->multiply(p, x, dimension_, step_.data());
+    const float grown = static_cast<float>(growth);
+    const float variance = grown * kernels_->multiply(p, x, dimension_, step_.data());
     enqueue(m, x, reward, 1.0 / growth);
     drift_[m] *= growth;
     const std::uint64_t count = ++counts_[m];
@@ -130,16 +129,15 @@ class RidgeModels {
     const bool doubled = count < refresh_every_ && (count & (count - 1)) == 0;
     const bool due =
         count % refresh_every_ == 0 || (doubled && !bulk_ && dimension_ <= kDoublingDimension);
-    if (due || drift_[m] > 2.0 || !(variance >= 0.0) || !std::isfinite(error)) {
+    if (due || drift_[m] > 2.0 || !(variance >= 0.0f) || !std::isfinite(error)) {
       refresh(m);
     } else {
-      const float gain = static_cast<float>(growth / (1.0 + variance));
+      const float gain = grown / (1.0f + variance);
       const float* const step = step_.data();
       for (std::uint32_t i = 0; i < stride_; ++i) theta[i] += gain * error * step[i];
-      kernels_->rank_one(p, step_.data(), -gain * static_cast<float>(growth),
-                         static_cast<float>(growth), dimension_);
+      kernels_->rank_one(p, step_.data(), -gain * grown, grown, dimension_);
     }
-    return {error, std::max(variance, 0.0)};
+    return {error, std::max(static_cast<double>(variance), 0.0)};
   }
 
   /// Between the two many lessons come: a model costs one refresh at the end (and one in every
