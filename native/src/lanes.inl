@@ -42,11 +42,20 @@ ACUMEN_INLINE void store(float* p, Vec v) {
 ACUMEN_INLINE Vec splat(float v) {
   return Vec{v, v, v, v, v, v, v, v};
 }
+// One instruction; of the select GCC 12 makes a comparison and a blend.
 ACUMEN_INLINE Vec smaller(Vec a, Vec b) {
+#if defined(__AVX2__) && !defined(__clang__)
+  return __builtin_ia32_minps256(a, b);
+#else
   return a < b ? a : b;
+#endif
 }
 ACUMEN_INLINE Vec larger(Vec a, Vec b) {
+#if defined(__AVX2__) && !defined(__clang__)
+  return __builtin_ia32_maxps256(a, b);
+#else
   return a > b ? a : b;
+#endif
 }
 ACUMEN_INLINE Half lower(Vec v) {
   return reinterpret_cast<const Half*>(&v)[0];
