@@ -313,8 +313,11 @@ PyObject* give_feedback(PyObject* choice, std::uint64_t id, PyObject* const* arg
                         Py_ssize_t positional, PyObject* names) {
   return guarded(nb::inst_ptr<ChoiceCore>(choice), [&](ChoiceCore& core) {
     double values[kMetricsMax];
-    const bool good = core.read_metrics(args, positional, names, values);
-    if (!good) std::fill_n(values, core.metrics.size(), std::numeric_limits<double>::quiet_NaN());
+    if (positional == 1 && !names && core.metrics.size() == 1 && PyFloat_CheckExact(args[0])) {
+      values[0] = PyFloat_AS_DOUBLE(args[0]);  // nearly every call
+    } else if (!core.read_metrics(args, positional, names, values)) {
+      std::fill_n(values, core.metrics.size(), std::numeric_limits<double>::quiet_NaN());
+    }
     const FeedbackResult result = core.feedback(id, values);
     return PyBool_FromLong(result == FeedbackResult::kLearned ||
                            result == FeedbackResult::kRecorded);

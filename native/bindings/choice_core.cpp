@@ -264,10 +264,6 @@ bool ChoiceCore::read_candidates(PyObject* object, std::vector<float>& out) {
 bool ChoiceCore::read_metrics(PyObject* const* args, Py_ssize_t positional, PyObject* keywords,
                               double* values) {
   const std::size_t n = metrics.size();
-  if (n == 1 && positional == 1 && !keywords && PyFloat_CheckExact(args[0])) {
-    values[0] = PyFloat_AS_DOUBLE(args[0]);  // nearly every call
-    return true;
-  }
   std::fill_n(values, n, kMissing);
   const auto read = [&](std::size_t place, PyObject* value) {
     values[place] = PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : PyFloat_AsDouble(value);

@@ -156,6 +156,11 @@ void rank_one(float* packed, const float* y, float scale, float factor, U32 d) {
   }
 }
 
+void add_scaled(float* out, const float* y, float scale, U32 n) {
+  const Vec s = splat(scale);
+  for (U32 j = 0; j < n; j += 8) store(out + j, load(out + j) + s * load(y + j));
+}
+
 /// One row of sums: s = decay · s + weight · x for every lesson in turn, two vectors at a time,
 /// which stay in registers meanwhile. `weights` and `x` are `stride` apart from lesson to lesson.
 template <bool kDecay>

@@ -198,6 +198,15 @@ void check_drawing(const DenseKernels& k, std::uint32_t count) {
   EXPECT(draw_arm(k, p.data(), count, 0.0) > count);
 }
 
+void check_add_scaled(const DenseKernels& k, std::uint32_t n) {
+  const auto y = vector_of(n);
+  auto out = vector_of(n);
+  AlignedArray<float> before(n);
+  std::copy(out.begin(), out.end(), before.begin());
+  k.add_scaled(out.data(), y.data(), -0.75f, n);
+  for (std::uint32_t i = 0; i < n; ++i) EXPECT_NEAR(out[i], before[i] - 0.75 * y[i], 1e-6);
+}
+
 void check_dots(const DenseKernels& k) {
   for (std::uint32_t rows = 1; rows <= 23; ++rows) {
     for (std::uint32_t n = 8; n <= 40; n += 8) {
@@ -319,6 +328,7 @@ int main() {
       check_rules(k, count);
       check_drawing(k, count);
     }
+    for (std::uint32_t n = 8; n <= 32; n += 8) check_add_scaled(k, n);
     check_dots(k);
     check_functions(k);
     check_locate(k);

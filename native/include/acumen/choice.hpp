@@ -18,7 +18,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -310,16 +309,14 @@ class ChoiceEngine {
   void draw(float total, std::uint32_t count, float share, Mode mode, Answer& answer) {
     const float* p = probabilities_.data();
     const std::uint32_t default_arm = answer.arm;
-    const double u = random_.uniform() * static_cast<double>(total);
-    answer.suggested = draw_arm(*kernels_, p, count, u);
+    answer.suggested = draw_arm(*kernels_, p, count, random_.uniform() * total);
     const bool learned = share > 0.0f && random_.uniform() < static_cast<double>(share);
     answer.reason = learned                 ? Reason::kLearned
                     : mode == Mode::kOn     ? Reason::kHoldback
                     : mode == Mode::kCanary ? Reason::kControl
                                             : Reason::kShadow;
     if (learned) answer.arm = answer.suggested;
-    const float scale = share / total;  // made while the arm is being drawn
-    answer.propensity = (answer.arm < count ? p[answer.arm] * scale : 0.0f) +
+    answer.propensity = (answer.arm < count ? share * (p[answer.arm] / total) : 0.0f) +
                         (answer.arm == default_arm ? 1.0f - share : 0.0f);
   }
 

@@ -61,6 +61,9 @@ struct DenseKernels {
   /// P = factor · P + scale · y yᵀ, packed.
   void (*rank_one)(float* packed, const float* y, float scale, float factor, std::uint32_t d);
 
+  /// out += scale · y, over n values, a multiple of 8.
+  void (*add_scaled)(float* out, const float* y, float scale, std::uint32_t n);
+
   /// S = decay · S + x xᵀ, packed, and b = decay · b + reward · x, both in double, for each lesson
   /// in turn; lessons lie padded(d) floats apart in x. How they are split up into calls changes no
   /// bit of the result. wide: scratch, lessons · padded(d) doubles.

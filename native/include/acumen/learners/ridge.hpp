@@ -133,8 +133,7 @@ class RidgeModels {
       refresh(m);
     } else {
       const float gain = grown / (1.0f + variance);
-      const float* const step = step_.data();
-      for (std::uint32_t i = 0; i < stride_; ++i) theta[i] += gain * error * step[i];
+      kernels_->add_scaled(theta, step_.data(), gain * error, stride_);
       kernels_->rank_one(p, step_.data(), -gain * grown, grown, dimension_);
     }
     return {error, std::max(static_cast<double>(variance), 0.0)};
