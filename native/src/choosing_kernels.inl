@@ -182,7 +182,8 @@ void inverse_gap(const float* scores, U32 count, float gamma, float* out) {
   Vec total = {};
   each_eight(scores, count, rest, [&](U32 a, Vec score) {
     const Vec gap = best.score - score, p = 1.0f / (arms + gamma * gap);
-    const Vec other = (gap > 0.0f) & (gap < endless) ? p : Vec{};
+    const Int is_other = (gap > 0.0f) & (gap < endless);
+    const Vec other = is_other ? p : Vec{};
     total += other;
     store(out + a, other);
   });

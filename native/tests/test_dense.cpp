@@ -148,7 +148,7 @@ void check_standardise(const DenseKernels& k, std::uint32_t n) {
 }
 
 /// Scores with two best arms, and what the two rules make of them.
-void check_rules(const DenseKernels& k, std::uint32_t count) {
+void check_rules(const DenseKernels& k, std::uint32_t count, float gamma) {
   const std::uint32_t ties = count > 2 ? 2 : 1;
   AlignedArray<float> scores(padded(count)), p(padded(count));
   scores.fill(100.0f);  // what lies behind the last arm must not count
@@ -159,13 +159,17 @@ void check_rules(const DenseKernels& k, std::uint32_t count) {
   for (std::uint32_t a = 0; a < padded(count); ++a)
     EXPECT_NEAR(p[a], a >= count ? 0.0 : scores[a] == 3.0f ? floor + 0.8 / ties : floor, 1e-6);
   EXPECT_NEAR(k.usable_total(p.data(), count), 1.0, 1e-5);
-  k.inverse_gap(scores.data(), count, 4.0f, p.data());
+  k.inverse_gap(scores.data(), count, gamma, p.data());
   double rest = 1.0;
   for (std::uint32_t a = 0; a < count; ++a)
-    rest -= scores[a] == 3.0f ? 0.0 : 1.0 / (count + 4.0 * (3.0 - scores[a]));
+    rest -= scores[a] == 3.0f ? 0.0 : 1.0 / (count + gamma * (3.0 - scores[a]));
   for (std::uint32_t a = 0; a < padded(count); ++a) {
     const double gap = 3.0 - scores[a];
-    EXPECT_NEAR(p[a], a >= count ? 0.0 : gap == 0.0 ? rest / ties : 1 / (count + 4 * gap), 1e-6);
+    EXPECT_NEAR(p[a],
+                a >= count   ? 0.0
+                : gap == 0.0 ? rest / ties
+                             : 1 / (count + gamma * gap),
+                1e-6);
   }
   EXPECT_NEAR(k.usable_total(p.data(), count), 1.0, 1e-5);
 }
@@ -325,7 +329,7 @@ int main() {
     }
     for (std::uint32_t n = 0; n <= 25; ++n) check_standardise(k, n);
     for (std::uint32_t count = 1; count <= 21; ++count) {
-      check_rules(k, count);
+      for (const float gamma : {0.0f, 4.0f, 1e30f}) check_rules(k, count, gamma);
       check_drawing(k, count);
     }
     for (std::uint32_t n = 8; n <= 32; n += 8) check_add_scaled(k, n);
