@@ -31,10 +31,10 @@ ChoiceCore* core_of(PyObject* self) {
 
 /// Runs a hot method; C++ exceptions (memory is short, a context cannot be built) become Python's.
 template <typename Body>
-PyObject* guarded(PyObject* self, Body body) {
+PyObject* guarded(ChoiceCore* core, Body body) {
+  if (!core) return nullptr;
   try {
-    ChoiceCore* core = core_of(self);
-    return core ? body(*core) : nullptr;
+    return body(*core);
   } catch (nb::python_error& error) {
     error.restore();
   } catch (const std::exception& error) {
@@ -68,7 +68,7 @@ nb::object context_of(const ChoiceCore& core, PyObject* row, const double* value
 }
 
 PyObject* choose(PyObject* self, PyObject* const* args, Py_ssize_t positional, PyObject* keywords) {
-  return guarded(self, [&](ChoiceCore& core) -> PyObject* {
+  return guarded(core_of(self), [&](ChoiceCore& core) -> PyObject* {
     if (positional > 0) {
       PyErr_SetString(PyExc_TypeError, "choose() takes the context by keyword; see choose_row()");
       return nullptr;
@@ -84,13 +84,14 @@ PyObject* choose(PyObject* self, PyObject* const* args, Py_ssize_t positional, P
 }
 
 PyObject* choose_row(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-  return guarded(self, [&](ChoiceCore& core) -> PyObject* {
+  return guarded(core_of(self), [&](ChoiceCore& core) -> PyObject* {
     if (count < 1 || count > 2) {
       PyErr_SetString(PyExc_TypeError, "choose_row() takes a row and, for candidates, a matrix");
       return nullptr;
     }
-    double row[kFieldsMax];
-    const bool good = core.read_row(args[0], row);
+    double copy[kFieldsMax];
+    double* row = core.row_in_place(args[0]);
+    const bool good = row || core.read_row(args[0], row = copy);
     nb::object context;
     if (core.wants_context()) context = context_of(core, args[0], row);
     const Answer answer = core.decide(row, good, count > 1 ? args[1] : nullptr, context.ptr());
@@ -106,6 +107,7 @@ PyObject* feedback(PyObject* self, PyObject* const* args, Py_ssize_t positional,
   }
   const unsigned long long id = PyLong_AsUnsignedLongLong(args[0]);
   if (id == static_cast<unsigned long long>(-1) && PyErr_Occurred()) PyErr_Clear();
+  if (!core_of(self)) return nullptr;
   return give_feedback(self, id, args + 1, positional - 1, keywords);
 }
 
@@ -354,10 +356,13 @@ void bind_constants(nb::module_& m) {
 
 PyObject* give_feedback(PyObject* choice, std::uint64_t id, PyObject* const* args,
                         Py_ssize_t positional, PyObject* names) {
-  return guarded(choice, [&](ChoiceCore& core) {
+  return guarded(nb::inst_ptr<ChoiceCore>(choice), [&](ChoiceCore& core) {
     double values[kMetricsMax];
-    const bool good = core.read_metrics(args, positional, names, values);
-    if (!good) std::fill_n(values, core.metrics.size(), std::numeric_limits<double>::quiet_NaN());
+    if (positional == 1 && !names && core.metrics.size() == 1 && PyFloat_CheckExact(args[0])) {
+      values[0] = PyFloat_AS_DOUBLE(args[0]);  // nearly every call
+    } else if (!core.read_metrics(args, positional, names, values)) {
+      std::fill_n(values, core.metrics.size(), std::numeric_limits<double>::quiet_NaN());
+    }
     const FeedbackResult result = core.feedback(id, values);
     return PyBool_FromLong(result == FeedbackResult::kLearned ||
                            result == FeedbackResult::kRecorded);

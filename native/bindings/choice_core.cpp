@@ -205,6 +205,11 @@ bool ChoiceCore::read_sequence(PyObject* sequence, double* row) {
   return good;
 }
 
+double* ChoiceCore::row_in_place(PyObject* object) const {
+  if (!is_plain() || engine->schema().marks() || !is_numpy_array(object)) return nullptr;
+  return numpy_doubles(object, fields());
+}
+
 bool ChoiceCore::read_row(PyObject* object, double* row) {
   const std::uint32_t n = fields();
   if (PyTuple_CheckExact(object) || PyList_CheckExact(object)) {
@@ -341,6 +346,13 @@ Reason ChoiceCore::problem_of(bool good, bool default_failed) const {
 
 Answer ChoiceCore::decide(double* row, bool good, PyObject* candidates, PyObject* context_values) {
   Question question;
+  if (is_plain()) {
+    question.row = row;
+    question.default_arm = default_index < engine->options().shape.arms ? default_index : 0;
+    question.problem = !good ? Reason::kBadContext : no_model ? Reason::kNoModel : Reason::kLearned;
+    question.now_s = now_s();
+    return engine->decide(question);
+  }
   std::vector<float> rows, given;  // empty vectors own no memory
   std::uint32_t count = engine->options().shape.arms;
   if (takes_candidates_) {

@@ -63,6 +63,9 @@ class ChoiceCore {
   bool read_keywords(PyObject* const* values, PyObject* keywords, double* row,
                      PyObject** candidates);
   bool read_row(PyObject* object, double* row);
+  /// The row where it lies, if it is an array of doubles and nobody changes it before the engine
+  /// has copied it: neither code in Python nor the engine itself. Else null.
+  double* row_in_place(PyObject* object) const;
   bool read_candidates(PyObject* object, std::vector<float>& out);
   bool read_metrics(PyObject* const* args, Py_ssize_t positional, PyObject* keywords,
                     double* values);
@@ -106,6 +109,8 @@ class ChoiceCore {
 
   std::uint32_t fields() const { return engine->schema().fields(); }
   bool asks_python() const { return heuristic_.is_valid() || python_learner_.is_valid(); }
+  /// Whether a decision asks nobody but the engine.
+  bool is_plain() const { return !takes_candidates_ && !asks_python(); }
   bool wants_context() const { return heuristic_.is_valid(); }
   /// Seconds on a clock that only goes forward; 0 where no time-out is set.
   double now_s() const;

@@ -21,16 +21,29 @@ PyTypeObject* numpy_array_type() {
   return type;
 }
 
+/// Whether it has n values that can be read as they are, wherever they lie.
+bool is_row(PyArrayObject* array, std::uint32_t n) {
+  return PyArray_NDIM(array) == 1 && PyArray_DIM(array, 0) == static_cast<npy_intp>(n) &&
+         PyArray_ISNBO(PyArray_DESCR(array)->byteorder) && PyArray_ISALIGNED(array);
+}
+
 }  // namespace
 
 bool is_numpy_array(PyObject* object) {
   return PyObject_TypeCheck(object, numpy_array_type());
 }
 
+double* numpy_doubles(PyObject* object, std::uint32_t n) {
+  auto* array = reinterpret_cast<PyArrayObject*>(object);
+  if (!is_row(array, n) || PyArray_TYPE(array) != NPY_DOUBLE ||
+      PyArray_STRIDE(array, 0) != sizeof(double))
+    return nullptr;
+  return reinterpret_cast<double*>(PyArray_BYTES(array));
+}
+
 bool read_numpy(PyObject* object, std::uint32_t n, double* row) {
   auto* array = reinterpret_cast<PyArrayObject*>(object);
-  if (PyArray_NDIM(array) != 1 || PyArray_DIM(array, 0) != static_cast<npy_intp>(n)) return false;
-  if (!PyArray_ISNBO(PyArray_DESCR(array)->byteorder) || !PyArray_ISALIGNED(array)) return false;
+  if (!is_row(array, n)) return false;
   const char* data = PyArray_BYTES(array);
   const npy_intp stride = PyArray_STRIDE(array, 0);
   if (PyArray_TYPE(array) == NPY_DOUBLE) {

@@ -1,7 +1,7 @@
 // Compiled with -mavx2 -mfma where the target is x86-64; elsewhere the same as the portable set.
 #define ACUMEN_ISA isa_avx2
 #define ACUMEN_ISA_NAME "avx2"
-#include "dense_kernels.inl"
+#include "kernel_set.inl"
 
 namespace acumen {
 

@@ -1,73 +1,14 @@
-// The dense kernels, written once and compiled twice: the including file defines ACUMEN_ISA, the
-// namespace, and is compiled for that instruction set.
-//
-// Idea       Compiler vectors of 8 floats: with AVX2 one register each, elsewhere two or more of
-//            whatever the target has. The formula is the same, so the two sets can be compared.
-// Guarantee  Everything here lives in its own namespace and calls no inline function of a shared
-//            header: otherwise the linker might keep the AVX2 copy of such a function for the
-//            whole program, which would then fault on a processor without AVX2.
-#include <cstddef>
-#include <cstdint>
+// Sums, products and inverses of small matrices, and what makes a context row a vector.
+#pragma once
 
 #include "acumen/dense.hpp"
+#include "lanes.inl"
 
 namespace acumen::ACUMEN_ISA {
 namespace {
 
-using U32 = std::uint32_t;
-using Size = std::size_t;
-typedef float Vec __attribute__((vector_size(32)));
-typedef float Loose __attribute__((vector_size(32), aligned(4), may_alias));
-typedef std::int32_t Int __attribute__((vector_size(32)));
-typedef float Half __attribute__((vector_size(16), may_alias));
-typedef double Wide __attribute__((vector_size(32), may_alias));
-
-#define ACUMEN_INLINE inline __attribute__((always_inline))
-#if defined(__clang__)
-#define ACUMEN_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define ACUMEN_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Int{__VA_ARGS__})
-#endif
-
-ACUMEN_INLINE Vec load(const float* p) {
-  return *reinterpret_cast<const Loose*>(p);
-}
-ACUMEN_INLINE void store(float* p, Vec v) {
-  *reinterpret_cast<Loose*>(p) = v;
-}
-ACUMEN_INLINE Vec splat(float v) {
-  return Vec{v, v, v, v, v, v, v, v};
-}
-ACUMEN_INLINE Vec smaller(Vec a, Vec b) {
-  return a < b ? a : b;
-}
-ACUMEN_INLINE Vec larger(Vec a, Vec b) {
-  return a > b ? a : b;
-}
-
-/// The sums of four vectors: lanes 0–3 hold the lower halves' sums, 4–7 the upper halves'.
-ACUMEN_INLINE Vec fold4(Vec a, Vec b, Vec c, Vec d) {
-  const Vec ab = ACUMEN_SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14) +
-                 ACUMEN_SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
-  const Vec cd = ACUMEN_SHUFFLE(c, d, 0, 8, 2, 10, 4, 12, 6, 14) +
-                 ACUMEN_SHUFFLE(c, d, 1, 9, 3, 11, 5, 13, 7, 15);
-  return ACUMEN_SHUFFLE(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13) +
-         ACUMEN_SHUFFLE(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15);
-}
-
-/// Lane i of the result is the sum of v[i].
-ACUMEN_INLINE Vec sums8(const Vec* v) {
-  const Vec low = fold4(v[0], v[1], v[2], v[3]);
-  const Vec high = fold4(v[4], v[5], v[6], v[7]);
-  return ACUMEN_SHUFFLE(low, high, 0, 1, 2, 3, 8, 9, 10, 11) +
-         ACUMEN_SHUFFLE(low, high, 4, 5, 6, 7, 12, 13, 14, 15);
-}
-
-ACUMEN_INLINE float sum(Vec v) {
-  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
-}
-
-// Two accumulators a row: one chain of fused multiply-adds would wait for itself.
+// Two accumulators a row: one chain of fused multiply-adds would wait for itself. Unrolled by
+// order, because compilers keep arrays in registers only where every index is a constant.
 template <U32 kRows>
 ACUMEN_INLINE void dot_rows(const float* rows, Size row_stride, const float* x, Size n,
                             float* out) {
@@ -75,6 +16,7 @@ ACUMEN_INLINE void dot_rows(const float* rows, Size row_stride, const float* x, 
   Size j = 0;
   for (; j + 16 <= n; j += 16) {
     const Vec x0 = load(x + j), x1 = load(x + j + 8);
+#pragma GCC unroll 4
     for (U32 m = 0; m < kRows; ++m) {
       even[m] += load(rows + m * row_stride + j) * x0;
       odd[m] += load(rows + m * row_stride + j + 8) * x1;
@@ -82,20 +24,38 @@ ACUMEN_INLINE void dot_rows(const float* rows, Size row_stride, const float* x, 
   }
   if (j < n) {
     const Vec x0 = load(x + j);
+#pragma GCC unroll 4
     for (U32 m = 0; m < kRows; ++m) even[m] += load(rows + m * row_stride + j) * x0;
   }
   if constexpr (kRows == 4) {
     const Vec folded =
         fold4(even[0] + odd[0], even[1] + odd[1], even[2] + odd[2], even[3] + odd[3]);
-    for (U32 m = 0; m < 4; ++m) out[m] = folded[m] + folded[m + 4];
+    *reinterpret_cast<LooseHalf*>(out) = lower(folded) + upper(folded);
   } else {
+#pragma GCC unroll 4
     for (U32 m = 0; m < kRows; ++m) out[m] = sum(even[m] + odd[m]);
   }
 }
 
+/// Eight rows keep each other busy: one accumulator each, and one store, for whoever reads next.
+ACUMEN_INLINE void dot_eight_rows(const float* rows, Size row_stride, const float* x, Size n,
+                                  float* out) {
+  Vec total[8] = {};
+  for (Size j = 0; j < n; j += 8) {
+    const Vec xj = load(x + j);
+#pragma GCC unroll 8
+    for (U32 m = 0; m < 8; ++m) total[m] += load(rows + m * row_stride + j) * xj;
+  }
+  store(out, sums8(total));
+}
+
 void dots(const float* rows, Size row_stride, U32 count, const float* x, Size n, float* out) {
   U32 m = 0;
-  for (; m + 4 <= count; m += 4) dot_rows<4>(rows + m * row_stride, row_stride, x, n, out + m);
+  for (; m + 8 <= count; m += 8) dot_eight_rows(rows + m * row_stride, row_stride, x, n, out + m);
+  if (m + 4 <= count) {
+    dot_rows<4>(rows + m * row_stride, row_stride, x, n, out + m);
+    m += 4;
+  }
   if (m + 2 <= count) {
     dot_rows<2>(rows + m * row_stride, row_stride, x, n, out + m);
     m += 2;
@@ -113,95 +73,142 @@ void outer(const float* x, U32 d, float* z) {
   }
 }
 
-// Eight whole rows: what lies below the diagonal serves twice, as itself and transposed.
-ACUMEN_INLINE void multiply_block_row(const float* row, const float* x, U32 first, float* y) {
+// One block row of kRows rows, eight or, at the end, fewer: what lies below the diagonal serves
+// twice, as itself and transposed. Two chains of sums wherever one would wait for itself. Returns
+// the block row's part of xᵀPx, which needs no y: whoever divides by it does not wait for y.
+template <U32 kRows>
+ACUMEN_INLINE Vec multiply_block_row(const float* row, const float* x, U32 first, float* y) {
   const Size width = first + 8;
   Vec across[8] = {};
   for (U32 j = 0; j < first; j += 8) {
     const Vec xj = load(x + j);
-    Vec down = load(y + j);
-    for (U32 r = 0; r < 8; ++r) {
+    Vec down[2] = {load(y + j), Vec{}};
+#pragma GCC unroll 8
+    for (U32 r = 0; r < kRows; ++r) {
       const Vec p = load(row + r * width + j);
       across[r] += p * xj;
-      down += p * splat(x[first + r]);
+      down[r % 2] += p * splat(x[first + r]);
     }
-    store(y + j, down);
+    store(y + j, down[0] + down[1]);
   }
-  Vec diagonal = {};
-  for (U32 r = 0; r < 8; ++r) {
-    diagonal += load(row + r * width + first) * splat(x[first + r]);
+  Vec diagonal[2] = {};
+#pragma GCC unroll 8
+  for (U32 r = 0; r < kRows; ++r) {
+    diagonal[r % 2] += load(row + r * width + first) * splat(x[first + r]);
   }
-  store(y + first, first ? diagonal + sums8(across) : diagonal);
+  const Vec own = diagonal[0] + diagonal[1], below = first ? sums8(across) : Vec{};
+  store(y + first, own + below);
+  return load(x + first) * (own + below + below);
+}
+
+/// The last block row, which has `rows` <= kRows rows.
+template <U32 kRows>
+ACUMEN_INLINE Vec multiply_last_rows(U32 rows, const float* row, const float* x, U32 first,
+                                     float* y) {
+  if (rows == kRows) return multiply_block_row<kRows>(row, x, first, y);
+  if constexpr (kRows > 1) return multiply_last_rows<kRows - 1>(rows, row, x, first, y);
+  return Vec{};
 }
 
 float multiply(const float* packed, const float* x, U32 d, float* y) {
+  Vec quadratic = {};
   U32 first = 0;
   for (; first + 8 <= d; first += 8) {
-    multiply_block_row(packed, x, first, y);
+    quadratic += multiply_block_row<8>(packed, x, first, y);
     packed += 8 * (first + 8);
   }
-  if (first < d) {
-    Vec diagonal = {};
-    float across[8] = {};
-    for (U32 i = first; i < d; ++i) {
-      const Vec xi = splat(x[i]);
-      Vec dot = {};
-      for (U32 j = 0; j < first; j += 8) {
-        const Vec p = load(packed + j);
-        dot += p * load(x + j);
-        store(y + j, load(y + j) + p * xi);
-      }
-      diagonal += load(packed + first) * xi;
-      across[i - first] = sum(dot);
-      packed += first + 8;
-    }
-    store(y + first, diagonal + load(across));
-  }
-  Vec quadratic = {};
-  for (U32 j = 0; j < d; j += 8) quadratic += load(x + j) * load(y + j);
+  if (first < d) quadratic += multiply_last_rows<7>(d - first, packed, x, first, y);
   return sum(quadratic);
 }
 
-void rank_one(float* packed, const float* y, float scale, float factor, U32 d) {
-  const Vec f = splat(factor);
-  for (U32 i = 0; i < d; ++i) {
-    const Vec yi = splat(scale * y[i]);
-    const U32 width = i / 8 * 8 + 8;
-    for (U32 j = 0; j < width; j += 8) {
-      store(packed + j, f * load(packed + j) + yi * load(y + j));
+/// `rows` rows of one block row of rank_one(), which are all `width` wide.
+template <bool kScaled>
+ACUMEN_INLINE void rank_one_rows(float* packed, const float* y, const float* weight, Vec factor,
+                                 U32 rows, Size width) {
+  for (Size j = 0; j < width; j += 8) {
+    const Vec yj = load(y + j);
+    for (U32 r = 0; r < rows; ++r) {
+      float* p = packed + r * width + j;
+      store(p, (kScaled ? factor * load(p) : load(p)) + splat(weight[r]) * yj);
     }
-    packed += width;
+  }
+}
+
+template <bool kScaled>
+ACUMEN_INLINE void rank_one_blocks(float* packed, const float* y, Vec scale, Vec factor, U32 d) {
+  alignas(32) float weight[8];
+  U32 first = 0;
+  for (; first + 8 <= d; first += 8) {
+    store(weight, scale * load(y + first));
+    rank_one_rows<kScaled>(packed, y, weight, factor, 8, first + 8);
+    packed += 8 * (first + 8);
+  }
+  if (first == d) return;
+  store(weight, scale * load(y + first));
+  rank_one_rows<kScaled>(packed, y, weight, factor, d - first, first + 8);
+}
+
+void rank_one(float* packed, const float* y, float scale, float factor, U32 d) {
+  if (factor == 1.0f) {
+    rank_one_blocks<false>(packed, y, splat(scale), splat(factor), d);
+  } else {
+    rank_one_blocks<true>(packed, y, splat(scale), splat(factor), d);
+  }
+}
+
+void add_scaled(float* out, const float* y, float scale, U32 n) {
+  const Vec s = splat(scale);
+  for (U32 j = 0; j < n; j += 8) store(out + j, load(out + j) + s * load(y + j));
+}
+
+/// One row of sums: s = decay · s + weight · x for every lesson in turn, two vectors at a time,
+/// which stay in registers meanwhile. `weights` and `x` are `stride` apart from lesson to lesson.
+template <bool kDecay>
+ACUMEN_INLINE void accumulate_row(double* s, const double* weights, Size weight_stride,
+                                  const double* x, Size stride, const double* decays, U32 lessons,
+                                  U32 width) {
+  for (U32 j = 0; j < width; j += 8) {
+    Wide* at = reinterpret_cast<Wide*>(s + j);
+    Wide low = at[0], high = at[1];
+#pragma GCC unroll 4
+    for (U32 k = 0; k < lessons; ++k) {
+      const double w = weights[k * weight_stride], f = kDecay ? decays[k] : 1.0;
+      const Wide weight = {w, w, w, w}, keep = {f, f, f, f};
+      const Wide* row = reinterpret_cast<const Wide*>(x + k * stride + j);
+      low = (kDecay ? keep * low : low) + weight * row[0];
+      high = (kDecay ? keep * high : high) + weight * row[1];
+    }
+    at[0] = low, at[1] = high;
   }
 }
 
 template <bool kDecay>
-ACUMEN_INLINE void accumulate_rows(double* packed, const double* x, double weight, double decay,
+ACUMEN_INLINE void accumulate_rows(double* packed, double* products, const double* x, Size stride,
+                                   const double* rewards, const double* decays, U32 lessons,
                                    U32 d) {
-  const Wide f = {decay, decay, decay, decay};
   for (U32 i = 0; i < d; ++i) {
-    const double xi = weight * x[i];
-    const Wide w = {xi, xi, xi, xi};
     const U32 width = i / 8 * 8 + 8;
-    for (U32 j = 0; j < width; j += 4) {
-      Wide* s = reinterpret_cast<Wide*>(packed + j);
-      const Wide kept = kDecay ? f * *s : *s;
-      *s = kept + w * *reinterpret_cast<const Wide*>(x + j);
-    }
+    accumulate_row<kDecay>(packed, x + i, stride, x, stride, decays, lessons, width);
     packed += width;
   }
+  const U32 width = static_cast<U32>(stride);
+  accumulate_row<kDecay>(products, rewards, 1, x, stride, decays, lessons, width);
 }
 
 // x is widened once, not once a row: conversions would take longer than the sums.
-void accumulate(double* packed, const float* x, double weight, double decay, double* wide, U32 d) {
-  for (U32 j = 0; j < d; j += 4) {
+void accumulate(double* packed, double* products, const float* x, const double* rewards,
+                const double* decays, U32 lessons, double* wide, U32 d) {
+  const Size stride = (d + 7u) & ~7u;
+  bool decay = false;
+  for (U32 k = 0; k < lessons; ++k) decay |= decays[k] != 1.0;
+  for (Size j = 0; j < lessons * stride; j += 4) {
     const Half narrow = *reinterpret_cast<const Half*>(x + j);
     *reinterpret_cast<Wide*>(wide + j) = __builtin_convertvector(narrow, Wide);
   }
-  for (U32 j = (d + 3) & ~3u; j < ((d + 7) & ~7u); ++j) wide[j] = 0.0;
-  if (decay == 1.0) {
-    accumulate_rows<false>(packed, wide, weight, decay, d);
+  if (decay) {
+    accumulate_rows<true>(packed, products, wide, stride, rewards, decays, lessons, d);
   } else {
-    accumulate_rows<true>(packed, wide, weight, decay, d);
+    accumulate_rows<false>(packed, products, wide, stride, rewards, decays, lessons, d);
   }
 }
 
@@ -233,111 +240,45 @@ double invert(double* m, U32 n, double floor) {
   return smallest;
 }
 
-// erf(x) = 1 - 1/(1 + a1 x + … + a6 x⁶)¹⁶ for x >= 0, absolute error below 3e-7.
-ACUMEN_INLINE Vec cdf(Vec z) {
-  const Vec x = smaller(larger(z, -z) * 0.70710678f, splat(6.0f));
-  Vec p = 0.0000430638f * x + 0.0002765672f;
-  p = p * x + 0.0001520143f;
-  p = p * x + 0.0092705272f;
-  p = p * x + 0.0422820123f;
-  p = p * x + 0.0705230784f;
-  p = p * x + 1.0f;
-  p *= p;
-  p *= p;
-  p *= p;
-  p *= p;
-  const Vec tail = 0.5f / p;
-  return z > 0.0f ? 1.0f - tail : tail;
-}
-
-void normal_cdf(const float* z, U32 n, float* out) {
-  for (U32 i = 0; i < n; i += 8) store(out + i, cdf(load(z + i)));
-}
-
-// exp(x) = 2^k · exp(r) with |r| <= ln(2)/2; adding 1.5·2^23 rounds to the nearest integer.
-void exponential(const float* in, U32 n, float* out) {
-  const float round = 12582912.0f;
-  for (U32 i = 0; i < n; i += 8) {
-    const Vec x = larger(load(in + i), splat(-87.0f));
-    const Vec shifted = x * 1.44269504f + round;
-    const Vec k = shifted - round;
-    const Vec r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
-    Vec p = 1.9875691500e-4f * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    const Int power = (__builtin_convertvector(k, Int) + 127) << 23;
-    store(out + i, p * reinterpret_cast<Vec>(power));
+// Written eight floats at a time, because whoever multiplies x next loads it so. value - value is 0
+// unless the value is NaN or infinite, and NaN then.
+U32 standardise(const double* values, const double* centers, const double* inverses, U32 n,
+                double limit, U32 stride, float* x) {
+  const Wide most = {limit, limit, limit, limit}, least = -most;
+  Wide bad = {};
+  const auto four = [&](Wide value, Wide center, Wide inverse) -> Half {
+    const Wide t = (value - center) * inverse, above = t < least ? least : t;
+    bad += value - value;
+    return __builtin_convertvector(above > most ? most : above, Half);
+  };
+  const auto four_at = [&](U32 i) {
+    return four(load_wide(values + i), load_wide(centers + i), load_wide(inverses + i));
+  };
+  U32 j = 0;
+  if (n >= 7) {  // the bias and seven values
+    const auto behind = [](const double* p) {
+      return ACUMEN_SHUFFLE_WIDE(load_wide(p), load_wide(p), 0, 0, 1, 2);
+    };
+    Half low = four(behind(values), behind(centers), behind(inverses));
+    low[0] = 1.0f;
+    store(x, join(low, four_at(3)));
+    for (j = 8; j + 7 <= n; j += 8) store(x + j, join(four_at(j - 1), four_at(j + 3)));
   }
-}
-
-/// The grid: from where the best arm's lower tail ends to where the highest upper tail ends, finer
-/// at the lower end, because that is where the well-known arms lie when another one is uncertain.
-/// Returns its lowest point.
-ACUMEN_INLINE float normal_grid(const float* mean, const float* deviation, U32 count, Vec* grid) {
-  float low = mean[0] - 3.0f * deviation[0], high = mean[0] + 3.0f * deviation[0];
-  for (U32 a = 1; a < count; ++a) {
-    const float below = mean[a] - 3.0f * deviation[a], above = mean[a] + 3.0f * deviation[a];
-    low = below > low ? below : low;
-    high = above > high ? above : high;
-  }
-  const float unit = (high - low) / (kNormalGrid * kNormalGrid);
-  Vec k = {0, 1, 2, 3, 4, 5, 6, 7};
-  for (U32 i = 0; i < kNormalGrid / 8; ++i, k += 8.0f) grid[i] = low + unit * k * k;
-  return low;
-}
-
-/// The values one point further on; `next` supplies the last lane. In registers: reading what has
-/// just been stored at another offset would stall.
-ACUMEN_INLINE Vec shifted(Vec v, Vec next) {
-  return ACUMEN_SHUFFLE(v, next, 1, 2, 3, 4, 5, 6, 7, 8);
-}
-
-// The largest value falls into cell k with probability Π F(t_k+1) - Π F(t_k). Within a cell, arm
-// a is the one in proportion to the growth of log F_a, here (F' - F)/(F' + F), which is half of
-// it to third order and needs no logarithm. F(t_32) = 1 by definition, so that nothing is lost.
-void best_of_normals(const float* mean, const float* deviation, U32 count, float* scratch,
-                     float* out) {
-  constexpr U32 kParts = kNormalGrid / 8;
-  const Vec one = splat(1.0f);
-  Vec grid[kParts], product[kParts], total[kParts] = {};
-  const float low = normal_grid(mean, deviation, count, grid);
-  for (U32 i = 0; i < kParts; ++i) product[i] = one;
-  U32 alive = 0;
-  for (U32 a = 0; a < count; ++a) {
-    // Three deviations below the grid: its F is 1 throughout, it does not win.
-    if (mean[a] + 3.0f * deviation[a] < low) continue;
-    float* share = scratch + (1 + alive++) * kNormalScratch;
-    const Vec inverse = splat(1.0f / deviation[a]), centre = splat(mean[a]);
-    Vec f[kParts + 1];
-    for (U32 i = 0; i < kParts; ++i) {
-      f[i] = cdf((grid[i] - centre) * inverse);
-      // With many arms the product leaves the normal numbers, on which arithmetic is slow. No F
-      // is below Φ(-3) on the grid, so that this floor keeps the next product normal.
-      product[i] = larger(product[i] * f[i], splat(1e-30f));
+  double sum = (bad[0] + bad[2]) + (bad[1] + bad[3]);
+  for (; j < stride; j += 8) {
+    const Int lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    Vec v = j == 0 ? Vec{1.0f} : Vec{};
+    for (U32 i = j; i <= n && i < j + 8; ++i) {
+      if (i == 0) continue;
+      const double value = values[i - 1], t = (value - centers[i - 1]) * inverses[i - 1];
+      const double above = t < -limit ? -limit : t;
+      sum += value - value;
+      const float clipped = static_cast<float>(above > limit ? limit : above);
+      v = lane == static_cast<std::int32_t>(i - j) ? splat(clipped) : v;
     }
-    f[kParts] = one;
-    for (U32 i = 0; i < kParts; ++i) {
-      const Vec to = shifted(f[i], f[i + 1]);
-      const Vec part = larger((to - f[i]) / (to + f[i] + 1e-20f), Vec{});
-      store(share + 8 * i, part);
-      total[i] += part;
-    }
+    store(x + j, v);
   }
-  for (U32 i = 0; i < kParts; ++i) {
-    const Vec to = shifted(product[i], i + 1 < kParts ? product[i + 1] : one);
-    store(scratch + 8 * i, larger(to - product[i], Vec{}) / (total[i] + 1e-20f));
-  }
-  float* won = scratch + (1 + alive) * kNormalScratch;
-  dots(scratch + kNormalScratch, kNormalScratch, alive, scratch, kNormalGrid, won);
-  float sum_won = 1e-30f;
-  for (U32 a = 0; a < alive; ++a) sum_won += won[a];
-  const float scale = 1.0f / sum_won;
-  for (U32 a = 0; a < count; ++a) {
-    out[a] = mean[a] + 3.0f * deviation[a] < low ? 0.0f : scale * *won++;
-  }
+  return sum == 0.0;
 }
 
 // The knots are walked once for eight inputs at a time, keeping the last one not above the input.
@@ -373,9 +314,4 @@ void weigh_rows(const float* rows, U32 stride, const U32* index, const float* we
 }
 
 }  // namespace
-
-inline constexpr DenseKernels kKernels{
-    ACUMEN_ISA_NAME, dots,       outer,       multiply,        rank_one, accumulate,
-    invert,          normal_cdf, exponential, best_of_normals, locate,   weigh_rows};
-
 }  // namespace acumen::ACUMEN_ISA

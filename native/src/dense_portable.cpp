@@ -1,6 +1,6 @@
 #define ACUMEN_ISA isa_portable
 #define ACUMEN_ISA_NAME "portable"
-#include "dense_kernels.inl"
+#include "kernel_set.inl"
 
 namespace acumen {
 

@@ -1,10 +1,13 @@
 // The dense kernels against plain loops in double, and the AVX2 set against the portable one.
 #include <algorithm>
+#include <limits>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "acumen/aligned.hpp"
 #include "acumen/random.hpp"
+#include "acumen/sampling.hpp"
 #include "expect.hpp"
 
 using namespace acumen;
@@ -60,25 +63,156 @@ void check_products(const DenseKernels& k, std::uint32_t d) {
   k.dots(p.data(), 0, 1, z.data(), p.size(), &dotted);
   EXPECT_NEAR(dotted, expected, 1e-4 * d * d);
 
-  auto sums = symmetric<double>(d);
-  const auto before = symmetric<double>(d);
-  std::copy(before.begin(), before.end(), sums.begin());
-  AlignedArray<double> wide(padded(d));
-  k.accumulate(sums.data(), x.data(), 1.5, 0.5, wide.data(), d);
   AlignedArray<float> moved(p.size());
   std::copy(p.begin(), p.end(), moved.begin());
-  k.rank_one(moved.data(), x.data(), -0.25f, 1.5f, d);
-  for (std::uint32_t i = 0; i < d; ++i) {
-    for (std::uint32_t j = 0; j <= i; ++j) {
-      const double product = static_cast<double>(x[i]) * x[j];
-      EXPECT_NEAR(sums[at(i, j)], 0.5 * before[at(i, j)] + 1.5 * product, 1e-12);
-      EXPECT_NEAR(moved[at(i, j)], 1.5 * p[at(i, j)] - 0.25 * product, 1e-5);
+  for (const float factor : {1.5f, 1.0f}) {
+    std::copy(p.begin(), p.end(), moved.begin());
+    k.rank_one(moved.data(), x.data(), -0.25f, factor, d);
+    for (std::uint32_t i = 0; i < d; ++i) {
+      for (std::uint32_t j = 0; j <= i; ++j) {
+        const double product = static_cast<double>(x[i]) * x[j];
+        EXPECT_NEAR(moved[at(i, j)], factor * p[at(i, j)] - 0.25 * product, 1e-5);
+      }
     }
   }
 }
 
+/// Sums of lessons, with and without decay; one call or many make no difference at all.
+void check_accumulate(const DenseKernels& k, std::uint32_t d, double decay) {
+  constexpr std::uint32_t kLessons = 5;
+  const std::uint32_t stride = padded(d);
+  AlignedArray<float> x(kLessons * stride);
+  AlignedArray<double> rewards(kLessons), decays(kLessons), wide(kLessons * stride);
+  AlignedArray<double> expected(packed_size(d)), products(stride), moments(stride);
+  auto sums = symmetric<double>(d);
+  for (std::uint32_t i = 0; i < d; ++i) moments[i] = products[i] = draw();
+  std::copy(sums.begin(), sums.end(), expected.begin());
+  AlignedArray<double> one_by_one(sums.size()), one_product(stride);
+  std::copy(sums.begin(), sums.end(), one_by_one.begin());
+  std::copy(products.begin(), products.end(), one_product.begin());
+  for (std::uint32_t l = 0; l < kLessons; ++l) {
+    const auto lesson = vector_of(d);
+    std::copy(lesson.begin(), lesson.end(), x.begin() + l * stride);
+    rewards[l] = draw();
+    decays[l] = decay;
+    for (std::uint32_t i = 0; i < d; ++i) {
+      moments[i] = decay * moments[i] + rewards[l] * lesson[i];
+      for (std::uint32_t j = 0; j <= i; ++j)
+        expected[at(i, j)] =
+            decay * expected[at(i, j)] + static_cast<double>(lesson[i]) * lesson[j];
+    }
+    k.accumulate(one_by_one.data(), one_product.data(), x.data() + l * stride, &rewards[l],
+                 &decays[l], 1, wide.data(), d);
+  }
+  k.accumulate(sums.data(), products.data(), x.data(), rewards.data(), decays.data(), kLessons,
+               wide.data(), d);
+  for (std::uint32_t i = 0; i < d; ++i) {
+    EXPECT_NEAR(products[i], moments[i], 1e-12);
+    for (std::uint32_t j = 0; j <= i; ++j) EXPECT_NEAR(sums[at(i, j)], expected[at(i, j)], 1e-12);
+  }
+  EXPECT(std::equal(sums.begin(), sums.end(), one_by_one.begin()));
+  EXPECT(std::equal(products.begin(), products.end(), one_product.begin()));
+}
+
+/// Bias, values and zeros, bit for bit as a plain loop makes them; whatever is not finite is seen.
+void check_standardise(const DenseKernels& k, std::uint32_t n) {
+  const std::uint32_t stride = padded(n + 1) + 8;
+  std::vector<double> values(n), centers(n), inverses(n);
+  AlignedArray<float> x(stride + 1);
+  for (std::uint32_t i = 0; i < n; ++i) {
+    values[i] = g_random.uniform() * 40 - 20;
+    centers[i] = g_random.uniform();
+    inverses[i] = g_random.uniform();
+  }
+  const auto all_finite = [&] {
+    x.fill(7.0f);
+    return k.standardise(values.data(), centers.data(), inverses.data(), n, 8.0, stride, x.data());
+  };
+  EXPECT(all_finite() == 1);
+  EXPECT(x[0] == 1.0f && x[stride] == 7.0f);
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const double t = (values[i] - centers[i]) * inverses[i];
+    EXPECT(x[1 + i] == static_cast<float>(std::clamp(t, -8.0, 8.0)));
+  }
+  for (std::uint32_t i = 1 + n; i < stride; ++i) EXPECT(x[i] == 0.0f);
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {infinity, -infinity, std::nan("")}) {
+    for (std::uint32_t i = 0; i < n; ++i) {
+      const double good = std::exchange(values[i], bad);
+      EXPECT(all_finite() == 0);
+      values[i] = good;
+    }
+  }
+  for (double& v : values) v = 1.7e308;
+  EXPECT(all_finite() == 1);
+}
+
+/// Scores with two best arms, and what the two rules make of them.
+void check_rules(const DenseKernels& k, std::uint32_t count, float gamma) {
+  const std::uint32_t ties = count > 2 ? 2 : 1;
+  AlignedArray<float> scores(padded(count)), p(padded(count));
+  scores.fill(100.0f);  // what lies behind the last arm must not count
+  for (std::uint32_t a = 0; a < count; ++a) scores[a] = draw();
+  for (std::uint32_t t = 0; t < ties; ++t) scores[t * (count - 1)] = 3.0f;
+  const double floor = 0.2 / count;
+  k.greedy(scores.data(), count, 0.2f, p.data());
+  for (std::uint32_t a = 0; a < padded(count); ++a)
+    EXPECT_NEAR(p[a], a >= count ? 0.0 : scores[a] == 3.0f ? floor + 0.8 / ties : floor, 1e-6);
+  EXPECT_NEAR(k.usable_total(p.data(), count), 1.0, 1e-5);
+  k.inverse_gap(scores.data(), count, gamma, p.data());
+  double rest = 1.0;
+  for (std::uint32_t a = 0; a < count; ++a)
+    rest -= scores[a] == 3.0f ? 0.0 : 1.0 / (count + gamma * (3.0 - scores[a]));
+  for (std::uint32_t a = 0; a < padded(count); ++a) {
+    const double gap = 3.0 - scores[a];
+    EXPECT_NEAR(p[a],
+                a >= count   ? 0.0
+                : gap == 0.0 ? rest / ties
+                             : 1 / (count + gamma * gap),
+                1e-6);
+  }
+  EXPECT_NEAR(k.usable_total(p.data(), count), 1.0, 1e-5);
+}
+
+/// Every arm lies where the running sums say, and only those with a probability are drawn.
+void check_drawing(const DenseKernels& k, std::uint32_t count) {
+  AlignedArray<float> p(padded(count));
+  std::vector<double> below(count + 1);
+  p.fill(100.0f);
+  for (std::uint32_t a = 0; a < count; ++a) {
+    p[a] = a % 3 == 1 ? 0.0f : static_cast<float>(g_random.uniform());
+    below[a + 1] = below[a] + static_cast<double>(p[a]);
+  }
+  EXPECT_NEAR(k.usable_total(p.data(), count), below[count], 1e-4);
+  for (std::uint32_t a = 0; a < count; ++a) {
+    const double middle = 0.5 * (below[a] + below[a + 1]);
+    if (p[a] > 0.0f) EXPECT(draw_arm(k, p.data(), count, middle) == a);
+    EXPECT(p[draw_arm(k, p.data(), count, below[a])] > 0.0f);
+  }
+  EXPECT(p[draw_arm(k, p.data(), count, below[count] * 1.01)] > 0.0f);
+  for (const float bad : {-1.0f, std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    for (std::uint32_t a = 0; a < count; ++a) {
+      const float good = std::exchange(p[a], bad);
+      EXPECT(k.usable_total(p.data(), count) == 0.0f);
+      p[a] = good;
+    }
+  }
+  std::fill_n(p.data(), count, 0.0f);
+  EXPECT(k.usable_total(p.data(), count) == 0.0f);
+  EXPECT(draw_arm(k, p.data(), count, 0.0) > count);
+}
+
+void check_add_scaled(const DenseKernels& k, std::uint32_t n) {
+  const auto y = vector_of(n);
+  auto out = vector_of(n);
+  AlignedArray<float> before(n);
+  std::copy(out.begin(), out.end(), before.begin());
+  k.add_scaled(out.data(), y.data(), -0.75f, n);
+  for (std::uint32_t i = 0; i < n; ++i) EXPECT_NEAR(out[i], before[i] - 0.75 * y[i], 1e-6);
+}
+
 void check_dots(const DenseKernels& k) {
-  for (std::uint32_t rows = 1; rows <= 11; ++rows) {
+  for (std::uint32_t rows = 1; rows <= 23; ++rows) {
     for (std::uint32_t n = 8; n <= 40; n += 8) {
       const auto x = vector_of(n), m = vector_of(rows * n);
       std::vector<float> out(rows);
@@ -118,7 +252,8 @@ void check_functions(const DenseKernels& k) {
   for (float v = -12.0f; v < 12.0f; v += 0.01f) {
     std::fill(in.begin(), in.end(), v);
     k.normal_cdf(in.data(), 8, out.data());
-    EXPECT_NEAR(out[3], 0.5 * std::erfc(-static_cast<double>(v) / std::sqrt(2.0)), 1e-6);
+    EXPECT_NEAR(out[3], 0.5 * std::erfc(-static_cast<double>(v) / std::sqrt(2.0)), 1e-5);
+    EXPECT(out[3] > 0.0f && out[3] < 1.0f);
     if (v > 0) continue;
     k.exponential(in.data(), 8, out.data());
     EXPECT_NEAR(out[3] / std::exp(static_cast<double>(v)), 1.0, 1e-6);
@@ -190,7 +325,14 @@ int main() {
     for (const std::uint32_t d : {1u, 2u, 7u, 8u, 9u, 16u, 17u, 24u, 33u, 85u, 128u}) {
       check_products(k, d);
       check_inverse(k, d);
+      for (const double decay : {1.0, 0.5}) check_accumulate(k, d, decay);
     }
+    for (std::uint32_t n = 0; n <= 25; ++n) check_standardise(k, n);
+    for (std::uint32_t count = 1; count <= 21; ++count) {
+      for (const float gamma : {0.0f, 4.0f, 1e30f}) check_rules(k, count, gamma);
+      check_drawing(k, count);
+    }
+    for (std::uint32_t n = 8; n <= 32; n += 8) check_add_scaled(k, n);
     check_dots(k);
     check_functions(k);
     check_locate(k);

@@ -310,14 +310,14 @@ class ChoiceEngine {
       const ArmSet arms{count, options_.shape.features ? scaled_.data() : nullptr};
       learner_->distribution(x(), arms, p);
     }
-    return usable_total(p, count);
+    return kernels_->usable_total(p, count);
   }
 
   /// Tosses the guard's coin and draws an arm; fills the answer.
   void draw(float total, std::uint32_t count, float share, Mode mode, Answer& answer) {
     const float* p = probabilities_.data();
     const std::uint32_t default_arm = answer.arm;
-    answer.suggested = draw_arm(p, count, random_.uniform() * static_cast<double>(total));
+    answer.suggested = draw_arm(*kernels_, p, count, random_.uniform() * total);
     const bool learned = share > 0.0f && random_.uniform() < static_cast<double>(share);
     answer.reason = learned ? Reason::kLearned : default_by_chance(mode);
     if (learned) answer.arm = answer.suggested;
@@ -473,6 +473,7 @@ class ChoiceEngine {
 
   float* x() { return x_.data(); }
 
+  const DenseKernels* kernels_ = &dense_kernels();
   ChoiceOptions options_;
   Schema schema_;
   Objective objective_;

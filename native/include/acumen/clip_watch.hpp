@@ -26,6 +26,9 @@ class ClipWatch {
   /// Counts the clipped ones among `count` standardised values; input `first` is the first's.
   void see(const float* values, std::uint32_t count, std::uint32_t first) {
     constexpr float limit = static_cast<float>(Schema::kLimit);
+    std::uint32_t any = 0;
+    for (std::uint32_t i = 0; i < count; ++i) any |= std::fabs(values[i]) >= limit ? 1u : 0u;
+    if (any == 0) return;  // nearly always
     std::uint32_t* counts = counts_.data() + first;
     for (std::uint32_t i = 0; i < count; ++i) counts[i] += std::fabs(values[i]) >= limit;
   }

@@ -42,8 +42,8 @@ constexpr std::size_t packed_size(std::uint32_t d) {
 inline constexpr std::size_t kDenseAlignment = 64;
 
 /// Points at which `best_of_normals` looks at each distribution, and floats of scratch an arm.
-inline constexpr std::uint32_t kNormalGrid = 32;
-inline constexpr std::uint32_t kNormalScratch = 32;
+inline constexpr std::uint32_t kNormalGrid = 24;
+inline constexpr std::uint32_t kNormalScratch = 24;
 
 struct DenseKernels {
   const char* name;
@@ -61,16 +61,21 @@ struct DenseKernels {
   /// P = factor · P + scale · y yᵀ, packed.
   void (*rank_one)(float* packed, const float* y, float scale, float factor, std::uint32_t d);
 
-  /// S = decay · S + weight · x xᵀ, packed, in double. wide: scratch, padded(d) doubles.
-  void (*accumulate)(double* packed, const float* x, double weight, double decay, double* wide,
-                     std::uint32_t d);
+  /// out += scale · y, over n values, a multiple of 8.
+  void (*add_scaled)(float* out, const float* y, float scale, std::uint32_t n);
+
+  /// S = decay · S + x xᵀ, packed, and b = decay · b + reward · x, both in double, for each lesson
+  /// in turn; lessons lie padded(d) floats apart in x. How they are split up into calls changes no
+  /// bit of the result. wide: scratch, lessons · padded(d) doubles.
+  void (*accumulate)(double* packed, double* products, const float* x, const double* rewards,
+                     const double* decays, std::uint32_t lessons, double* wide, std::uint32_t d);
 
   /// Inverts an n×n square of doubles in place (rows of padded(n), zero padding), symmetric and
   /// at least floor · I. Returns the smallest pivot met, which is below floor only by rounding.
   double (*invert)(double* square, std::uint32_t n, double floor);
 
-  /// out[i] = Φ(z[i]), the normal distribution function, absolute error below 1e-6; n is a
-  /// multiple of 8. (Abramowitz & Stegun 7.1.28: no exponential needed.)
+  /// out[i] = Φ(z[i]), the normal distribution function, absolute error below 1e-5; n is a
+  /// multiple of 8. (A polynomial: neither an exponential nor a division is needed.)
   void (*normal_cdf)(const float* z, std::uint32_t n, float* out);
 
   /// out[i] = exp(in[i]) for in[i] <= 0, relative error below 1e-6; n is a multiple of 8.
@@ -81,6 +86,28 @@ struct DenseKernels {
   /// formula and its error. scratch: count + 1 rows of kNormalScratch floats and count more.
   void (*best_of_normals)(const float* mean, const float* deviation, std::uint32_t count,
                           float* scratch, float* out);
+
+  // From `count` scores to the probabilities of as many arms. Arrays have room for padded(count)
+  // values; those of out behind the last arm become zero.
+
+  /// 1 - mix shared by the arms with the largest score (ties are split), mix spread over all.
+  void (*greedy)(const float* scores, std::uint32_t count, float mix, float* out);
+
+  /// Inverse gap weighting (Abe & Long 1999; Foster & Rakhlin 2020): p = 1 / (count + gamma · gap
+  /// to the best), and the best arms share the rest.
+  void (*inverse_gap)(const float* scores, std::uint32_t count, float gamma, float* out);
+
+  /// What a distribution sums to (about 1); 0 if a value is negative or none.
+  float (*usable_total)(const float* probabilities, std::uint32_t count);
+
+  /// How many of the running sums p[0], p[0] + p[1], … are at most u. In double; both sets agree.
+  std::uint32_t (*count_below)(const float* p, std::uint32_t count, double u);
+
+  /// x = [1, (values[i] - centers[i]) · inverses[i] clipped to ±limit for i < n, zeros up to
+  /// stride], stride a multiple of 8. Returns whether all values are finite: 1 or 0. Both sets
+  /// agree to the last bit. The three lists need no alignment.
+  std::uint32_t (*standardise)(const double* values, const double* centers, const double* inverses,
+                               std::uint32_t n, double limit, std::uint32_t stride, float* x);
 
   /// Where `stride` values lie between their knots, of which input j has `points` >= 2, rising, at
   /// knots[k · stride + j]. positions[j] = the interval, 0 … points - 2, and

@@ -12,7 +12,7 @@
 //            zero padding. Arm features: padded(shape.features) floats a row, zero padding.
 #pragma once
 
-#include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -50,15 +50,11 @@ struct Lesson {
 inline constexpr float kRewardLimit = 1e18f;
 inline constexpr float kContextLimit = 1e4f;
 
-/// Whether all |values| are at most `limit`; false for NaN. Compares the bits as integers, which
-/// order like the magnitudes, so that the loop vectorises.
+/// Whether all |values| are at most `limit`; false for NaN. Written for the compiler to vectorise.
 inline bool within(const float* values, std::uint32_t count, float limit) {
-  std::int32_t largest = 0;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const std::int32_t magnitude = std::bit_cast<std::int32_t>(values[i]) & 0x7fffffff;
-    largest = largest > magnitude ? largest : magnitude;
-  }
-  return largest <= std::bit_cast<std::int32_t>(limit);
+  std::int32_t bad = 0;
+  for (std::uint32_t i = 0; i < count; ++i) bad |= std::fabs(values[i]) <= limit ? 0 : 1;
+  return bad == 0;
 }
 
 /// Walks over a learner's whole state, array by array, to save it or to restore it.

@@ -14,7 +14,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -100,6 +99,9 @@ class Schema {
   const Field& field(std::uint32_t i) const { return fields_[i]; }
   std::uint32_t numbers() const { return numbers_; }  ///< they stand in x[1 … numbers()]
 
+  /// Whether meet() may change a row.
+  bool marks() const { return !seen_.empty(); }
+
   /// Turns categories that were never seen into "unseen" and remembers them. Changes the row, so
   /// that the same row encodes in the same way when its feedback comes.
   void meet(double* row) {
@@ -132,9 +134,7 @@ class Schema {
   /// Writes padded(dimension) floats. Returns kGood, or the first field whose value is neither
   /// finite (for a category: one of its codes) nor missing where that is allowed.
   std::uint32_t encode(const double* row, float* x) const {
-    x[0] = 1.0f;
-    std::fill_n(x + 1 + run_, padded(dimension_) - 1 - run_, 0.0f);
-    if (!encode_run(row, x + 1)) {
+    if (!encode_run(row, x)) {
       for (std::uint32_t i = 0;; ++i)
         if (!std::isfinite(row[i])) return i;
     }
@@ -204,20 +204,12 @@ class Schema {
     }
   }
 
-  /// standardised() of the run: on every hot path, so written for the compiler to vectorise.
-  static constexpr std::uint64_t kExponent = 0x7ffULL << 52, kExponentUnit = 1ULL << 52;
+  /// The bias, standardised() of the run, and zeros: on every hot path.
   bool encode_run(const double* row, float* x) const {
-    const double *centers = centers_.data(), *inverses = inverses_.data();
-    std::uint64_t bad = 0;
-    for (std::uint32_t i = 0; i < run_; ++i) {
-      const double t = (row[i] - centers[i]) * inverses[i];
-      const double above = t < -kLimit ? -kLimit : t;
-      x[i] = static_cast<float>(above > kLimit ? kLimit : above);
-      // An exponent of all ones (NaN, infinity) carries into the sign's place.
-      bad |= (std::bit_cast<std::uint64_t>(row[i]) & kExponent) + kExponentUnit;
-    }
-    for (const std::uint32_t i : logarithms_) x[i] = standardised(row[i], scales_[i]);
-    return bad >> 63 == 0;
+    const bool good = kernels_->standardise(row, centers_.data(), inverses_.data(), run_, kLimit,
+                                            padded(dimension_), x) != 0;
+    for (const std::uint32_t i : logarithms_) x[1 + i] = standardised(row[i], scales_[i]);
+    return good;
   }
 
   static bool is_code(double value, std::uint32_t codes) {
@@ -296,6 +288,7 @@ class Schema {
     return scale;
   }
 
+  const DenseKernels* kernels_ = &dense_kernels();
   std::vector<Field> fields_;
   std::vector<std::uint32_t> offsets_, indicators_, seen_offsets_;
   std::uint32_t run_ = 0;              ///< fields before the first that is no number or optional

@@ -68,10 +68,11 @@ class BinnedAdditive final : public LinearLearner {
   void distribution(const float* x, const ArmSet& arms, float* probabilities) override {
     expected(x, arms, scores_.data());
     if (options_.epsilon > 0.0) {
-      greedy(scores_.data(), arms.count, static_cast<float>(options_.epsilon), probabilities);
+      kernels().greedy(scores_.data(), arms.count, static_cast<float>(options_.epsilon),
+                       probabilities);
     } else {
       const float gamma = gap_weight(scale(), options_.gamma, options_.exponent);
-      inverse_gap(scores_.data(), arms.count, gamma, probabilities);
+      kernels().inverse_gap(scores_.data(), arms.count, gamma, probabilities);
     }
   }
 

@@ -27,7 +27,7 @@ class EpsilonGreedy final : public LinearLearner {
     if (options_.decay > 0.0) {
       epsilon *= std::pow(1.0 + scale().lessons() / arms.count, -options_.decay);
     }
-    greedy(means(x, arms), arms.count, static_cast<float>(epsilon), probabilities);
+    kernels().greedy(means(x, arms), arms.count, static_cast<float>(epsilon), probabilities);
   }
 
  private:

@@ -28,7 +28,8 @@ class LinUCB final : public LinearLearner {
     const float* mean = means(x, arms);
     const float* bonus = deviations(x, arms, static_cast<float>(options_.alpha), false);
     for (std::uint32_t a = 0; a < arms.count; ++a) scores_[a] = mean[a] + bonus[a];
-    greedy(scores_.data(), arms.count, static_cast<float>(options_.exploration), probabilities);
+    kernels().greedy(scores_.data(), arms.count, static_cast<float>(options_.exploration),
+                     probabilities);
   }
 
   std::size_t memory_bytes() const override {

@@ -75,6 +75,8 @@ class LinearLearner : public Learner {
   }
 
  protected:
+  const DenseKernels& kernels() const { return *kernels_; }
+
   /// The expected reward of every arm, in the reward's unit.
   const float* means(const float* x, const ArmSet& arms) {
     if (shape().features == 0) {

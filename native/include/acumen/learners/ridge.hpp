@@ -4,6 +4,8 @@
 //            what is read on every choice, in float: the weights theta and the inverse
 //            P = (S + λI)⁻¹. A lesson moves theta and P by one Sherman–Morrison step; every so many
 //            lessons both are computed anew from S and b, so that float errors never pile up.
+//            Nothing else reads S and b: lessons wait in a model's queue and are added to them
+//            eight at a time, while the sums are in registers, which changes no bit of them.
 // Guarantee  Finite for any lesson that Learner::learn lets through, for 10^9 lessons and more:
 //            sums of squares grow linearly in double, and the prior λI is added at every refresh,
 //            so that S + λI never becomes singular and forgetting never winds up P. Without
@@ -13,7 +15,8 @@
 // arms
 //            that nobody takes. A model's sums are decayed when it is next used; until then its
 //            variance grows by 2^(lessons since / half-life), up to that of a model never taught.
-// Layout     Per model: packed S and P (see dense.hpp), b and theta of padded(d) values.
+// Layout     Per model: packed S and P (see dense.hpp), b and theta of padded(d) values; a queue
+//            of kQueue lessons: x, reward, decay.
 // Paper      Sherman & Morrison, 1950; recursive least squares with forgetting: Ljung, "System
 //            Identification", 1999, ch. 11; covariance wind-up: Stenlund & Gustafsson, 2002.
 #pragma once
@@ -53,6 +56,10 @@ class RidgeModels {
         counts_(models),
         staleness_(models),
         drift_(models),
+        queued_(models),
+        queue_x_(models * kQueue * stride_),
+        queue_rewards_(models * kQueue),
+        queue_decays_(models * kQueue),
         square_(static_cast<std::size_t>(stride_) * stride_),
         outer_(packed_),
         step_(stride_) {
@@ -66,8 +73,14 @@ class RidgeModels {
   }
   const float* theta(std::uint32_t m) const { return thetas_.data() + m * stride_; }
   const float* inverse(std::uint32_t m) const { return inverses_.data() + m * packed_; }
-  const double* sums(std::uint32_t m) const { return sums_.data() + m * packed_; }
-  const double* products(std::uint32_t m) const { return products_.data() + m * stride_; }
+  const double* sums(std::uint32_t m) const {
+    add_queued(m);
+    return sums_.data() + m * packed_;
+  }
+  const double* products(std::uint32_t m) const {
+    add_queued(m);
+    return products_.data() + m * stride_;
+  }
 
   /// mean[m] = theta[m]·x for the first `count` models.
   void means(const float* x, std::uint32_t count, float* mean) const {
@@ -78,15 +91,13 @@ class RidgeModels {
   void variances(const float* x, std::uint32_t count, float* variance) {
     kernels_->outer(x, dimension_, outer_.data());
     kernels_->dots(inverses_.data(), packed_, count, outer_.data(), packed_, variance);
+    for (std::uint32_t m = 0; m < count; ++m) variance[m] = std::max(variance[m], 0.0f);
+    if (growth_ == 1.0) return;
     float most = 0.0f;
-    if (growth_ > 1.0) {
-      kernels_->dots(x, stride_, 1, x, stride_, &most);
-      most /= static_cast<float>(prior_);
-    }
+    kernels_->dots(x, stride_, 1, x, stride_, &most);
+    most /= static_cast<float>(prior_);
     for (std::uint32_t m = 0; m < count; ++m) {
-      float v = std::max(variance[m], 0.0f);
-      if (growth_ > 1.0) v = std::min(v * static_cast<float>(staleness_[m]), most);
-      variance[m] = v;
+      variance[m] = std::min(variance[m] * static_cast<float>(staleness_[m]), most);
     }
   }
 
@@ -107,8 +118,9 @@ class RidgeModels {
     float predicted = 0.0f;
     kernels_->dots(theta, stride_, 1, x, stride_, &predicted);
     const float error = reward - predicted;
-    const double variance = growth * kernels_->multiply(p, x, dimension_, step_.data());
-    add_sums(m, x, reward, 1.0 / growth);
+    const float grown = static_cast<float>(growth);
+    const float variance = grown * kernels_->multiply(p, x, dimension_, step_.data());
+    enqueue(m, x, reward, 1.0 / growth);
     drift_[m] *= growth;
     const std::uint64_t count = ++counts_[m];
     untaught_ -= count == 1;
@@ -117,15 +129,14 @@ class RidgeModels {
     const bool doubled = count < refresh_every_ && (count & (count - 1)) == 0;
     const bool due =
         count % refresh_every_ == 0 || (doubled && !bulk_ && dimension_ <= kDoublingDimension);
-    if (due || drift_[m] > 2.0 || !(variance >= 0.0) || !std::isfinite(error)) {
+    if (due || drift_[m] > 2.0 || !(variance >= 0.0f) || !std::isfinite(error)) {
       refresh(m);
     } else {
-      const float gain = static_cast<float>(growth / (1.0 + variance));
-      for (std::uint32_t i = 0; i < stride_; ++i) theta[i] += gain * error * step_[i];
-      kernels_->rank_one(p, step_.data(), -gain * static_cast<float>(growth),
-                         static_cast<float>(growth), dimension_);
+      const float gain = grown / (1.0f + variance);
+      kernels_->add_scaled(theta, step_.data(), gain * error, stride_);
+      kernels_->rank_one(p, step_.data(), -gain * grown, grown, dimension_);
     }
-    return {error, std::max(variance, 0.0)};
+    return {error, std::max(static_cast<double>(variance), 0.0)};
   }
 
   /// Between the two many lessons come: a model costs one refresh at the end (and one in every
@@ -144,14 +155,15 @@ class RidgeModels {
   /// What double can tell apart of S is 1e-16 of its trace; the prior is never left to sink below
   /// a thousand times that, or directions without data would be filled with rounding errors.
   bool refresh(std::uint32_t m) {
+    add_queued(m);
     flush(sums_.data() + m * packed_, packed_, 1e-200);
     flush(products_.data() + m * stride_, stride_, 1e-200);
     square_.clear();
     double* square = square_.data();
     double trace = 0.0;
-    for (std::uint32_t i = 0; i < dimension_; ++i) trace += sums(m)[packed_row(i) + i];
-    const double prior = prior_ + 1e-13 * trace;
     const double* packed = sums_.data() + m * packed_;
+    for (std::uint32_t i = 0; i < dimension_; ++i) trace += packed[packed_row(i) + i];
+    const double prior = prior_ + 1e-13 * trace;
     for (std::uint32_t i = 0; i < dimension_; ++i) {
       for (std::uint32_t j = 0; j <= i; ++j) {
         square[i * stride_ + j] = square[j * stride_ + i] = packed[j];
@@ -180,6 +192,8 @@ class RidgeModels {
   void merge(const RidgeModels& other, double prior_mean) {
     set_prior_mean(prior_mean);
     for (std::uint32_t m = 0; m < models_; ++m) {
+      add_queued(m);
+      other.add_queued(m);
       if (other.counts_[m] == 0) continue;
       untaught_ -= counts_[m] == 0;
       counts_[m] += other.counts_[m];
@@ -200,6 +214,7 @@ class RidgeModels {
     inverses_.clear();
     thetas_.clear();
     counts_.clear();
+    queued_.clear();
     staleness_.fill(1.0);
     drift_.fill(1.0);
     untaught_ = models_;
@@ -212,6 +227,7 @@ class RidgeModels {
   }
 
   void visit(StateVisitor& visitor) {
+    for (std::uint32_t m = 0; m < models_; ++m) add_queued(m);
     visitor.array("sums", sums_.data(), sums_.size());
     visitor.array("products", products_.data(), products_.size());
     visitor.array("inverses", inverses_.data(), inverses_.size());
@@ -227,7 +243,8 @@ class RidgeModels {
 
   std::size_t bytes() const {
     return sums_.bytes() + products_.bytes() + inverses_.bytes() + thetas_.bytes() +
-           counts_.bytes() + staleness_.bytes() + drift_.bytes() + square_.bytes() +
+           counts_.bytes() + staleness_.bytes() + drift_.bytes() + queued_.bytes() +
+           queue_x_.bytes() + queue_rewards_.bytes() + queue_decays_.bytes() + square_.bytes() +
            outer_.bytes() + step_.bytes();
   }
 
@@ -249,14 +266,25 @@ class RidgeModels {
     return growth;
   }
 
-  void add_sums(std::uint32_t m, const float* x, float reward, double decay) {
-    kernels_->accumulate(sums_.data() + m * packed_, x, 1.0, decay, square_.data(), dimension_);
-    double* b = products_.data() + m * stride_;
-    const double* wide = square_.data();  // x, as accumulate() has left it
-    const double r = reward;
-    for (std::uint32_t i = 0; i < stride_; ++i) b[i] = decay * b[i] + r * wide[i];
+  void enqueue(std::uint32_t m, const float* x, float reward, double decay) {
+    const std::size_t at = m * kQueue + queued_[m];
+    std::copy_n(x, stride_, queue_x_.data() + at * stride_);
+    queue_rewards_[at] = static_cast<double>(reward);
+    queue_decays_[at] = decay;
+    if (++queued_[m] == kQueue) add_queued(m);
   }
 
+  /// Adds the lessons in model m's queue to its sums, to which they belong for whoever looks.
+  void add_queued(std::uint32_t m) const {
+    if (queued_[m] == 0) return;
+    const std::size_t at = m * kQueue;
+    kernels_->accumulate(sums_.data() + m * packed_, products_.data() + m * stride_,
+                         queue_x_.data() + at * stride_, queue_rewards_.data() + at,
+                         queue_decays_.data() + at, queued_[m], square_.data(), dimension_);
+    queued_[m] = 0;
+  }
+
+  static constexpr std::uint32_t kQueue = 8;  ///< at most the stride: square_ is scratch for it
   static constexpr std::uint32_t kDoublingDimension = 64;
 
   const DenseKernels* kernels_ = &dense_kernels();
@@ -266,10 +294,14 @@ class RidgeModels {
   double prior_, growth_, prior_mean_ = 0.0;
   std::uint64_t refresh_every_;
   std::uint32_t untaught_ = 0;
-  AlignedArray<double> sums_, products_;
+  mutable AlignedArray<double> sums_, products_;
   AlignedArray<float> inverses_, thetas_;
   AlignedArray<std::uint64_t> counts_;
-  AlignedArray<double> staleness_, drift_, square_;
+  AlignedArray<double> staleness_, drift_;
+  mutable AlignedArray<std::uint32_t> queued_;
+  AlignedArray<float> queue_x_;
+  AlignedArray<double> queue_rewards_, queue_decays_;
+  mutable AlignedArray<double> square_;
   AlignedArray<float> outer_, step_;
 };
 

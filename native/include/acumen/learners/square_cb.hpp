@@ -36,8 +36,8 @@ class SquareCB final : public LinearLearner {
       : LinearLearner(shape, options), options_(options) {}
 
   void distribution(const float* x, const ArmSet& arms, float* probabilities) override {
-    inverse_gap(means(x, arms), arms.count, gap_weight(scale(), options_.gamma, options_.exponent),
-                probabilities);
+    const float gamma = gap_weight(scale(), options_.gamma, options_.exponent);
+    kernels().inverse_gap(means(x, arms), arms.count, gamma, probabilities);
   }
 
  private:

@@ -5,7 +5,7 @@
 //            is computed instead, and the engine draws from that. The choice is the same, but
 //            its propensity is known.
 // Guarantee  The recorded propensity is exact: it is what was drawn from. What is approximate is
-//            the rule: the integral P(a wins) = ∫ f_a Π_{b≠a} F_b is a sum over a grid of 32
+//            the rule: the integral P(a wins) = ∫ f_a Π_{b≠a} F_b is a sum over a grid of 24
 //            points, quadratically finer at its lower end, on which each step of Π F goes to the
 //            arms in proportion to the growth of log F_a. Against the exact integral the error
 //            of a probability is below 0.01, and below 0.05 where deviations differ a hundredfold.
@@ -36,7 +36,7 @@ class Thompson final : public LinearLearner {
   void distribution(const float* x, const ArmSet& arms, float* probabilities) override {
     const float* mean = means(x, arms);
     const float* deviation = deviations(x, arms, static_cast<float>(options_.spread), true);
-    dense_kernels().best_of_normals(mean, deviation, arms.count, scratch_.data(), probabilities);
+    kernels().best_of_normals(mean, deviation, arms.count, scratch_.data(), probabilities);
     blend_uniform(probabilities, arms.count, static_cast<float>(options_.exploration));
   }
 
