@@ -1,4 +1,5 @@
 // Learners of sequences, and the gathering of an episode from the engine's ring.
+#include <numeric>
 #include <vector>
 
 #include "acumen/episode.hpp"
@@ -52,7 +53,7 @@ struct DrawnEpisode {
 void expect_distribution(Learner& learner, const float* x) {
   AlignedArray<float> p(padded(kArms));
   learner.distribution(x, {kArms, nullptr}, p.data());
-  EXPECT_NEAR(sum_of(p.data(), kArms), 1.0, 1e-3);
+  EXPECT_NEAR(std::accumulate(p.data(), p.data() + kArms, 0.0), 1.0, 1e-3);
   for (std::uint32_t a = 0; a < kArms; ++a) EXPECT(p[a] >= 0.0f && p[a] <= 1.001f);
 }
 

@@ -78,7 +78,8 @@ class Learner {
   /// Lessons taken so far: the version of the model.
   std::uint64_t version() const { return version_; }
 
-  /// Writes the probability of every arm into probabilities[0 … arms.count).
+  /// Writes the probability of every arm into probabilities[0 … arms.count), an array with room for
+  /// padded(arms.count) values; those behind the last arm mean nothing.
   virtual void distribution(const float* x, const ArmSet& arms, float* probabilities) = 0;
 
   /// Writes the reward that is expected of every arm into rewards[0 … arms.count). False: this

@@ -137,11 +137,7 @@ class ActorCritic final : public SequenceLearner {
   void softmax(const float* x) {
     const std::uint32_t arms = shape().arms;
     kernels_->dots(weights_.data(), stride_, arms, x, stride_, scores_.data());
-    const float best = largest(scores_.data(), arms);
-    for (std::uint32_t a = 0; a < arms; ++a) scores_[a] -= best;
-    kernels_->exponential(scores_.data(), padded(arms), policy_.data());
-    const float total = sum_of(policy_.data(), arms);
-    for (std::uint32_t a = 0; a < arms; ++a) policy_[a] /= total;
+    acumen::softmax(*kernels_, scores_.data(), arms, 1.0f, policy_.data());
   }
 
   const DenseKernels* kernels_ = &dense_kernels();

@@ -117,12 +117,7 @@ class SoftmaxGradient final : public Learner {
       kernels_->dots(arms.features, arm_stride_, arms.count, slopes_.data(), arm_stride_,
                      scores_.data());
     }
-    const float best = *std::max_element(scores_.data(), scores_.data() + arms.count);
-    for (std::uint32_t a = 0; a < arms.count; ++a) scores_[a] -= best;
-    kernels_->exponential(scores_.data(), padded(arms.count), policy_.data());
-    float total = 0.0f;
-    for (std::uint32_t a = 0; a < arms.count; ++a) total += policy_[a];
-    for (std::uint32_t a = 0; a < arms.count; ++a) policy_[a] /= total;
+    acumen::softmax(*kernels_, scores_.data(), arms.count, 1.0f, policy_.data());
   }
 
   /// slopes_[b] = 1[b = a] - p(b); returns ρ.

@@ -53,8 +53,7 @@ class TemporalDifference final : public SequenceLearner {
         weights_(static_cast<std::size_t>(shape.arms) * stride_),
         traces_(weights_.size()),
         taken_(weights_.size()),
-        values_(padded(shape.arms)),
-        scores_(padded(shape.arms)) {}
+        values_(padded(shape.arms)) {}
 
   void distribution(const float* x, const ArmSet& arms, float* probabilities) override {
     const double steps = static_cast<double>(version_) / arms.count;
@@ -66,7 +65,7 @@ class TemporalDifference final : public SequenceLearner {
       soften(arms.count, probabilities);
       blend_uniform(probabilities, arms.count, epsilon);
     } else {
-      greedy(values_.data(), arms.count, epsilon, probabilities);
+      kernels_->greedy(values_.data(), arms.count, epsilon, probabilities);
     }
   }
 
@@ -77,8 +76,7 @@ class TemporalDifference final : public SequenceLearner {
   }
 
   std::size_t memory_bytes() const override {
-    return sizeof(*this) + weights_.bytes() + traces_.bytes() + taken_.bytes() + values_.bytes() +
-           scores_.bytes();
+    return sizeof(*this) + weights_.bytes() + traces_.bytes() + taken_.bytes() + values_.bytes();
   }
 
  protected:
@@ -98,7 +96,7 @@ class TemporalDifference final : public SequenceLearner {
       if (t + 1 < steps) {
         look(x + stride_);
         taken = static_cast<double>(values_[episode.arms[t + 1]]);
-        const double best = static_cast<double>(largest(values_.data(), shape().arms));
+        const double best = best_value();
         next = options_.best_next ? best : taken;
         cut = options_.best_next && taken < best;
       }
@@ -173,6 +171,10 @@ class TemporalDifference final : public SequenceLearner {
     return rare;
   }
 
+  double best_value() const {
+    return static_cast<double>(*std::max_element(values_.data(), values_.data() + shape().arms));
+  }
+
   void favour_rare(const float* x, std::uint32_t count) {
     float square = 0.0f;
     kernels_->dots(x, stride_, 1, x, stride_, &square);
@@ -181,20 +183,16 @@ class TemporalDifference final : public SequenceLearner {
   }
 
   void soften(std::uint32_t count, float* probabilities) {
-    const float best = largest(values_.data(), count);
-    const auto unit = static_cast<float>(options_.temperature * unit_of_values());
-    for (std::uint32_t a = 0; a < count; ++a)
-      scores_[a] = std::max((values_[a] - best) / unit, -80.0f);
-    kernels_->exponential(scores_.data(), padded(count), values_.data());
-    const float total = sum_of(values_.data(), count);
-    for (std::uint32_t a = 0; a < count; ++a) probabilities[a] = values_[a] / total;
+    const double sharpness = 1.0 / (options_.temperature * unit_of_values());
+    softmax(*kernels_, values_.data(), count, static_cast<float>(std::min(sharpness, 1e30)),
+            probabilities);
   }
 
   const DenseKernels* kernels_ = &dense_kernels();
   TemporalDifferenceOptions options_;
   std::uint32_t stride_;
   RewardScale scale_;
-  AlignedArray<float> weights_, traces_, taken_, values_, scores_;
+  AlignedArray<float> weights_, traces_, taken_, values_;
 };
 
 }  // namespace acumen
