@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "acumen/aligned.hpp"
+#include "acumen/dense.hpp"
 
 namespace acumen::bindings {
 
@@ -56,14 +57,11 @@ bool ChoiceCore::would_choose(double* row, float* x, const float* features,
     }
     answer.clear();  // of a bad row the learner is not asked, and zeros come back
     if (!ask_learner(row, nullptr, shape.arms, answer)) return false;
+    answer.resize(padded(shape.arms));  // kernels read whole vectors
   }
-  float total = 0.0f;
-  for (std::uint32_t a = 0; a < shape.arms; ++a) {
-    if (!(answer[a] >= 0.0f)) return false;
-    total += answer[a];
-  }
+  const float total = dense_kernels().usable_total(answer.data(), shape.arms);
   for (std::uint32_t a = 0; a < shape.arms; ++a) answer[a] /= total;
-  return total > 0.0f && std::isfinite(total);
+  return total > 0.0f;
 }
 
 }  // namespace acumen::bindings
