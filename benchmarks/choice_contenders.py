@@ -133,6 +133,28 @@ class Acumen(Contender):
             self.arms.append(arm)
 
 
+class AcumenLate(Acumen):
+    """What came of a block's choices is told when all of them have been made."""
+
+    def play(self, start: int, stop: int) -> None:
+        """No context is left from its own choice, as it is when feedback comes at once."""
+        choose, rows = self.choice.choose_row, self.problem.rows
+        made = []
+        for i in range(start, stop):
+            t0 = now()
+            decision = choose(rows[i])
+            t1 = now()
+            made.append(decision)
+            self.choose_ns.append(t1 - t0)
+        for i, decision in zip(range(start, stop), made, strict=True):
+            reward = self.problem.rewards[i][decision.index]
+            t2 = now()
+            decision.feedback(reward)
+            t3 = now()
+            self.feedback_ns.append(t3 - t2)
+            self.arms.append(decision.index)
+
+
 class AcumenKeywords(Acumen):
     """`choose` and `feedback` as they are written in a program: every value by its name."""
 
@@ -254,6 +276,7 @@ def contenders(problem: Problem) -> tuple[list[Contender], list[str]]:
         if name in measured:
             lineup.append(Acumen(f"acumen {name} tuple", problem, learner=learner, as_tuple=True))
             lineup.append(AcumenKeywords(f"acumen {name} keywords", problem, learner=learner))
+            lineup.append(AcumenLate(f"acumen {name} late", problem, learner=learner))
     missing = []
     try:
         for exploration in ("--epsilon 0.1", "--squarecb"):

@@ -37,6 +37,7 @@ BLOCK = 100
 OURS = "acumen LinUCB"
 COMPARED = [
     ("vowpalwabbit squarecb pre-parsed", "acumen SquareCB", 40),
+    ("vowpalwabbit squarecb pre-parsed", "acumen SquareCB late", None),
     ("vowpalwabbit epsilon pre-parsed", "acumen EpsilonGreedy", 40),
     ("vowpalwabbit squarecb strings", "acumen SquareCB", None),
     ("mabwiser LinUCB", "acumen LinUCB", 150),
