@@ -187,20 +187,19 @@ bool ChoiceCore::read_keywords(PyObject* const* values, PyObject* keywords, doub
 /// A tuple or list of the right length. Reading a value may run Python code (`__float__`), which
 /// may change the list.
 bool ChoiceCore::read_sequence(PyObject* sequence, double* row) {
+  const std::uint32_t n = fields();
+  PyObject* const* values = PySequence_Fast_ITEMS(sequence);
+  std::uint32_t i = 0;
+  for (; i < n && PyFloat_CheckExact(values[i]); ++i) row[i] = PyFloat_AS_DOUBLE(values[i]);
   bool good = true;
-  for (std::uint32_t i = 0; i < fields(); ++i) {
-    if (PySequence_Fast_GET_SIZE(sequence) != static_cast<Py_ssize_t>(fields())) {
-      std::fill(row + i, row + fields(), kMissing);
+  for (; i < n; ++i) {
+    if (PySequence_Fast_GET_SIZE(sequence) != static_cast<Py_ssize_t>(n)) {
+      std::fill(row + i, row + n, kMissing);
       problem = "the row changed its length while it was read";
       return false;
     }
-    PyObject* value = PySequence_Fast_GET_ITEM(sequence, i);
-    if (PyFloat_CheckExact(value)) {
-      row[i] = PyFloat_AS_DOUBLE(value);
-    } else {
-      const nb::object kept = nb::borrow(value);
-      row[i] = field_value(i, kept.ptr(), good);
-    }
+    const nb::object value = nb::borrow(PySequence_Fast_GET_ITEM(sequence, i));
+    row[i] = field_value(i, value.ptr(), good);
   }
   return good;
 }
