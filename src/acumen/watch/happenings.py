@@ -13,6 +13,7 @@ from typing import Any
 from acumen.core.objective import Objective
 
 TEXT_MAX = 500
+REPEAT_S = 2
 MODES = ("off", "shadow", "canary", "on")
 _WHO = ("who", "by", "actor", "source")
 _WHY = ("why", "reason", "because", "message", "text")
@@ -41,6 +42,12 @@ class Happening:
     why: str = ""
     mode: str = ""
     objective: Objective | None = None
+
+    def repeats(self, before: Happening) -> bool:
+        """Whether it says again what was said just now, and who did it besides."""
+        same = (self.kind, self.title, self.stream) == (before.kind, before.title, before.stream)
+        soon = abs(self.time_s - before.time_s) <= REPEAT_S
+        return same and soon and self.kind == "mode" and not (before.who or before.why)
 
 
 def describe(kind: str, text: str, number: int, time_s: float, stream: str) -> Happening:

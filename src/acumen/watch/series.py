@@ -16,6 +16,9 @@ Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+GROUP = 4  # buckets that are shown as one where a single one is too noisy
+
+
 @dataclass(frozen=True)
 class Span:
     """One range of time: `slots` buckets of `width_s` seconds."""
@@ -66,8 +69,12 @@ class Ring:
         return keep, buckets[keep] % self.span.slots
 
     def window(self, end_s: float) -> tuple[Integers, Numbers]:
-        """Starts (seconds) and sums of all buckets up to `end_s`, oldest first, zeros for none."""
-        last = int(end_s) // self.span.width_s
+        """Starts (seconds) and sums of the buckets up to `end_s`, oldest first, zeros for none.
+
+        The last ones may lie behind `end_s`: groups of `GROUP` buckets always begin at the same
+        times, or their sums would dance while the window moves.
+        """
+        last = (int(end_s) // self.span.width_s // GROUP + 1) * GROUP - 1
         wanted = np.arange(last - self.span.slots + 1, last + 1)
         slots = wanted % self.span.slots
         known = self.bucket[slots] == wanted

@@ -12,12 +12,14 @@ from acumen import _native
 from acumen.core.comparison import Comparison
 from acumen.core.journal_format import FATES, JournalInfo
 from acumen.watch.happenings import Happening, goal_of
-from acumen.watch.series import SPANS
+from acumen.watch.series import GROUP, SPANS
 from acumen.watch.view import ARMS_MAX, SIDES, ChoiceView
 
 ARMS_SHOWN = 8
 STREAMS_SHOWN = 40
 LIVE_S = 30.0
+SILENT_S = 240.0
+ON_THE_WAY_S = 1.5
 RANGES = {span.name: span for span in SPANS}
 Z_95 = 1.959964
 
@@ -26,13 +28,15 @@ Numbers = NDArray[np.float64]
 
 def summary(view: ChoiceView, now_s: float) -> dict[str, Any]:
     """One choice in a list of them: name, mode, traffic of the last minutes, verdict."""
-    _, columns = view.series.read("5m", end_of(view, now_s))
+    starts, columns = view.series.read("5m", end_of(view, now_s))
     found = columns["decisions"]
+    end_s = end_of(view, now_s)
+    lately = found[(starts > end_s - 11) & (starts <= end_s - 1)]
     return {
         "name": view.name,
         "mode": mode_of(view),
         "decisions": view.decisions,
-        "rate": float(found[-11:-1].sum() / 10),
+        "rate": float(lately.sum() / 10) if now_s - view.newest_s < LIVE_S else 0.0,
         "spark": [int(n) for n in found.reshape(-1, 10).sum(axis=1)],
         "verdict": view.comparison.verdict if view.decisions else "",
         "newest": view.newest_s,
@@ -43,8 +47,12 @@ def summary(view: ChoiceView, now_s: float) -> dict[str, Any]:
 
 def details(view: ChoiceView, span: str, now_s: float) -> dict[str, Any]:
     """One choice, whole, over one of `RANGES`."""
-    width = RANGES[span].width_s
-    starts, columns = view.series.read(span, end_of(view, now_s))
+    width, end_s = RANGES[span].width_s, end_of(view, now_s)
+    starts, columns = view.series.read(span, end_s)
+    # The newest bucket is not over yet; those after it are only there to fill a group.
+    seconds = np.clip(end_s - starts, 1, width)
+    seconds = np.where(starts <= end_s - 1, seconds, np.nan)
+    sums = {name: _grouped(values) for name, values in columns.items()}
     counts = {name: c for name, c in columns.items() if c.ndim == 1}
     objective = view.objective
     return {
@@ -52,7 +60,8 @@ def details(view: ChoiceView, span: str, now_s: float) -> dict[str, Any]:
         "range": span,
         "width": width,
         "start": int(starts[0]),
-        "end": int(starts[-1]) + width,
+        "end": min(int(starts[-1]) + width, int(end_s)),
+        "group": GROUP,
         "goal": goal_of(objective) if objective else "",
         "default": _default_of(view),
         "learner": _learner_of(view.info),
@@ -67,15 +76,15 @@ def details(view: ChoiceView, span: str, now_s: float) -> dict[str, Any]:
         },
         "comparison": comparison_values(view.comparison),
         "traffic": {
-            "decisions": _rounded(counts["decisions"] / width),
-            "feedback": _rounded(counts["feedback"] / width),
+            "decisions": _rounded(counts["decisions"] / seconds),
+            "feedback": _rounded(counts["feedback"] / seconds),
         },
         "difference": _curve(counts),
-        "rewards": {side: _means(counts, side) for side in SIDES},
-        "propensity": _rounded(_divided(counts["propensity"], counts["decisions"])),
+        "rewards": {side: _means(sums, side) for side in SIDES},
+        "propensity": _rounded(_divided(sums["propensity"], sums["decisions"])),
         "propensities": [int(n) for n in columns["propensities"].sum(axis=0)],
-        "reasons": _shares(_native.REASONS, columns["reasons"]),
-        **_arms(view, columns["arms"], counts["decisions"]),
+        "reasons": _shares(_native.REASONS, sums["reasons"]),
+        **_arms(view, sums["arms"], sums["decisions"]),
         "happenings": [_told(h) for h in reversed(view.happenings)],
         "streams": [
             {
@@ -95,8 +104,18 @@ def details(view: ChoiceView, span: str, now_s: float) -> dict[str, Any]:
 
 
 def end_of(view: ChoiceView, now_s: float) -> float:
-    """Now; of a choice that has fallen silent the time of its last event."""
-    return now_s if now_s - view.newest_s < RANGES["5m"].width_s * 300 else view.newest_s
+    """Up to when everything is here: now, less what is on its way to the disk and from there.
+
+    Of a choice that has fallen silent the time of its last event.
+    """
+    silent = now_s - view.newest_s > SILENT_S
+    return view.newest_s + 1 if silent else now_s - ON_THE_WAY_S
+
+
+def _grouped(values: Numbers) -> Numbers:
+    """Sums of `GROUP` buckets each."""
+    summed: Numbers = values.reshape(-1, GROUP, *values.shape[1:]).sum(axis=1)
+    return summed
 
 
 def mode_of(view: ChoiceView) -> str:
@@ -177,7 +196,7 @@ def _arms(view: ChoiceView, values: Numbers, decisions: Numbers) -> dict[str, An
     rows = [_arm(view, i, arm_name(info, i)) for i in shown]
     shares = [[int(v) for v in values[:, i]] for i in shown]
     if others.any():
-        rows.append({"name": "others", "decisions": int(view.decisions - many[shown].sum()),
+        rows.append({"name": "others", "others": True, "decisions": int(view.decisions - many[shown].sum()),
                      "feedback": 0, "mean": None})  # fmt: skip
         shares.append([int(v) for v in others])
     return {"arms": rows, "arm_counts": shares}
@@ -202,7 +221,10 @@ def arm_name(info: JournalInfo | None, index: int) -> str:
 
 
 def _default_of(view: ChoiceView) -> str:
-    return f"{len(view.info.arms)} arms" if view.info and not view.info.features else "candidates"
+    known = view.defaults - {-1}
+    if len(known) != 1:
+        return "a heuristic" if known else ""
+    return arm_name(view.info, next(iter(known)))
 
 
 def _learner_of(info: JournalInfo | None) -> str:

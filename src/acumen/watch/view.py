@@ -89,6 +89,7 @@ class ChoiceView:
         self.arm_reward = np.zeros(ARMS_MAX + 1)
         self.reasons = np.zeros(len(_native.REASONS), np.int64)
         self.fates = np.zeros(len(FATES), np.int64)
+        self.defaults: set[int] = set()  # what the default would have taken; one, or a heuristic's
         self._joins: OrderedDict[str, StreamJoin] = OrderedDict()
         self._objective: Objective | None = None
         self._comparison = _native.HoldbackComparison()
@@ -189,6 +190,9 @@ class ChoiceView:
             if happening.objective.metrics == join.objective.metrics:
                 self._become(happening.objective)
                 join.change_objective(happening.objective)
+        before = self.happenings[-1] if self.happenings else None
+        if before is not None and happening.repeats(before):
+            self.happenings.pop()
         self.happenings.append(happening)
 
     def _count(
@@ -246,6 +250,8 @@ class ChoiceView:
         )
         self.reasons += np.bincount(reason, minlength=len(self.reasons))
         self.arm_decisions += np.bincount(arm, minlength=ARMS_MAX + 1)
+        if len(self.defaults) < 2:
+            self.defaults |= set(np.unique(_numbers(rows, "default_arm", np.int64, -1)).tolist())
         self.decisions += len(ids)
         stream.decisions += len(ids)
         stream.model_version = int(_numbers(rows, "model_version", np.uint64, 0)[-1])
