@@ -65,7 +65,7 @@ def details(view: ChoiceView, span: str, now_s: float) -> dict[str, Any]:
         "goal": goal_of(objective) if objective else "",
         "default": _default_of(view),
         "learner": _learner_of(view.info),
-        "model_version": max((s.model_version for s in view.streams.values()), default=0),
+        "model_version": next((s.model_version for s in reversed(view.streams.values())), 0),
         "totals": {
             "events": view.events,
             "feedback": view.feedback,

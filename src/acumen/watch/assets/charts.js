@@ -2,6 +2,7 @@
 // Colours come from classes, texts go in as text: nothing from a journal becomes markup.
 
 const SVG = "http://www.w3.org/2000/svg";
+const HOLE = 3;  // buckets without a value that a line goes across
 const LEFT = 46, RIGHT = 8, TOP = 12, BOTTOM = 20;
 
 /** An HTML element; `null` children are left out. */
@@ -154,30 +155,22 @@ export class TimeChart {
 
   line(parent, s) {
     const known = s.values.map((v, i) => i).filter((i) => s.values[i] !== null);
-    const point = (i, v) => `${this.x(this.at(s, i)).toFixed(1)} ${this.y(v).toFixed(1)}`;
-    const path = (list, values) => list.map((i) => point(i, values[i])).join("L");
-    if (s.low) {
-      const sure = known.filter((i) => s.low[i] !== null && s.high[i] !== null);
-      if (sure.length > 1) {
-        parent.append(svg("path", { class: `fill-path ${s.color}`,
-          d: `M${path(sure, s.high)}L${path(sure.reverse(), s.low)}Z` }));
-      }
-    }
-    if (s.area && known.length > 1) {
-      const base = this.y(0).toFixed(1);
-      const [a, b] = [known[0], known.at(-1)].map((i) => this.x(this.at(s, i)).toFixed(1));
-      parent.append(svg("path", { class: `fill-path ${s.color}`,
-        d: `M${a} ${base}L${path(known, s.values)}L${b} ${base}Z` }));
-    }
-    if (known.length > 1) {
-      const style = s.dashed ? "line-path dashed" : "line-path";
-      parent.append(svg("path", { class: `${style} ${s.color}`, d: `M${path(known, s.values)}` }));
-    }
-    if (known.length === 1) {
-      const i = known[0];
-      parent.append(svg("circle", { class: `dot ${s.color}`, r: 3, cx: this.x(this.at(s, i)),
-        cy: this.y(s.values[i]) }));
-    }
+    const sure = s.low ? known.filter((i) => s.low[i] !== null && s.high[i] !== null) : [];
+    const x = (i) => this.x(this.at(s, i)).toFixed(1);
+    const path = (list, values) => list.map((i) => `${x(i)} ${this.y(values[i]).toFixed(1)}`)
+      .join("L");
+    const bands = runs(sure, s.bridge).filter((run) => run.length > 1).map((run) =>
+      `M${path(run, s.high)}L${path(run.toReversed(), s.low)}Z`);
+    const base = this.y(0).toFixed(1);
+    const lines = runs(known, s.bridge);
+    const areas = s.area ? lines.map((run) =>
+      `M${x(run[0])} ${base}L${path(run, s.values)}L${x(run.at(-1))} ${base}Z`) : [];
+    const fill = [...bands, ...areas].join("");
+    if (fill) parent.append(svg("path", { class: `fill-path ${s.color}`, d: fill }));
+    // A point by itself becomes a dot: a line of no length with round ends.
+    const drawn = lines.map((run) => `M${path(run.length > 1 ? run : [run[0], run[0]], s.values)}`);
+    parent.append(svg("path", { class: `line-path ${s.dashed ? "dashed" : ""} ${s.color}`,
+      d: drawn.join("") }));
   }
 
   stack(parent, shown) {
@@ -245,6 +238,17 @@ export class TimeChart {
     this.tip.style.left = right ? "" : `${x + 12}px`;
     this.tip.style.right = right ? `${this.width - x + 12}px` : "";
   }
+}
+
+/** Indices in stretches without larger holes; `bridge`: what is not there was as before. */
+function runs(indices, bridge = false) {
+  const found = [];
+  for (const i of indices) {
+    const run = found.at(-1);
+    if (run && (bridge || i - run.at(-1) <= HOLE)) run.push(i);
+    else found.push([i]);
+  }
+  return found;
 }
 
 function domain(series, zero) {

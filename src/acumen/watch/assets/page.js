@@ -18,7 +18,7 @@ codec.choose(size=81_920).feedback(seconds=0.012)`;
 const by = (id) => document.getElementById(id);
 
 const charts = {
-  traffic: new TimeChart("Traffic", "A second.", { zero: true }),
+  traffic: new TimeChart("Traffic", "Decisions and feedback per second.", { zero: true }),
   difference: new TimeChart("Learned against default",
     "Mean reward of the learned policy less the default's, from the random holdback; "
     + "the interval holds at all times at once.", { zero: true, format: signed }),
@@ -185,33 +185,36 @@ function tiles(choice, now) {
     : sure ? `${Math.round(100 * c.confidence)} %: ${signed(c.low)} … ${signed(c.high)}; `
       + `${number(c.learned.decisions)} against ${number(c.default.decisions)} decisions`
       : "from 30 decisions of each on";
-  const switched = choice.happenings.find((h) => h.kind === "mode");
-  const mode = switched ? `since ${clock(switched.time, now - switched.time)}`
-    + (switched.who ? `, by ${switched.who}` : "") : "since the beginning";
+  const switched = choice.happenings.find((h) => h.kind === "mode"
+    && h.title.split(" ")[0] === choice.mode);
+  const learned = totals.reasons.learned ?? 0;
+  const mode = (switched ? `since ${clock(switched.time, now - switched.time < 72_000 ? 500 : 1e7)}`
+    + (switched.who ? `, by ${switched.who}; ` : "; ") : "")
+    + `${percent(learned / (choice.decisions || 1))} of all decisions were learned`;
   const open = choice.decisions - (totals.fates.learned ?? 0) - (totals.fates.recorded ?? 0);
   const problems = health.problem_count + totals.dropped + health.torn_bytes + health.refused;
   const state = !health.present ? "gone" : problems ? "damaged" : "healthy";
   const lag = health.live ? `durable ${ago(now - health.durable)} ago` : "nobody is writing";
   by("tiles").replaceChildren(
-    tile("Mode", [choice.mode || "–"], mode, sparkline(choice.spark)),
+    tile("Mode", [choice.mode || "–"], mode, ladder(choice.mode)),
     tile("Learned against default", sure ? [signed(c.difference)] : ["–"], said,
       interval(c.low, c.difference, c.high, tone), badge(c.verdict, c.verdict)),
     tile("Decisions", [choice.live ? number(choice.rate) : "0", html("small", {}, " / s")],
       `${number(choice.decisions)} in all; ${choice.decisions
         ? percent(Math.max(0, open) / choice.decisions) : "–"} without feedback so far`,
-      share(totals.reasons)),
+      sparkline(choice.spark)),
     tile("Journal", [html("span", { class: state === "healthy" ? "good" : "bad" }, state)],
       `${lag} · ${bytes(health.bytes)} · ${number(choice.stream_count)} `
       + `stream${choice.stream_count === 1 ? "" : "s"} · ${number(totals.events)} events`),
   );
 }
 
-function share(reasons) {
-  const learned = reasons.learned ?? 0;
-  const total = Object.values(reasons).reduce((a, b) => a + b, 0);
-  const meter = html("meter", { class: "c-learned", min: 0, max: 1,
-    value: total ? learned / total : 0, title: "share of the learned policy" });
-  return html("div", {}, meter);
+/** How far the learned policy has come: off, shadow, canary, on. */
+function ladder(mode) {
+  const steps = ["off", "shadow", "canary", "on"];
+  const at = steps.indexOf(mode);
+  return html("div", { class: `ladder ${mode}`, "aria-hidden": "true" },
+    ...steps.map((step, i) => html("i", { class: i <= at ? "done" : "" })));
 }
 
 function bytes(n) {
@@ -234,7 +237,8 @@ function overTime(choice) {
   const verdict = { better: "c-good", worse: "c-bad" }[choice.comparison.verdict] ?? "c-learned";
   charts.difference.draw({ ...frame, nothing: "There is nothing to compare in this range: it takes "
     + "30 decisions of each side, in canary or on.", series: [{ name: "learned − default",
-    color: verdict, values: d.difference, low: d.low, high: d.high, step: fine }] });
+    color: verdict, values: d.difference, low: d.low, high: d.high, step: fine,
+    bridge: true }] });
   const r = choice.rewards;
   const sides = ["learned", "default", "other"].filter((s) => r[s].mean.some((v) => v !== null));
   charts.rewards.draw({ ...frame, nothing: "no feedback in this range",
@@ -248,7 +252,7 @@ function overTime(choice) {
     series: Object.entries(choice.reasons).map(([name, values]) => ({ name, values,
       color: REASONS[name] ?? "c-other", step: wide })) });
   const mean = choice.propensity.findLast((v) => v !== null);
-  charts.propensity.draw(choice.propensities, `mean of late ${number(mean)}`);
+  charts.propensity.draw(choice.propensities, `${number(choice.propensity.length ? mean : null)} in the mean lately`);
 }
 
 function happenings(choice) {
