@@ -81,7 +81,9 @@ def watch(
     if made_up:
         # What stands behind the # is not sent: the page takes it from there and asks for a cookie.
         click.echo(f"Others open {server.url}login#{token}")
-        click.echo("The token goes over the network as it is; docs/watching.md says how to do better.")
+        click.echo(
+            "The token goes over the network as it is; docs/watching.md says how to do better."
+        )
     server.run()
 
 

@@ -8,6 +8,7 @@ again. Sealing, compaction and retention may go on meanwhile: events are known b
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import os
 from collections import Counter, deque
@@ -118,6 +119,15 @@ class LiveTail:
         self._waiting.extend(gathered([checked(batches, self.reading)], schema))
 
 
+    def give_back(self, batch: Batch) -> None:
+        """The next `read` begins with this one."""
+        self._waiting.appendleft(batch)
+
+
+class _HoleError(Exception):
+    """Events are missing that may still come."""
+
+
 @dataclass
 class _Stream:
     """One process's events: which segments were read, and how far."""
@@ -129,6 +139,9 @@ class _Stream:
     sealed: dict[int, Path] = field(default_factory=dict)
     live: dict[int, LiveTail] = field(default_factory=dict)
     open: Iterator[EventBatch] | None = None
+    # Behind a hole: a file that was being renamed while the folder was listed, or a real one. The
+    # second look tells.
+    suspected: int = 0
 
     def __post_init__(self) -> None:
         self.clock_us = int(self.name.partition("-")[0], 16) * 1000
@@ -147,11 +160,12 @@ class _Stream:
 
     def events(self, problems: Counter[str]) -> Iterator[EventBatch]:
         """What was not read before, segment by segment."""
-        for number in sorted(self.sealed.keys() | self.live.keys()):
-            if number in self.sealed and number not in self.read:
-                yield from self._sealed_events(number, problems)
-            if number in self.live:
-                yield from self._live_events(self.live[number], problems)
+        with contextlib.suppress(_HoleError):
+            for number in sorted(self.sealed.keys() | self.live.keys()):
+                if number in self.sealed and number not in self.read:
+                    yield from self._sealed_events(number, problems)
+                if number in self.live:
+                    yield from self._live_events(self.live[number], problems)
 
     def _sealed_events(self, number: int, problems: Counter[str]) -> Iterator[EventBatch]:
         path = self.sealed[number]
@@ -171,7 +185,11 @@ class _Stream:
         try:
             for batch in tail.read():
                 assert tail.info is not None
-                yield from self._fresh(tail.info, iter([batch]), problems, tail.reading)
+                try:
+                    yield from self._fresh(tail.info, iter([batch]), problems, tail.reading)
+                except _HoleError:
+                    tail.give_back(batch)
+                    raise
         except (FileNotFoundError, NotADirectoryError):
             return  # sealed just now
         except (JournalError, OSError) as error:
@@ -187,8 +205,13 @@ class _Stream:
                     numbers = rows.column("sequence").to_numpy()
                     rows = rows.slice(int(numbers.searchsorted(self.seen, side="right")))
                     first = self.seen + 1
-                elif self.seen and first > self.seen + 1 and not begun:
-                    problems[f"{self.name}: events {self.seen + 1} to {first - 1} are missing"] = 1
+                elif first > self.seen + 1 and not begun:
+                    if self.suspected != first:
+                        self.suspected = first
+                        raise _HoleError
+                    if self.seen:  # what retention has deleted is not missed
+                        hole = f"events {self.seen + 1} to {first - 1} are missing"
+                        problems[f"{self.name}: {hole}"] = 1
                 begun = True
                 self.seen = last
                 if rows.num_rows:

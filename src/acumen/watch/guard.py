@@ -2,9 +2,9 @@
 
 A page on a loopback address is open to this machine's browsers, and nothing else may make them
 fetch it for somebody: a foreign page can point a name of its own at 127.0.0.1 (DNS rebinding), so
-only known host names are answered. Beyond loopback everything needs the token, as
-``Authorization: Bearer`` or as the cookie that ``/login`` gives in exchange for it. The token itself
-is never in a page, a URL that is sent, or a cookie. Nothing here knows a web framework.
+only known host names are answered. Beyond loopback everything needs the token, in the header
+``Authorization: Bearer`` or as the cookie that ``/login`` gives in exchange for it. The token
+itself is never in a page, a URL that is sent, or a cookie. Nothing here knows a web framework.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ async def _body(receive: Receive) -> bytes | None:
         message = await receive()
         if message["type"] != "http.request":
             return None
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if len(body) > BODY_MOST:
             return None
         if not message.get("more_body"):

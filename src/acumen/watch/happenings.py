@@ -113,7 +113,7 @@ def goal_of(objective: Objective) -> str:
     for term in objective.terms:
         if term.weight:
             verb = "minimize" if term.weight < 0 else "maximize"
-            factor = "" if abs(term.weight) == 1 else f"{abs(term.weight):.3g} × "
+            factor = "" if abs(term.weight) == 1 else f"{abs(term.weight):.3g} · "
             words.append(f"{verb} {factor}{'log ' if term.log else ''}{term.metric}")
         if term.penalty:
             limits = [f"≤ {term.upper:.4g}"] if term.upper < float("inf") else []

@@ -141,7 +141,7 @@ class Series:
                 ring.values[:, self._columns[name]] = 0
 
     def read(self, span: str, end_s: float) -> tuple[Integers, dict[str, Numbers]]:
-        """Starts of the buckets, and every column (float[slots]) and group (float[slots, codes])."""
+        """Starts of the buckets; every column (float[slots]) and group (float[slots, codes])."""
         starts, values = self.rings[span].window(end_s)
         found = {name: values[:, i] for name, i in self._columns.items()}
         for name, (first, count) in self._groups.items():

@@ -149,7 +149,9 @@ def _rounded(values: Numbers) -> list[float | None]:
 
 
 def _divided(sums: Numbers, counts: Numbers) -> Numbers:
-    return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    out = np.full(len(sums), np.nan)
+    np.divide(sums, counts, out=out, where=counts > 0)
+    return out
 
 
 def _means(counts: dict[str, Numbers], side: str) -> dict[str, list[float | None]]:
@@ -196,8 +198,10 @@ def _arms(view: ChoiceView, values: Numbers, decisions: Numbers) -> dict[str, An
     rows = [_arm(view, i, arm_name(info, i)) for i in shown]
     shares = [[int(v) for v in values[:, i]] for i in shown]
     if others.any():
-        rows.append({"name": "others", "others": True, "decisions": int(view.decisions - many[shown].sum()),
-                     "feedback": 0, "mean": None})  # fmt: skip
+        rest = int(view.decisions - many[shown].sum())
+        rows.append(
+            {"name": "others", "others": True, "decisions": rest, "feedback": 0, "mean": None}
+        )
         shares.append([int(v) for v in others])
     return {"arms": rows, "arm_counts": shares}
 

@@ -186,10 +186,10 @@ class ChoiceView:
             self.series.add(np.array([int(happening.time_s)]), {"dropped": [number]})
         elif happening.kind == "mode":
             stream.mode = happening.mode or stream.mode
-        elif happening.kind == "objective" and happening.objective is not None:
-            if happening.objective.metrics == join.objective.metrics:
-                self._become(happening.objective)
-                join.change_objective(happening.objective)
+        objective = happening.objective
+        if objective is not None and objective.metrics == join.objective.metrics:
+            self._become(objective)
+            join.change_objective(objective)
         before = self.happenings[-1] if self.happenings else None
         if before is not None and happening.repeats(before):
             self.happenings.pop()

@@ -88,7 +88,12 @@ function show(state) {
   document.title = choice ? `${choice.name} · Acumen watch` : "Acumen watch";
   if (choice) detail(choice, state.now);
   beat();
-  document.body.dataset.drawn = choice ? choice.name : "empty";
+  const name = choice?.name ?? "empty";
+  if (document.body.dataset.drawn !== name) {
+    document.querySelector("[aria-current=true]")?.scrollIntoView({ inline: "nearest",
+      block: "nearest" });
+  }
+  document.body.dataset.drawn = name;
 }
 
 function beat() {
