@@ -100,12 +100,12 @@ class Browser:
         return found["result"].get("value")
 
     def wait_for(self, script: str, seconds: float = 30) -> Any:
-        """Waits until an expression is true; its value."""
+        """Waits until an expression is true; its value. What it looks at may not be there yet."""
         deadline = time.monotonic() + seconds
         while True:
-            value = self.evaluate(script)
-            if value:
-                return value
+            found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+            if "exceptionDetails" not in found and found["result"].get("value"):
+                return found["result"]["value"]
             assert time.monotonic() < deadline, (script, self.errors)
             time.sleep(0.1)
 
