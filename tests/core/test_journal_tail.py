@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_any_cut_gives_the_whole_batches_before_it_and_later_the_rest(tmp_path: 
         after = [(first, last) for first, last, _ in tail.read()]
         found = before + after
         assert found[0][0] == 1
-        assert all(a[1] + 1 == b[0] for a, b in zip(found, found[1:], strict=False))
+        assert all(a[1] + 1 == b[0] for a, b in itertools.pairwise(found))
         assert tail.torn_bytes == 0
 
 

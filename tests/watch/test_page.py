@@ -90,9 +90,7 @@ def test_everything_is_there_and_comes_from_here(
 
 @pytest.mark.parametrize("width", [1280, 390, 320])
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits(
-    tmp_path: Path, serve: Serve, page: Browser, width: int, dark: bool
-) -> None:
+def test_it_fits(tmp_path: Path, serve: Serve, page: Browser, width: int, dark: bool) -> None:
     choice = make(tmp_path, "a-rather-long-name-for-a-choice-that-goes-on-and-on-and-on")
     live(choice, 500)
     close(choice)
@@ -128,9 +126,7 @@ def test_the_pointer_tells_values(tmp_path: Path, serve: Serve, page: Browser) -
     close(choice)
 
 
-def test_an_empty_directory_shows_how_to_begin(
-    tmp_path: Path, serve: Serve, page: Browser
-) -> None:
+def test_an_empty_directory_shows_how_to_begin(tmp_path: Path, serve: Serve, page: Browser) -> None:
     server = serve(tmp_path)
     page.open(server.url)
     drawn(page, "empty")

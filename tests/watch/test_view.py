@@ -212,9 +212,7 @@ def test_any_text_may_stand_in_a_journal(kind: str, text: str, number: int) -> N
     st.lists(st.tuples(st.integers(0, 40_000_000), st.integers(0, 3)), min_size=1, max_size=60),
     st.integers(1, 20),
 )
-def test_series_count_what_lies_in_their_windows(
-    events: list[tuple[int, int]], batch: int
-) -> None:
+def test_series_count_what_lies_in_their_windows(events: list[tuple[int, int]], batch: int) -> None:
     series = Series(("count", "weight"), {"codes": 4})
     taken: list[tuple[int, int]] = []
     for i in range(0, len(events), batch):

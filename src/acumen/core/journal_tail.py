@@ -118,7 +118,6 @@ class LiveTail:
         self._offset += good - len(self._prefix)
         self._waiting.extend(gathered([checked(batches, self.reading)], schema))
 
-
     def give_back(self, batch: Batch) -> None:
         """The next `read` begins with this one."""
         self._waiting.appendleft(batch)

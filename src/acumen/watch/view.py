@@ -117,7 +117,7 @@ class ChoiceView:
         stream.events += len(kinds)
         stream.last = batch.last
         times = _numbers(batch.rows, "time", np.int64, 0) // 1_000_000
-        times = np.minimum(times, int(time.time()) + CLOCK_SLACK_S)
+        times = np.clip(times, 0, int(time.time()) + CLOCK_SLACK_S)
         stream.last_s = float(times[-1])
         stream.first_s = stream.first_s or float(times[0])
         self.newest_s = max(self.newest_s, stream.last_s)
@@ -128,7 +128,7 @@ class ChoiceView:
         for start, end in zip(cuts, [*cuts[1:], len(kinds)], strict=True):
             for row in told[(told >= start) & (told < end)]:
                 words = batch.rows.column("text")[int(row)].as_py() or ""
-                number = batch.rows.column("number")[int(row)].as_py() or 0
+                number = max(0, batch.rows.column("number")[int(row)].as_py() or 0)
                 happening = describe(
                     KINDS[kinds[row]], words, number, float(times[row]), stream.name
                 )

@@ -75,6 +75,7 @@ class Watcher:
         self._choices: dict[str, _Followed] = {}
         self._left_out = 0
         self._present = True
+        self._trouble = ""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="acumen-watch", daemon=True)
@@ -120,6 +121,7 @@ class Watcher:
             "reading": self.reading,
             "now": now,
             "left_out": self._left_out,
+            "trouble": self._trouble,
             "choices": sorted(choices, key=lambda c: c["name"]),
         }
 
@@ -174,8 +176,11 @@ class Watcher:
         while not self._stop.is_set():
             try:
                 busy = self.poll()
-            except Exception:  # The page must not go blind because of one unforeseen file.
+                self._trouble = ""
+            # The page must not go blind because of one unforeseen file; it says so.
+            except Exception as error:
                 busy = False
+                self._trouble = f"Something here cannot be followed: {error}"[:300]
             self._stop.wait(0.05 if busy and self.reading else POLL_SECONDS)
 
 

@@ -264,7 +264,10 @@ function domain(series, zero) {
   }
   let low = Math.min(...values), high = Math.max(...values);
   if (zero || series.some((s) => s.area)) [low, high] = [Math.min(0, low), Math.max(0, high)];
-  if (low === high) [low, high] = [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
+  if (low === high) {
+    const half = (Math.abs(low) || 1) / 2;
+    [low, high] = [low - half, high + half];
+  }
   const room = (high - low) * 0.07;
   return [low === 0 ? 0 : low - room, high === 0 ? 0 : high + room];
 }

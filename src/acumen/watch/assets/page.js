@@ -74,7 +74,7 @@ function show(state) {
   received = Date.now();
   by("directory").textContent = state.directory;
   by("directory").title = state.directory;
-  const banner = !state.present ? "The directory is not there at the moment. "
+  const banner = state.trouble ? state.trouble : !state.present ? "The directory is not there at the moment. "
     + "What was read of it is still shown." : state.left_out > 0
     ? `${state.left_out} further choices are not shown.` : "";
   by("banner").textContent = banner;
@@ -257,7 +257,7 @@ function overTime(choice) {
     series: Object.entries(choice.reasons).map(([name, values]) => ({ name, values,
       color: REASONS[name] ?? "c-other", step: wide })) });
   const mean = choice.propensity.findLast((v) => v !== null);
-  charts.propensity.draw(choice.propensities, `${number(choice.propensity.length ? mean : null)} in the mean lately`);
+  charts.propensity.draw(choice.propensities, `${number(mean)} in the mean lately`);
 }
 
 function happenings(choice) {
