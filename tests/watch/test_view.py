@@ -161,6 +161,8 @@ def test_who_and_why(tmp_path: Path) -> None:
     live(choice, 100)
     note(choice, json.dumps({"kind": "drift", "detector": "Page-Hinkley", "why": "reward fell"}))
     note(choice, "drift: the context has moved")
+    said = {"stream": "size", "kind": "higher", "reaction": "explore", "reason": "size is higher"}
+    note(choice, json.dumps({"drift": said}))
     note(choice, "deployed 4711")
     choice.kill()
     live(choice, 100)
@@ -172,10 +174,11 @@ def test_who_and_why(tmp_path: Path) -> None:
     assert [t[0] for t in told].count("mode") == 2  # that it says twice, is one switch
     assert ("drift", "drift alarm", "", "reward fell") in told
     assert ("drift", "drift alarm", "", "drift: the context has moved") in told
+    assert ("drift", "drift: explore", "", "size is higher") in told
     assert ("note", "note", "", "deployed 4711") in told
     assert told[-1][1] == "killed (was canary)"
     assert watcher.overview()["choices"][0]["mode"] == "killed"
-    assert watcher.overview()["choices"][0]["alarms"] == 2
+    assert watcher.overview()["choices"][0]["alarms"] == 3
 
 
 @pytest.mark.parametrize("mode", ["off", "shadow", "canary", "on"])

@@ -1,9 +1,9 @@
 """OpenTelemetry spans of decisions, for those who ask for them by wrapping a choice.
 
-A span costs tens of microseconds where it is recorded, and several where it is not; a decision costs
-a fraction of one (docs/watching.md has figures). So wrap the choices that are made once a request,
-not those that are made a million times a second, or let the SDK sample. The choice itself is not
-touched: who holds it chooses as fast as before.
+A span costs tens of microseconds where it is recorded, and several where it is not; a decision
+costs a fraction of one (docs/watching.md has figures). So wrap the choices that are made once a
+request, not those that are made a million times a second, or let the SDK sample. The choice itself
+is not touched: who holds it chooses as fast as before.
 
 Names follow OpenTelemetry's rules for spans: few of them (``choose codec``), details in attributes.
 """

@@ -67,7 +67,7 @@ def describe(kind: str, text: str, number: int, time_s: float, stream: str) -> H
         title = f"{number:,} events dropped"
         return Happening(kind, time_s, stream, title, why="the ring in memory was full")
     if kind == "note":
-        return _note(text, values, Happening(kind, time_s, stream, "note", who, why))
+        return _note(text, values, Happening(kind, time_s, stream, "note"))
     positions = values.get("positions")
     many = len(positions) if isinstance(positions, dict) else 0
     titles = {"start": "process started", "load": "model loaded", "replay": "journal replayed"}
@@ -76,12 +76,17 @@ def describe(kind: str, text: str, number: int, time_s: float, stream: str) -> H
 
 
 def _note(text: str, values: dict[str, Any], plain: Happening) -> Happening:
-    words = _cut(plain.why or (_flat(values) if values else text))
-    names = " ".join(str(values.get(key, "")) for key in ("kind", "event", "type", "detector"))
-    drift = "drift" in (names if values else text[:TEXT_MAX]).lower() or "drift" in values
-    kind = "drift" if drift else "note"
-    title = "drift alarm" if drift else _cut(str(values.get("kind") or "note"), 60)
-    return Happening(kind, plain.time_s, plain.stream, title, plain.who, words)
+    kind = str(values.get("kind") or "note")
+    if len(values) == 1 and isinstance(inner := next(iter(values.values())), dict):
+        # {"drift": {"reason": …}}: what it is, and then what it says.
+        kind, values = next(iter(values)), inner
+    names = " ".join(str(values.get(key, "")) for key in ("event", "type", "detector"))
+    drift = "drift" in (f"{kind} {names}" if values else text[:TEXT_MAX]).lower()
+    done = values.get("reaction")
+    title = kind if not drift else f"drift: {done}" if isinstance(done, str) else "drift alarm"
+    words = _first(values, _WHY) or (_flat(values) if values else text)
+    return Happening("drift" if drift else "note", plain.time_s, plain.stream, _cut(title, 60),
+                     _first(values, _WHO), _cut(words))  # fmt: skip
 
 
 def _mode(values: dict[str, Any]) -> tuple[str, str]:

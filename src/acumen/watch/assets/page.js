@@ -74,9 +74,10 @@ function show(state) {
   received = Date.now();
   by("directory").textContent = state.directory;
   by("directory").title = state.directory;
-  const banner = state.trouble ? state.trouble : !state.present ? "The directory is not there at the moment. "
-    + "What was read of it is still shown." : state.left_out > 0
-    ? `${state.left_out} further choices are not shown.` : "";
+  const gone = state.present ? "" : "The directory is not there at the moment. "
+    + "What was read of it is still shown.";
+  const more = state.left_out > 0 ? `${state.left_out} further choices are not shown.` : "";
+  const banner = state.trouble || gone || more;
   by("banner").textContent = banner;
   by("banner").hidden = !banner;
   ranges();
