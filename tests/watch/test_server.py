@@ -6,7 +6,10 @@ import http.client
 import json
 import re
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -349,6 +352,42 @@ def test_damage_while_watching_is_told_and_the_rest_is_shown(tmp_path: Path, ser
     assert found["health"]["problem_count"] >= 1
     assert found["health"]["problems"]
     assert state(server, choice="codec")["selected"]["decisions"] == 1600
+
+
+def test_a_killed_process_is_seen_and_nothing_durable_is_missing(
+    tmp_path: Path, serve: Serve
+) -> None:
+    script = """
+import sys
+from pathlib import Path
+from traffic import flush, live, make
+choice = make(Path(sys.argv[1]))
+while True:
+    live(choice, 100)
+    flush(choice)
+    print(choice.counters()["feedback_learned"], flush=True)
+"""
+    server = serve(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for _ in range(30):
+            process.stdout.readline()
+        until(server, lambda s: s["selected"] and s["selected"]["health"].get("live"))
+        process.send_signal(signal.SIGKILL)
+        durable = int(process.stdout.read().split()[-1])
+    # One, or two if it was sealing the one before.
+    found = until(server, lambda s: s["selected"]["health"]["unsealed"] >= 1)["selected"]
+    assert found["health"]["live"] == 0
+    found = until(server, lambda s: s["selected"]["totals"]["fates"]["learned"] >= durable)
+    again = make(tmp_path)  # seals what was left
+    live(again, 50)
+    close(again)
+    found = until(server, lambda s: s["selected"]["health"]["unsealed"] == 0)["selected"]
+    assert found["health"]["problem_count"] == 0
+    assert found["stream_count"] == 2
 
 
 def test_what_a_journal_says_is_text(tmp_path: Path, serve: Serve) -> None:

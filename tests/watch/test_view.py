@@ -117,6 +117,20 @@ def test_processes_are_added_up(tmp_path: Path) -> None:
     assert json.dumps(state, allow_nan=False)
 
 
+def test_more_processes_than_can_be_joined_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acumen.watch.view.JOINS_KEPT", 2)
+    choices = [make(tmp_path, seed=seed) for seed in range(4)]
+    for choice in choices:
+        live(choice, 50)
+    close(*choices)
+    watcher = Watcher(tmp_path)
+    watcher.poll()
+    assert watcher.state("codec", "5m")["selected"]["crowded"]
+    agree(view_of(watcher), *choices)
+
+
 def test_dropped_events_are_told(tmp_path: Path) -> None:
     small = acumen.Journal(tmp_path, ring_bytes=1 << 14, commit_seconds=0.3)
     choice = make(tmp_path, journal=small)

@@ -100,6 +100,7 @@ def details(view: ChoiceView, span: str, now_s: float) -> dict[str, Any]:
             for s in sorted(view.streams.values(), key=lambda s: -s.last_s)[:STREAMS_SHOWN]
         ],
         "stream_count": view.stream_count,
+        "crowded": view.crowded,
     }
 
 

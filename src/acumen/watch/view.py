@@ -21,7 +21,8 @@ from acumen.watch.joining import Compared, Heard, StreamJoin
 from acumen.watch.series import Series
 
 ARMS_MAX = 64  # counted one by one; the others together
-STREAMS_KEPT, JOINS_KEPT = 1000, 64
+STREAMS_KEPT, JOINS_KEPT = 1000, 256
+CROWD_S = 600
 HAPPENINGS_KEPT = 200
 CONFIDENCE = 0.95
 CLOCK_SLACK_S = 5
@@ -69,6 +70,8 @@ class ChoiceView:
         decisions, feedback, timeouts, dropped: how many of these.
         happenings: what is told one by one, oldest first.
         streams: by name, the one heard of last at the end.
+        crowded: more processes at a time than can be joined: the comparison leaves some decisions
+            out.
     """
 
     def __init__(self, name: str) -> None:
@@ -79,6 +82,7 @@ class ChoiceView:
         self.happenings: deque[Happening] = deque(maxlen=HAPPENINGS_KEPT)
         self.streams: OrderedDict[str, StreamView] = OrderedDict()
         self.stream_count = 0
+        self.crowded = False
         self.series = Series(
             _COLUMNS,
             {"arms": ARMS_MAX + 1, "reasons": len(_native.REASONS),
@@ -161,7 +165,9 @@ class ChoiceView:
             )
             self._joins[info.stream] = join
             if len(self._joins) > JOINS_KEPT:
-                self._joins.popitem(last=False)
+                oldest, _ = self._joins.popitem(last=False)
+                left = self.streams.get(oldest)
+                self.crowded |= left is not None and left.last_s > self.newest_s - CROWD_S
             self._become(objective)
         self._joins.move_to_end(info.stream)
         return join

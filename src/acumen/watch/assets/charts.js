@@ -126,7 +126,7 @@ export class TimeChart {
         this.options.stacked ? `${100 * value} %` : this.options.format(value)));
     }
     const { start, end } = this.data;
-    const count = Math.max(2, Math.min(6, Math.floor((this.width - LEFT) / 95)));
+    const count = Math.max(3, Math.min(6, Math.floor((this.width - LEFT) / 80)));
     for (const time of times(start, end, count)) {
       const x = this.x(time);
       if (x < LEFT + 8 || x > this.width - RIGHT - 12) continue;

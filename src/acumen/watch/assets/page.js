@@ -5,8 +5,8 @@ import { Histogram, TimeChart, clock, html, interval, number, percent, signed, s
 
 const RANGES = { "5m": "5 min", "1h": "1 h", "24h": "24 h", "14d": "14 d", "1y": "1 y" };
 const COLORS = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
-const REASONS = { learned: "c-learned", holdback: "c-default", control: "c-default",
-  shadow: "c-other", off: "c-other", killed: "c-bad", bad_context: "c-warn", busy: "c5",
+const REASONS = { learned: "c-learned", holdback: "c-default", control: "c5",
+  shadow: "c-other", off: "c-other", killed: "c-bad", bad_context: "c-warn", busy: "c2",
   no_model: "c7", learner_failed: "c3", default_failed: "c3" };
 const SNIPPET = `import acumen
 
@@ -20,8 +20,7 @@ const by = (id) => document.getElementById(id);
 const charts = {
   traffic: new TimeChart("Traffic", "Decisions and feedback per second.", { zero: true }),
   difference: new TimeChart("Learned against default",
-    "Mean reward of the learned policy less the default's, from the random holdback; "
-    + "the interval holds at all times at once.", { zero: true, format: signed }),
+    "In mean reward, from the random holdback; the interval holds at all times at once.", { zero: true, format: signed }),
   arms: new TimeChart("Arms over time", "Share of decisions.", { stacked: true }),
   rewards: new TimeChart("Reward", "Mean of the feedback that came, with a 95 % interval."),
   reasons: new TimeChart("Who decided", "Share of decisions by reason.", { stacked: true }),
@@ -76,8 +75,10 @@ function show(state) {
   by("directory").title = state.directory;
   const gone = state.present ? "" : "The directory is not there at the moment. "
     + "What was read of it is still shown.";
+  const crowd = state.selected?.crowded
+    ? "More processes at a time than can be compared: the comparison leaves decisions out." : "";
   const more = state.left_out > 0 ? `${state.left_out} further choices are not shown.` : "";
-  const banner = state.trouble || gone || more;
+  const banner = state.trouble || gone || crowd || more;
   by("banner").textContent = banner;
   by("banner").hidden = !banner;
   ranges();
@@ -95,6 +96,8 @@ function show(state) {
       block: "nearest" });
   }
   document.body.dataset.drawn = name;
+  // What was shown first stays, whatever else appears.
+  if (choice && !wanted.choice) want({ choice: name });
 }
 
 function beat() {
