@@ -10,13 +10,19 @@ from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, Browser
-from conftest import Serve
+from served import Serve, serving
 from traffic import close, flush, live, make, note, switch
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 TOKEN = "a-token-that-is-long-enough"
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with serving() as start:
+        yield start
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from conftest import Serve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from served import Serve, serving
 from traffic import close, flush, live, make, note
 
 from acumen.watch.guard import SECURITY_HEADERS, host_name, is_loopback
@@ -57,6 +57,12 @@ def until(server: PageServer, condition: Any, seconds: float = 15, **query: str)
             return found
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with serving() as start:
+        yield start
 
 
 @pytest.fixture

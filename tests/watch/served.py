@@ -1,20 +1,21 @@
+"""Servers of the page for tests: real ones, each in a thread."""
+
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from acumen.watch.server import PageServer
 
 Serve = Callable[..., PageServer]
 
 
-@pytest.fixture
-def serve() -> Iterator[Serve]:
+@contextlib.contextmanager
+def serving() -> Iterator[Serve]:
     """Starts servers on free ports, each in a thread, and ends them."""
     running: list[tuple[PageServer, threading.Thread]] = []
 
@@ -30,9 +31,11 @@ def serve() -> Iterator[Serve]:
             time.sleep(0.01)
         return server
 
-    yield start
-    for server, _ in running:
-        server.stop()
-    for _, thread in running:
-        thread.join(15)
-        assert not thread.is_alive()
+    try:
+        yield start
+    finally:
+        for server, _ in running:
+            server.stop()
+        for _, thread in running:
+            thread.join(15)
+            assert not thread.is_alive()
