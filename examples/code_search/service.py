@@ -86,7 +86,7 @@ class LearnedPlans:
             default="planner",
             # A search that takes half as long is as good news for a fast one as for a slow one.
             metric=acumen.minimize("log_seconds"),
-            model=model,
+            model=model if model and model.exists() else None,
         )
 
     def search(self, database: Database, filters: dict[str, str]) -> list[tuple[str, int]]:
