@@ -240,6 +240,14 @@ auto comparison(ChoiceCore& core, double alpha) {
                          std::make_tuple(ours.seen, ours.lost, ours.mean));
 }
 
+/// The sums behind the comparison, as a model file has them.
+nb::dict comparison_sums(ChoiceCore& core) {
+  HoldbackComparison c = core.engine->comparison();
+  StateReader reader;
+  c.visit(reader);
+  return to_python(std::move(reader.arrays));
+}
+
 /// What the ring holds, oldest first, as columns.
 nb::dict records(ChoiceCore& core) {
   ChoiceEngine& engine = *core.engine;
@@ -297,14 +305,21 @@ void restore(ChoiceCore& core, nb::dict arrays) {
     throw nb::value_error("the values break an invariant of the model; nothing has changed");
 }
 
+nb::dict who_and_why(const std::string& why, const std::string& by) {
+  nb::dict said;
+  if (!why.empty()) said["why"] = why;
+  if (!by.empty()) said["by"] = by;
+  return said;
+}
+
 void bind_modes(nb::class_<ChoiceCore>& core) {
   core.def(
           "_set_mode",
-          [](ChoiceCore& core, int mode, float share) {
+          [](ChoiceCore& core, int mode, float share, const nb::dict& said) {
             core.engine->guard().set(static_cast<Mode>(mode), share);
-            core.note_mode();
+            core.note_mode(said);
           },
-          nb::arg("mode"), nb::arg("canary_share"))
+          nb::arg("mode"), nb::arg("canary_share"), nb::arg("said") = nb::dict())
       .def("_mode",
            [](ChoiceCore& core) {
              const Guard::View view = core.engine->guard().look();
@@ -312,18 +327,20 @@ void bind_modes(nb::class_<ChoiceCore>& core) {
            })
       .def(
           "kill",
-          [](ChoiceCore& core) {
+          [](ChoiceCore& core, const std::string& why, const std::string& by) {
             core.engine->guard().kill();
-            core.note_mode();
+            core.note_mode(who_and_why(why, by));
           },
-          "Serves the default from now on, whatever the mode.")
+          nb::kw_only(), nb::arg("why") = "", nb::arg("by") = "",
+          "Serves the default from now on, whatever the mode; the journal keeps who and why.")
       .def(
           "revive",
-          [](ChoiceCore& core) {
+          [](ChoiceCore& core, const std::string& why, const std::string& by) {
             core.engine->guard().revive();
-            core.note_mode();
+            core.note_mode(who_and_why(why, by));
           },
-          "Takes a kill() back.");
+          nb::kw_only(), nb::arg("why") = "", nb::arg("by") = "",
+          "Takes a kill() back; the journal keeps who and why.");
 }
 
 /// What Python's Choice needs to know before there is one.
@@ -383,6 +400,7 @@ void bind_choice(nb::module_& m) {
       .def("_distributions", distributions, nb::arg("rows"))
       .def("_counters", counters)
       .def("_comparison", comparison, nb::arg("alpha"))
+      .def("_comparison_sums", comparison_sums)
       .def("_records", records)
       .def("_state", state)
       .def("_restore", restore, nb::arg("arrays"))

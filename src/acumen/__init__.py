@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from acumen.core.journal import Journal
     from acumen.core.journal_format import JournalError
     from acumen.core.replay import ReplayReport
+    from acumen.evaluation.promotion import Promotion
     from acumen.operating_systems.caching.cache import Cache
     from acumen.operating_systems.caching.cached import cached
 
@@ -55,6 +56,7 @@ __all__ = [
     "JournalError",
     "ModelError",
     "Objective",
+    "Promotion",
     "Range",
     "ReplayReport",
     "at_least",
@@ -77,6 +79,7 @@ _LAZY = {
     "cached": "acumen.operating_systems.caching.cached",
     "Journal": "acumen.core.journal",
     "JournalError": "acumen.core.journal_format",
+    "Promotion": "acumen.evaluation.promotion",
     "ReplayReport": "acumen.core.replay",
 }
 
