@@ -24,6 +24,11 @@ class Ticker:
         self._thread: threading.Thread | None = None
         self._paused = False
 
+    @property
+    def running(self) -> bool:
+        """Whether there is a thread."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self, interval: float) -> None:
         """Begins; nothing if it has begun.
 
