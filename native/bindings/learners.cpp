@@ -266,18 +266,14 @@ void bind_apprentice(nb::module_& m) {
       .def_prop_ro("demonstrations", [of](ApprenticeHandle& h) { return of(h).demonstrations(); });
   m.def(
       "apprentice",
-      [](const LearnerHandle& own, const LearnerHandle& imitation, double agreement, double trial,
-         double error) {
-        require(own.learner != imitation.learner, "own and imitation must be two learners");
-        require(own.learner->shape() == imitation.learner->shape(),
-                "own and imitation must be of one shape");
+      [](const LearnerHandle& own, double agreement, double trial, double error) {
         require_range(agreement, 0.01, 0.9999, "agreement");
         require_range(trial, 1e-4, 1.0, "trial");
         require_range(error, 1e-9, 0.5, "error");
-        return ApprenticeHandle{std::make_shared<Apprentice>(
-            own.learner, imitation.learner, ApprenticeOptions{agreement, trial, error})};
+        return ApprenticeHandle{
+            std::make_shared<Apprentice>(own.learner, ApprenticeOptions{agreement, trial, error})};
       },
-      "own"_a, "imitation"_a, nb::kw_only(), "agreement"_a, "trial"_a, "error"_a);
+      "own"_a, nb::kw_only(), "agreement"_a, "trial"_a, "error"_a);
 }
 
 LearnerShape make_index_shape(std::uint32_t dimension, std::uint32_t arms, std::uint32_t features) {

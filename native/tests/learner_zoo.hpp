@@ -30,13 +30,12 @@ LearnerKind learner_kind(std::string name, Options options) {
           }};
 }
 
-/// An apprentice of a binned additive learner, which imitates with another.
+/// An apprentice around a binned additive learner.
 inline LearnerKind apprentice_kind() {
   return {"apprentice", [](LearnerShape shape, double half_life) {
             BinnedAdditiveOptions chosen;
             chosen.half_life = half_life;
             return std::make_unique<Apprentice>(std::make_shared<BinnedAdditive>(shape, chosen),
-                                                std::make_shared<BinnedAdditive>(shape, chosen),
                                                 ApprenticeOptions{});
           }};
 }

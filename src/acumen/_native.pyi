@@ -46,9 +46,7 @@ class Apprentice(Learner):
     @property
     def demonstrations(self) -> int: ...
 
-def apprentice(
-    own: Learner, imitation: Learner, *, agreement: float, trial: float, error: float
-) -> Apprentice: ...
+def apprentice(own: Learner, *, agreement: float, trial: float, error: float) -> Apprentice: ...
 
 class SequenceLearner(Learner):
     def learn_episode(

@@ -26,8 +26,9 @@ class Apprentice:
     Until its own policy is proven better, a choice with this learner therefore earns at most
     (1 - agreement + trial) · (the difference between the best and the worst reward) less than the
     heuristic. Without a log it is the inner learner alone, and where arms have features, too: what
-    else was on offer is not known afterwards. Asking costs both models, a lesson some four times
-    as much as the inner learner's, and a demonstration one lesson more for every arm.
+    else was on offer is not known afterwards. The model of the heuristic is a multinomial
+    logistic regression over lines and curves of the inputs; built learners tell their
+    ``agreement`` with the heuristic and their own policy's ``share``, h.
 
     Args:
         inner: The learner that improves: a native one, not of sequences.
@@ -35,11 +36,10 @@ class Apprentice:
         trial: Share of the own policy before it is proven better.
         error: Probability that the agreement is ever found by mistake, and the same of the own
             policy being better.
-        imitation: The model of the heuristic: a native learner that models rewards.
 
     Raises:
         ValueError: A parameter is out of range.
-        TypeError: ``build`` finds learners that are not native, or of sequences.
+        TypeError: ``build`` finds an inner learner that is not native, or one of sequences.
 
     Example:
         >>> import numpy as np
@@ -64,7 +64,6 @@ class Apprentice:
     agreement: float = 0.9
     trial: float = 0.05
     error: float = 0.05
-    imitation: LearnerSpec = field(default_factory=BinnedAdditive)
 
     def __post_init__(self) -> None:
         check_between("agreement", self.agreement, 0.01, 0.9999)
@@ -73,14 +72,7 @@ class Apprentice:
 
     def build(self, dimension: int, arms: int, features: int) -> _native.Apprentice:
         """Build the native learner for contexts of ``dimension`` values, the bias included."""
-        built = [spec.build(dimension, arms, features) for spec in (self.inner, self.imitation)]
-        for spec, learner in zip((self.inner, self.imitation), built, strict=True):
-            native = isinstance(learner, _native.Learner)
-            if not native or isinstance(learner, _native.SequenceLearner):
-                raise TypeError(f"an apprentice needs a native learner of single choices: {spec!r}")
-        own, imitation = built
-        assert isinstance(own, _native.Learner)
-        assert isinstance(imitation, _native.Learner)
-        return _native.apprentice(
-            own, imitation, agreement=self.agreement, trial=self.trial, error=self.error
-        )
+        own = self.inner.build(dimension, arms, features)
+        if not isinstance(own, _native.Learner) or isinstance(own, _native.SequenceLearner):
+            raise TypeError(f"needs a native learner of single choices, not {self.inner!r}")
+        return _native.apprentice(own, agreement=self.agreement, trial=self.trial, error=self.error)

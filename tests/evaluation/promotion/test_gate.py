@@ -122,7 +122,7 @@ def test_a_broken_guardrail_takes_it_back() -> None:
 
 
 def test_a_kept_guardrail_lets_it_pass_and_one_not_kept_does_not() -> None:
-    for errors, stage in ((0.02, "on"), (0.12, "canary 0.5")):
+    for errors, stage in ((0.02, "on"), (0.09, "canary 0.5")):
         choice, rng = make(mode="on"), np.random.default_rng(6)
         live(choice, rng, 500, gap=1.0)  # it knows arm b
         gate = gate_of(choice, guardrails=[acumen.at_most("errors", 0.05)])

@@ -1,14 +1,13 @@
 // Apprentice: imitate the default until the model reproduces it, then improve on it.
 //
 // Idea       While the default is in charge, every lesson is also a demonstration: this is what the
-//            heuristic does here. A second model learns from them which arm it takes, one
-//            regression an arm ("is it this one?"), and is examined on every demonstration before
-//            it learns from it. The policy is (1 - h) · imitation + h · own. h is 0 until the
-//            imitation is proven to agree with the default; then a small trial share; and it
-//            doubles each time the learner's own policy is proven better than the imitation, and
-//            is halved when it is proven worse. What is compared are unbiased estimates from the
-//            decisions served (doubly robust, with the propensities on record), each policy as it
-//            was before the lesson.
+//            heuristic does here. A model of its own (multinomial.hpp) learns from them which arm
+//            it takes, and is examined on every demonstration before it learns from it. The policy
+//            is (1 - h) · imitation + h · own. h is 0 until the imitation is proven to agree with
+//            the default; then a small trial share; and it doubles each time the learner's own
+//            policy is proven better than the imitation, and is halved when it is proven worse.
+//            What is compared are unbiased estimates from the decisions served (doubly robust, with
+//            the propensities on record), each policy as it was before the lesson.
 // Guarantee  Until its own policy is proven better, at most the trial share of the decisions that
 //            the learner is in charge of goes to it, and the rest to a model that differs from the
 //            default in at most 1 - agreement of the contexts. Each proof errs with a probability
@@ -18,7 +17,7 @@
 //            An apprenticeship begins with a log: when the first lesson is a demonstration that
 //            no coin decided. Without one, and where arms have features (what else was on offer is
 //            not known afterwards), it is the own learner alone.
-// Layout     Two learners, whose state is shown under the prefixes own. and imitation.
+// Layout     The own learner's state is shown under the prefix "own.".
 // Paper      Zhang, Agarwal, Daumé, Langford & Negahban, "Warm-starting contextual bandits:
 //            robustly combining supervised and bandit feedback", ICML 2019. Wu, Shariff,
 //            Lattimore & Szepesvári, "Conservative bandits", ICML 2016. Chernoff, "A measure of
@@ -36,6 +35,7 @@
 #include "acumen/aligned.hpp"
 #include "acumen/confidence.hpp"
 #include "acumen/learner.hpp"
+#include "acumen/learners/multinomial.hpp"
 
 namespace acumen {
 
@@ -47,14 +47,11 @@ struct ApprenticeOptions {
 
 class Apprentice final : public Learner {
  public:
-  /// own and imitation have one shape, without features of arms for the latter to be of use; the
-  /// imitation models rewards.
-  Apprentice(std::shared_ptr<Learner> own, std::shared_ptr<Learner> imitation,
-             const ApprenticeOptions& options)
+  Apprentice(std::shared_ptr<Learner> own, const ApprenticeOptions& options)
       : Learner(own->shape()),
         options_(options),
         own_(std::move(own)),
-        imitation_(std::move(imitation)),
+        imitation_(shape().dimension, shape().features ? 1 : shape().arms),
         policy_(padded(shape().arms)),
         rewards_(padded(shape().arms)) {}
 
@@ -63,7 +60,7 @@ class Apprentice final : public Learner {
     if (!bound() || share_ >= 1.0) return;
     const auto own = static_cast<float>(share_);
     for (std::uint32_t a = 0; a < arms.count; ++a) probabilities[a] *= own;
-    probabilities[imitated(x, arms)] += 1.0f - own;
+    probabilities[imitation_.likeliest(x)] += 1.0f - own;
   }
 
   bool expected(const float* x, const ArmSet& arms, float* rewards) override {
@@ -79,14 +76,14 @@ class Apprentice final : public Learner {
   double agreement() const { return examined_ || seen_ == 0 ? agreement_ : foreseen_ / seen_; }
 
   bool validate() override {
-    return own_->validate() && imitation_->validate() && phase_ <= kBound && share_ >= 0.0 &&
+    return own_->validate() && imitation_.validate() && phase_ <= kBound && share_ >= 0.0 &&
            share_ <= 1.0 && agreement_ >= 0.0 && agreement_ <= 1.0 && seen_ >= 0.0 &&
            seen_ <= 1e18 && foreseen_ >= 0.0 && foreseen_ <= seen_ && std::isfinite(mean_) &&
            std::isfinite(squares_) && squares_ >= 0.0 && level_ >= 1;
   }
 
   std::size_t memory_bytes() const override {
-    return sizeof(*this) + own_->memory_bytes() + imitation_->memory_bytes() + policy_.bytes() +
+    return sizeof(*this) + own_->memory_bytes() + imitation_.bytes() + policy_.bytes() +
            rewards_.bytes();
   }
 
@@ -101,7 +98,7 @@ class Apprentice final : public Learner {
 
   void clear() override {
     own_->reset();
-    imitation_->reset();
+    imitation_.clear();
     phase_ = kNew;
     demonstrations_ = 0, block_ = 0, examined_ = 0;
     seen_ = 0.0, foreseen_ = 0.0, agreement_ = 0.0, share_ = 0.0;
@@ -118,9 +115,9 @@ class Apprentice final : public Learner {
     examined_ = counts[3], level_ = counts[4], weighed_ = counts[5];
     seen_ = sums[0], foreseen_ = sums[1], agreement_ = sums[2];
     share_ = sums[3], mean_ = sums[4], squares_ = sums[5];
-    Prefixed own("own.", visitor), imitation("imitation.", visitor);
+    imitation_.visit(visitor);
+    Prefixed own("own.", visitor);
     own_->visit(own);
-    imitation_->visit(imitation);
   }
 
  private:
@@ -149,13 +146,6 @@ class Apprentice final : public Learner {
     StateVisitor& to_;
   };
 
-  /// The arm that the default is expected to take.
-  std::uint32_t imitated(const float* x, const ArmSet& arms) {
-    imitation_->expected(x, arms, rewards_.data());
-    const float* best = std::max_element(rewards_.data(), rewards_.data() + arms.count);
-    return static_cast<std::uint32_t>(best - rewards_.data());
-  }
-
   /// What test number `turn`, from 1, may spend of an error that has to last for ever.
   double spent(double turn) const {
     return options_.error * 6 / (std::numbers::pi * std::numbers::pi * turn * turn);
@@ -163,12 +153,10 @@ class Apprentice final : public Learner {
 
   /// First foresee what the default does, then learn it.
   void examine(const Lesson& lesson) {
-    const ArmSet all{shape().arms, nullptr};
     seen_ += 1.0;
-    foreseen_ += imitated(lesson.x, all) == lesson.arm;
+    foreseen_ += imitation_.likeliest(lesson.x) == lesson.arm;
     demonstrations_ += 1;
-    for (std::uint32_t a = 0; a < shape().arms; ++a)
-      imitation_->learn({lesson.x, a, nullptr, 1.0f, a == lesson.arm ? 1.0f : 0.0f});
+    imitation_.learn(lesson.x, lesson.arm);
     if (seen_ < kFirstBlock * static_cast<double>(1u << std::min(block_, kBlocksMax))) return;
     block_ += 1;
     examined_ = 1;
@@ -190,7 +178,7 @@ class Apprentice final : public Learner {
   void weigh(const Lesson& lesson) {
     const ArmSet all{shape().arms, nullptr};
     own_->distribution(lesson.x, all, policy_.data());
-    policy_[imitated(lesson.x, all)] -= 1.0f;
+    policy_[imitation_.likeliest(lesson.x)] -= 1.0f;
     double estimate = 0.0, expected = 0.0;
     if (own_->expected(lesson.x, all, rewards_.data())) {
       for (std::uint32_t a = 0; a < all.count; ++a)
@@ -214,7 +202,8 @@ class Apprentice final : public Learner {
   void weigh_anew() { weighed_ = 0, mean_ = 0.0, squares_ = 0.0; }
 
   ApprenticeOptions options_;
-  std::shared_ptr<Learner> own_, imitation_;
+  std::shared_ptr<Learner> own_;
+  Multinomial imitation_;
   std::uint64_t phase_ = kNew;
   std::uint64_t demonstrations_ = 0, block_ = 0, examined_ = 0;  ///< blocks; whether there was one
   double seen_ = 0.0, foreseen_ = 0.0;                           ///< in this block
