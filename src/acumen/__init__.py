@@ -36,6 +36,7 @@ from acumen.core import (
 )
 
 if TYPE_CHECKING:
+    from acumen.core.apprenticeship import apprentice
     from acumen.core.journal import Journal
     from acumen.core.journal_format import JournalError
     from acumen.core.replay import ReplayReport
@@ -59,6 +60,7 @@ __all__ = [
     "Promotion",
     "Range",
     "ReplayReport",
+    "apprentice",
     "at_least",
     "at_most",
     "cached",
@@ -80,6 +82,7 @@ _LAZY = {
     "Journal": "acumen.core.journal",
     "JournalError": "acumen.core.journal_format",
     "Promotion": "acumen.evaluation.promotion",
+    "apprentice": "acumen.core.apprenticeship",
     "ReplayReport": "acumen.core.replay",
 }
 

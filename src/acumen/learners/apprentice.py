@@ -49,9 +49,9 @@ class Apprentice:
         ...     arm = int(x[1] > 0) + 1  # the heuristic, which never takes arm 0
         ...     taken = learner.learn(x, arm, 1.0, reward=0.5, demonstrated=True)
         >>> learner.agreement > 0.9, learner.share
-        (True, 0.05)
+        (True, 0.1)
         >>> p = learner.distribution(np.array([1.0, 1.5], np.float32))
-        >>> bool(p[2] > 0.95)
+        >>> bool(p[2] > 0.9)
         True
 
     References:
@@ -62,7 +62,7 @@ class Apprentice:
 
     inner: LearnerSpec = field(default_factory=BinnedAdditive)
     agreement: float = 0.9
-    trial: float = 0.05
+    trial: float = 0.1
     error: float = 0.05
 
     def __post_init__(self) -> None:

@@ -41,7 +41,7 @@ namespace acumen {
 
 struct ApprenticeOptions {
   double agreement = 0.9;  ///< share of contexts in which the imitation has to be the default
-  double trial = 0.05;     ///< share of the own policy before it is proven better
+  double trial = 0.1;      ///< share of the own policy before it is proven better
   double error = 0.05;     ///< of each of the two proofs
 };
 
@@ -74,6 +74,15 @@ class Apprentice final : public Learner {
   std::uint64_t demonstrations() const { return demonstrations_; }
   /// Share of demonstrations foreseen, in the last whole block or, before there is one, so far.
   double agreement() const { return examined_ || seen_ == 0 ? agreement_ : foreseen_ / seen_; }
+
+  void begin_bulk() override {
+    own_->begin_bulk();
+    bulk_ = true;
+  }
+  void end_bulk() override {
+    if (bulk_) own_->end_bulk();
+    bulk_ = false;
+  }
 
   bool validate() override {
     return own_->validate() && imitation_.validate() && phase_ <= kBound && share_ >= 0.0 &&
@@ -126,6 +135,8 @@ class Apprentice final : public Learner {
   static constexpr double kFirstBlock = 128;  ///< demonstrations; every next block is twice as long
   static constexpr std::uint64_t kBlocksMax = 6;  ///< up to 64 times as long
   static constexpr std::uint64_t kFirstLook = 200;
+  static constexpr std::uint64_t kStretch =
+      4096;  ///< decisions that are weighed together, at first
 
   /// Shows another's state under names of its own.
   class Prefixed final : public StateVisitor {
@@ -177,6 +188,7 @@ class Apprentice final : public Learner {
   /// One estimate of what the own policy earns more than the imitation, before it learns from it.
   void weigh(const Lesson& lesson) {
     const ArmSet all{shape().arms, nullptr};
+    end_bulk();  // it is asked between the lessons
     own_->distribution(lesson.x, all, policy_.data());
     policy_[imitation_.likeliest(lesson.x)] -= 1.0f;
     double estimate = 0.0, expected = 0.0;
@@ -193,8 +205,11 @@ class Apprentice final : public Learner {
     squares_ += delta * (estimate - mean_);
     if (weighed_ < kFirstLook) return;
     const double radius = sequence_radius(squares_ / n, n, spent(static_cast<double>(level_)));
-    if (std::fabs(mean_) <= radius) return;
-    share_ = mean_ > 0.0 ? std::min(2 * share_, 1.0) : std::max(share_ / 2, options_.trial);
+    const bool decided = std::fabs(mean_) > radius;
+    // What the own policy was long ago does not speak against what it is now.
+    if (!decided && weighed_ < kStretch * level_) return;
+    if (decided)
+      share_ = mean_ > 0.0 ? std::min(2 * share_, 1.0) : std::max(share_ / 2, options_.trial);
     level_ += 1;
     weigh_anew();
   }
@@ -204,6 +219,7 @@ class Apprentice final : public Learner {
   ApprenticeOptions options_;
   std::shared_ptr<Learner> own_;
   Multinomial imitation_;
+  bool bulk_ = false;
   std::uint64_t phase_ = kNew;
   std::uint64_t demonstrations_ = 0, block_ = 0, examined_ = 0;  ///< blocks; whether there was one
   double seen_ = 0.0, foreseen_ = 0.0;                           ///< in this block
