@@ -23,7 +23,7 @@ NOISES: dict[str, Callable[[np.random.Generator, int], Floats]] = {
     "lognormal, sigma 1.5": lambda rng, n: (
         -(np.exp(1.5 * rng.standard_normal(n)) - np.exp(1.125)) / 8.97
     ),
-    "1 % cost a hundred times as much": lambda rng, n: -(rng.random(n) < 0.01) / 0.0995,
+    "1 % cost a hundred times as much": lambda rng, n: (rng.random(n) < 0.01) / -0.0995,
 }
 STEP = 100
 

@@ -169,7 +169,7 @@ def test_show_modes(tmp_path: Path) -> None:
     assert run("show", tmp_path, "--modes").exit_code in (0, 2)  # nothing is on the disk yet
     choice.set_mode("canary", 0.1, why='she said "go"\n[bold]', by="ann")
     choice.kill(why="incident 42")
-    gate = acumen.Promotion(choice, probe=0.05)
+    gate = acumen.Promotion(choice, canary=(0.1,), probe=0.05)
     gate.rollback("enough")
     assert choice.journal is not None
     assert choice.journal.flush()

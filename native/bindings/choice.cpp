@@ -312,35 +312,40 @@ nb::dict who_and_why(const std::string& why, const std::string& by) {
   return said;
 }
 
+void set_mode(ChoiceCore& core, int mode, float share, const nb::dict& said) {
+  core.engine->guard().set(static_cast<Mode>(mode), share);
+  core.note_mode(said);
+}
+
+void kill(ChoiceCore& core, const std::string& why, const std::string& by) {
+  core.engine->guard().kill();
+  core.note_mode(who_and_why(why, by));
+}
+
+void revive(ChoiceCore& core, const std::string& why, const std::string& by) {
+  core.engine->guard().revive();
+  core.note_mode(who_and_why(why, by));
+}
+
+auto mode_of(ChoiceCore& core) {
+  const Guard::View view = core.engine->guard().look();
+  return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
+}
+
+float holdback_of(ChoiceCore& core) {
+  return core.engine->guard().holdback();
+}
+
 void bind_modes(nb::class_<ChoiceCore>& core) {
-  core.def(
-          "_set_mode",
-          [](ChoiceCore& core, int mode, float share, const nb::dict& said) {
-            core.engine->guard().set(static_cast<Mode>(mode), share);
-            core.note_mode(said);
-          },
-          nb::arg("mode"), nb::arg("canary_share"), nb::arg("said") = nb::dict())
-      .def("_mode",
-           [](ChoiceCore& core) {
-             const Guard::View view = core.engine->guard().look();
-             return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
-           })
-      .def(
-          "kill",
-          [](ChoiceCore& core, const std::string& why, const std::string& by) {
-            core.engine->guard().kill();
-            core.note_mode(who_and_why(why, by));
-          },
-          nb::kw_only(), nb::arg("why") = "", nb::arg("by") = "",
-          "Serves the default from now on, whatever the mode; the journal keeps who and why.")
-      .def(
-          "revive",
-          [](ChoiceCore& core, const std::string& why, const std::string& by) {
-            core.engine->guard().revive();
-            core.note_mode(who_and_why(why, by));
-          },
-          nb::kw_only(), nb::arg("why") = "", nb::arg("by") = "",
-          "Takes a kill() back; the journal keeps who and why.");
+  core.def("_set_mode", set_mode, nb::arg("mode"), nb::arg("canary_share"),
+           nb::arg("said") = nb::dict())
+      .def("_mode", mode_of)
+      .def_prop_ro("_holdback", holdback_of)
+      .def("_comparison_sums", comparison_sums)
+      .def("kill", kill, nb::kw_only(), nb::arg("why") = "", nb::arg("by") = "",
+           "Serves the default from now on, whatever the mode; the journal keeps who and why.")
+      .def("revive", revive, nb::kw_only(), nb::arg("why") = "", nb::arg("by") = "",
+           "Takes a kill() back; the journal keeps who and why.");
 }
 
 /// What Python's Choice needs to know before there is one.
@@ -400,7 +405,6 @@ void bind_choice(nb::module_& m) {
       .def("_distributions", distributions, nb::arg("rows"))
       .def("_counters", counters)
       .def("_comparison", comparison, nb::arg("alpha"))
-      .def("_comparison_sums", comparison_sums)
       .def("_records", records)
       .def("_state", state)
       .def("_restore", restore, nb::arg("arrays"))

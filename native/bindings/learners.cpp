@@ -255,15 +255,18 @@ void bind_other_kinds(nb::module_& m) {
       "exponent"_a, "epsilon"_a, "prior"_a);
 }
 
+const Apprentice& apprentice_of(const ApprenticeHandle& handle) {
+  return static_cast<const Apprentice&>(*handle.learner);
+}
+
 void bind_apprentice(nb::module_& m) {
-  const auto of = [](LearnerHandle& handle) -> Apprentice& {
-    return static_cast<Apprentice&>(*handle.learner);
-  };
+  using Handle = ApprenticeHandle;
   nb::class_<ApprenticeHandle, LearnerHandle>(m, "Apprentice")
-      .def_prop_ro("share", [of](ApprenticeHandle& h) { return of(h).share(); })
-      .def_prop_ro("imitates", [of](ApprenticeHandle& h) { return of(h).bound(); })
-      .def_prop_ro("agreement", [of](ApprenticeHandle& h) { return of(h).agreement(); })
-      .def_prop_ro("demonstrations", [of](ApprenticeHandle& h) { return of(h).demonstrations(); });
+      .def_prop_ro("share", [](const Handle& h) { return apprentice_of(h).share(); })
+      .def_prop_ro("imitates", [](const Handle& h) { return apprentice_of(h).bound(); })
+      .def_prop_ro("agreement", [](const Handle& h) { return apprentice_of(h).agreement(); })
+      .def_prop_ro("demonstrations",
+                   [](const Handle& h) { return apprentice_of(h).demonstrations(); });
   m.def(
       "apprentice",
       [](const LearnerHandle& own, double agreement, double trial, double error) {

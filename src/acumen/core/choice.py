@@ -156,7 +156,6 @@ class Choice(EpisodicCore):
             raise TypeError("no learner was given, and acumen.learners has set no default")
         # A description that is a dataclass spells its parameters out; others have their name only.
         self._learner_name = repr(learner) if is_dataclass(learner) else type(learner).__name__
-        self._holdback = holdback
         self.learner: Learner = learner.build(dimension, len(self._arms.arms), self._arms.features)
         super().__init__(spec, self.learner)
         # What a replay has to agree with, besides schema, arms and objective.

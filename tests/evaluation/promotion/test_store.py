@@ -172,16 +172,17 @@ def test_other_settings_in_another_process_decide_nothing(tmp_path: Path) -> Non
 
 WORKER = """
 import sys
+import time
 import numpy as np
 sys.path.insert(0, {tests!r})
 from gated import gate_of, live, make
 choice = make({path!r}, seed=int(sys.argv[1]))
 gate = gate_of(choice, probe=0.1)
 rng = np.random.default_rng(int(sys.argv[1]))
-for _ in range(400):
+end = time.monotonic() + 60
+while not gate.step().promoted and time.monotonic() < end:
     live(choice, rng, 200, gap=0.8)
-    if gate.step().promoted:
-        break
+    time.sleep(0.002)
 print(gate.status().stage)
 """
 
@@ -261,3 +262,18 @@ def test_fork(tmp_path: Path) -> None:
         assert gate.ticker.running
     total = gate.step().comparison
     assert total.learned_decisions + total.default_decisions < 2000
+
+
+def test_one_that_cannot_begin_serves_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acumen.evaluation.promotion.gate.LOCK_SECONDS", 0.05)
+    choice = make(tmp_path, mode="on")
+    with Store(tmp_path / "codec" / "promotion.json").locked() as alone:
+        assert alone
+        gate = gate_of(choice)
+        assert choice.mode == "shadow"
+        assert "another process" in gate.status().waiting
+    gate.step()
+    assert (choice.mode, gate.status().attempt) == ("shadow", 1)
+    assert gate_of(make(tmp_path)).status().attempt == 1

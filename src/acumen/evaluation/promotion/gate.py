@@ -15,12 +15,10 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acumen.core.choice import Choice
 from acumen.core.comparison import LOSS_Z_MAX, Comparison
-from acumen.core.journal_segments import folder_of
 from acumen.core.modes import MODES
 from acumen.core.objective import Objective
 from acumen.evaluation.off_policy import Limits
@@ -36,6 +34,7 @@ from acumen.evaluation.promotion.store import (
     Transition,
     fingerprint,
     last_in_journal,
+    path_of,
 )
 from acumen.evaluation.promotion.sums import Moments, Tossed
 from acumen.evaluation.promotion.ticker import Ticker, watch_forks
@@ -121,7 +120,7 @@ class Promotion:
         )
         self.stages = self.settings.stages
         self._evidence = evidence
-        self._store = Store(_path(choice, state))
+        self._store = Store(path_of(choice, state))
         self._state = State(since=time.time(), plan=self.settings.plan(self.choice))
         self._applied: tuple[str, float] | None = None
         self._serial = -1
@@ -136,7 +135,7 @@ class Promotion:
         self._rebase()
         self.ticker = Ticker(self)
         watch_forks(self)
-        self.step()
+        self._begin()
 
     def step(self) -> PromotionStatus:
         """Looks at what has come since the last step, and moves the candidate if that says so.
@@ -233,6 +232,16 @@ class Promotion:
         self._store.leave()
         self._rebase()
 
+    def _begin(self) -> None:
+        """Takes the mode over; while others are long at it, nothing but the default is served."""
+        deadline = time.monotonic() + LOCK_SECONDS
+        self.step()
+        while self._applied is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+            self.step()
+        if self._applied is None:
+            self.choice._set_mode(MODES.index("shadow"), 0.0, {"by": BY, "why": self._waiting})
+
     # One step, for who has the turn and the lock.
 
     def _advance(self) -> None:
@@ -259,6 +268,7 @@ class Promotion:
             self._unsaved = not first
         if found is None and first and self._store.path is not None:
             found = self._from_journal()
+            self._unsaved = found is None  # the next one is to find it
         if found is not None and found.serial >= self._state.serial and not self._unsaved:
             self._state = found
             self._unsaved = self._rebuilt
@@ -486,11 +496,3 @@ class Promotion:
         return tuple(
             status_of(t, metrics.get(t.metric, Moments()), alpha) for t in self.settings.terms
         )
-
-
-def _path(choice: Choice, state: str | os.PathLike[str] | None) -> Path | None:
-    if state is not None:
-        return Path(state)
-    if choice.journal is None:
-        return None
-    return folder_of(choice.journal.journal.path, choice.name) / "promotion.json"

@@ -18,8 +18,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acumen.core.choice import Choice
 from acumen.core.journal import Journal
 from acumen.core.journal_format import JournalError
+from acumen.core.journal_segments import folder_of
 from acumen.evaluation.promotion.sums import Moments, Tossed, finite, moments
 
 FORMAT = 1
@@ -160,6 +162,15 @@ def fingerprint(plan: str) -> str:
 def _transition(said: dict[str, Any]) -> Transition:
     (when,) = finite([said["time"]], 1)
     return Transition(when, str(said["before"]), str(said["after"]), str(said["why"]))
+
+
+def path_of(choice: Choice, state: str | os.PathLike[str] | None) -> Path | None:
+    """Where a gate's state is kept: where one says, else beside the journal, else nowhere."""
+    if state is not None:
+        return Path(state)
+    if choice.journal is None:
+        return None
+    return folder_of(choice.journal.journal.path, choice.name) / "promotion.json"
 
 
 class Store:
