@@ -248,8 +248,9 @@ nb::dict comparison_sums(ChoiceCore& core) {
   return to_python(std::move(reader.arrays));
 }
 
-/// What the ring holds, oldest first, as columns.
-nb::dict records(ChoiceCore& core) {
+/// What the ring holds, oldest first, as columns; of decisions whose sequence number is `first` or
+/// more.
+nb::dict records(ChoiceCore& core, std::uint64_t first) {
   ChoiceEngine& engine = *core.engine;
   std::vector<std::uint64_t> id, version;
   std::vector<std::int32_t> arm;
@@ -260,6 +261,7 @@ nb::dict records(ChoiceCore& core) {
     const std::lock_guard<SpinLock> lock(engine.lock());
     engine.ring().each([&](std::size_t slot) {
       const Entry& entry = engine.ring().entry(slot);
+      if ((entry.id & DecisionRing::kSequenceMask) < first) return;
       id.push_back(entry.id);
       version.push_back(entry.version);
       arm.push_back(static_cast<std::int32_t>(entry.arm));
@@ -405,7 +407,7 @@ void bind_choice(nb::module_& m) {
       .def("_distributions", distributions, nb::arg("rows"))
       .def("_counters", counters)
       .def("_comparison", comparison, nb::arg("alpha"))
-      .def("_records", records)
+      .def("_records", records, nb::arg("first") = 0)
       .def("_state", state)
       .def("_restore", restore, nb::arg("arrays"))
       .def(

@@ -228,6 +228,8 @@ def test_hostile_lessons_and_settings() -> None:
             Apprentice(**bad)
     with pytest.raises(ValueError, match="between"):
         Apprentice(error=float("nan"))
+    with pytest.raises(TypeError, match="description"):
+        Apprentice("BinnedAdditive")  # type: ignore[arg-type]
     for inner in (VowpalWabbit(), ActorCritic()):
         with pytest.raises(TypeError, match="native learner of single choices"):
             Apprentice(inner).build(3, 2, 0)

@@ -39,7 +39,7 @@ class Apprentice:
 
     Raises:
         ValueError: A parameter is out of range.
-        TypeError: ``build`` finds an inner learner that is not native, or one of sequences.
+        TypeError: The inner one is no learner, or, found by ``build``, not native or of sequences.
 
     Example:
         >>> import numpy as np
@@ -66,6 +66,8 @@ class Apprentice:
     error: float = 0.05
 
     def __post_init__(self) -> None:
+        if not hasattr(self.inner, "build"):
+            raise TypeError(f"inner must be a learner's description, not {self.inner!r}")
         check_between("agreement", self.agreement, 0.01, 0.9999)
         check_between("trial", self.trial, 1e-4, 1.0)
         check_between("error", self.error, 1e-9, 0.5)

@@ -308,7 +308,6 @@ class Promotion:
             or (MODES[mode] == "canary" and abs(share - self._applied[1]) > 1e-6)
         )
         if by_hand:
-            self._rebase()
             self._waiting = f"the mode was set to {MODES[mode]!r} by hand; resume() takes it back"
         return by_hand
 

@@ -70,22 +70,17 @@ class Watch:
         """What has come since the last call, metric by metric."""
         if not self._columns:
             return {}
-        records = self._choice._records()
+        records = self._choice._records(self._next)
         ids, state = records["id"], records["state"]
-        sequence = ids & np.uint64((1 << 40) - 1)
         learned = records["reason"] == _LEARNED
-        fresh = sequence >= self._next
-        if not fresh.any():
+        waiting = np.flatnonzero(learned & (state == _WAITING))
+        count = int(waiting[0]) if len(waiting) else len(ids)
+        if count == 0:
             return {}
-        waiting = np.flatnonzero(fresh & learned & (state == _WAITING))
-        if len(waiting):
-            fresh[waiting[0] :] = False
-            if not fresh.any():
-                return {}
-        taken = sequence[fresh]
-        self.missed += int(taken[0]) - self._next
-        self._next = int(taken[-1]) + 1
-        values = records["metrics"].reshape(len(ids), -1)[fresh & learned & (state == _DONE)]
+        self.missed += _sequence(int(ids[0])) - self._next
+        self._next = _sequence(int(ids[count - 1])) + 1
+        done = (learned & (state == _DONE))[:count]
+        values = records["metrics"].reshape(len(ids), -1)[:count][done]
         columns = {n: np.clip(values[:, i], -LARGEST, LARGEST) for n, i in self._columns.items()}
         return {name: Moments.of(v[np.isfinite(v)]) for name, v in columns.items()}
 
