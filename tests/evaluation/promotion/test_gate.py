@@ -333,3 +333,13 @@ def test_estimates_from_the_journal_hold(tmp_path: Path) -> None:
         missed += not told.low <= truth <= told.high
         choice.journal.close()
     assert missed <= 12 + 3 * np.sqrt(120 * 0.1 * 0.9)
+
+
+def test_a_long_reason_does_not_spoil_the_state(tmp_path: Path) -> None:
+    gate = gate_of(make(tmp_path), cooldown=0.0)
+    for _ in range(60):
+        gate.rollback("x" * 100_000)
+    assert (tmp_path / "codec" / "promotion.json").stat().st_size < 1 << 17
+    status = gate_of(make(tmp_path)).status()
+    assert status.problem == ""
+    assert (len(status.transitions), status.attempt) == (50, 61)

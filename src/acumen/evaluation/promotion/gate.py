@@ -31,7 +31,6 @@ from acumen.evaluation.promotion.store import (
     State,
     Store,
     StoreError,
-    Transition,
     fingerprint,
     last_in_journal,
     path_of,
@@ -71,7 +70,8 @@ class Promotion:
         cooldown: seconds between a rollback and the next attempt; twice as many each time.
         window: decisions that are watched together when it is on, so that a late regression is
             not drowned in a good past.
-        look_seconds: the log is read at most this often.
+        look_seconds: the log is read at most this often, and at most a twentieth of the time; 0:
+            in every step of the first stage.
         limits: what the off-policy estimator refuses.
         state: a file to keep the stage in; None: beside the journal, if there is one, else in
             memory only.
@@ -126,7 +126,7 @@ class Promotion:
         self._serial = -1
         self._unsaved = self._rebuilt = False
         self._known_plan = self._state.plan
-        self._looked = -math.inf
+        self._next_look = -math.inf
         self._estimate = self._waiting = self._problem = ""
         self._turn = threading.RLock()
         self._held = choice._held
@@ -281,7 +281,7 @@ class Promotion:
             return True
         if not first and plan == before:
             self._problem = "another process runs this gate with other settings"
-            if self._state.stage == 0 and self._applied not in (None, self._wanted()):
+            if self._state.stage == 0 and not self._held_by_hand():
                 self._apply()
             return False
         self._state.plan = plan
@@ -374,11 +374,14 @@ class Promotion:
         if now < state.cool_until:
             self._waiting = f"cooling down for another {state.cool_until - now:.0f} s"
             return
-        if now - self._looked < self.settings.look_seconds:
+        if now < self._next_look:
             return
-        self._looked = now
         try:
+            self._next_look = now + self.settings.look_seconds
             found = gather(self.choice, self._evidence, state.since if state.rollbacks else 0.0)
+            if self.settings.look_seconds:
+                # However long the log is, reading it takes a twentieth of the time at most.
+                self._next_look = max(self._next_look, now + 20 * (time.time() - now))
             if found.rows < GROWTH * state.look_rows:
                 self._waiting = (
                     f"the log has {found.rows:,} decisions; the next look is at "
@@ -438,29 +441,17 @@ class Promotion:
         self._move(0, why)
 
     def _move(self, stage: int, why: str) -> None:
-        state = self._state
-        up = stage > state.stage
-        before = self.stages[state.stage]
-        was = (state.stage, state.since, state.window, state.tossed, dict(state.metrics))
-        state.history.append(Transition(time.time(), before, self.stages[stage], why))
-        del state.history[:-50]
-        state.serial += 1
-        state.stage, state.since, state.window = stage, time.time(), 1
-        if not up:
-            state.looks = state.look_rows = 0
-        state.forget_evidence()
-        self._waiting = ""
+        old, unsaved, up = self._state, self._unsaved, stage > self._state.stage
+        self._state = old.moved(stage, self.stages, why)
         try:
             self._save()
         except OSError as error:
             self._problem = str(error)
             if up:
                 # What could not be put down is not done: nobody would know of it.
-                state.history.pop()
-                state.serial -= 1
-                state.stage, state.since, state.window, state.tossed, state.metrics = was
-                self._unsaved = False
+                self._state, self._unsaved = old, unsaved
                 raise
+        self._waiting = ""
         self._apply(why)
 
     def _save(self) -> None:

@@ -12,8 +12,9 @@ import fcntl
 import json
 import os
 import tempfile
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from acumen.evaluation.promotion.sums import Moments, Tossed, finite, moments
 FORMAT = 1
 BYTES_MAX = 1 << 20
 HISTORY_MAX = 50
+WHY_MAX = 1000  # characters
 BY = "acumen.Promotion"
 
 
@@ -88,6 +90,23 @@ class State:
     def forget_evidence(self) -> None:
         """Sums begin anew."""
         self.tossed, self.metrics = Tossed(), {}
+
+    def moved(self, stage: int, names: Sequence[str], why: str) -> State:
+        """Another stage, whose evidence begins with nothing; on the way down looks count anew."""
+        now, up = time.time(), stage > self.stage
+        step = Transition(now, names[self.stage], names[stage], why[:WHY_MAX])
+        return State(
+            serial=self.serial + 1,
+            stage=stage,
+            attempt=self.attempt,
+            rollbacks=self.rollbacks,
+            since=now,
+            cool_until=self.cool_until,
+            looks=self.looks if up else 0,
+            look_rows=self.look_rows if up else 0,
+            plan=self.plan,
+            history=[*self.history, step][-HISTORY_MAX:],
+        )
 
     def to_json(self) -> str:
         """As the file has it."""
