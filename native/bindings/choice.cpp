@@ -228,8 +228,17 @@ auto comparison(ChoiceCore& core, double alpha) {
                          std::make_tuple(ours.seen, ours.lost, ours.mean));
 }
 
-/// What the ring holds, oldest first, as columns.
-nb::dict records(ChoiceCore& core) {
+/// The sums behind the comparison, as a model file has them.
+nb::dict comparison_sums(ChoiceCore& core) {
+  HoldbackComparison c = core.engine->comparison();
+  StateReader reader;
+  c.visit(reader);
+  return to_python(std::move(reader.arrays));
+}
+
+/// What the ring holds, oldest first, as columns; of decisions whose sequence number is `first` or
+/// more.
+nb::dict records(ChoiceCore& core, std::uint64_t first) {
   ChoiceEngine& engine = *core.engine;
   std::vector<std::uint64_t> id, version;
   std::vector<std::int32_t> arm;
@@ -240,6 +249,7 @@ nb::dict records(ChoiceCore& core) {
     const std::lock_guard<SpinLock> lock(engine.lock());
     engine.ring().each([&](std::size_t slot) {
       const Entry& entry = engine.ring().entry(slot);
+      if ((entry.id & DecisionRing::kSequenceMask) < first) return;
       id.push_back(entry.id);
       version.push_back(entry.version);
       arm.push_back(static_cast<std::int32_t>(entry.arm));
@@ -285,33 +295,47 @@ void restore(ChoiceCore& core, nb::dict arrays) {
     throw nb::value_error("the values break an invariant of the model; nothing has changed");
 }
 
+nb::dict who_and_why(const std::string& why, const std::string& by) {
+  nb::dict said;
+  if (!why.empty()) said["why"] = why;
+  if (!by.empty()) said["by"] = by;
+  return said;
+}
+
+void set_mode(ChoiceCore& core, int mode, float share, const nb::dict& said) {
+  core.engine->guard().set(static_cast<Mode>(mode), share);
+  core.note_mode(said);
+}
+
+void kill(ChoiceCore& core, const std::string& why, const std::string& by) {
+  core.engine->guard().kill();
+  core.note_mode(who_and_why(why, by));
+}
+
+void revive(ChoiceCore& core, const std::string& why, const std::string& by) {
+  core.engine->guard().revive();
+  core.note_mode(who_and_why(why, by));
+}
+
+auto mode_of(ChoiceCore& core) {
+  const Guard::View view = core.engine->guard().look();
+  return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
+}
+
+float holdback_of(ChoiceCore& core) {
+  return core.engine->guard().holdback();
+}
+
 void bind_modes(nb::class_<ChoiceCore>& core) {
-  core.def(
-          "_set_mode",
-          [](ChoiceCore& core, int mode, float share) {
-            core.engine->guard().set(static_cast<Mode>(mode), share);
-            core.note_mode();
-          },
-          nb::arg("mode"), nb::arg("canary_share"))
-      .def("_mode",
-           [](ChoiceCore& core) {
-             const Guard::View view = core.engine->guard().look();
-             return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
-           })
-      .def(
-          "kill",
-          [](ChoiceCore& core) {
-            core.engine->guard().kill();
-            core.note_mode();
-          },
-          "Serves the default from now on, whatever the mode.")
-      .def(
-          "revive",
-          [](ChoiceCore& core) {
-            core.engine->guard().revive();
-            core.note_mode();
-          },
-          "Takes a kill() back.");
+  core.def("_set_mode", set_mode, nb::arg("mode"), nb::arg("canary_share"),
+           nb::arg("said") = nb::dict())
+      .def("_mode", mode_of)
+      .def_prop_ro("_holdback", holdback_of)
+      .def("_comparison_sums", comparison_sums)
+      .def("kill", kill, nb::kw_only(), nb::arg("why") = "", nb::arg("by") = "",
+           "Serves the default from now on, whatever the mode; the journal keeps who and why.")
+      .def("revive", revive, nb::kw_only(), nb::arg("why") = "", nb::arg("by") = "",
+           "Takes a kill() back; the journal keeps who and why.");
 }
 
 /// What Python's Choice needs to know before there is one.
@@ -370,7 +394,7 @@ void bind_choice(nb::module_& m) {
       .def("_distributions", distributions, nb::arg("rows"))
       .def("_counters", counters)
       .def("_comparison", comparison, nb::arg("alpha"))
-      .def("_records", records)
+      .def("_records", records, nb::arg("first") = 0)
       .def("_state", state)
       .def("_restore", restore, nb::arg("arrays"))
       .def(

@@ -97,8 +97,8 @@ class ChoiceCore {
   void attach_journal(std::shared_ptr<JournalBuffer> journal);
   /// Puts an event on record that is none of the engine's own; nothing happens without a journal.
   void note(EventKind kind, const std::string& text);
-  /// Puts the mode on record, as it is now.
-  void note_mode();
+  /// Puts the mode on record, as it is now, and what else is said of it: who, why.
+  void note_mode(const nb::dict& said);
   /// The event up to which the state is that which the visitors are shown: the model and, where
   /// there is a learner in Python, what it says of itself.
   std::uint64_t snapshot(StateVisitor& model, StateVisitor& history, nb::object& learner_state);

@@ -57,12 +57,17 @@ void ChoiceCore::note(EventKind kind, const std::string& text) {
   journal_->hook.text(kind, text);
 }
 
-void ChoiceCore::note_mode() {
+void ChoiceCore::note_mode(const nb::dict& said) {
+  if (!journal_) return;
   const Guard::View view = engine->guard().look();
   const char* names[] = {"off", "shadow", "canary", "on"};
-  note(EventKind::kMode, std::string("{\"mode\": \"") + names[static_cast<int>(view.mode)] +
-                             "\", \"canary\": " + std::to_string(view.canary_share) +
-                             ", \"killed\": " + (view.killed ? "true}" : "false}"));
+  nb::dict event;
+  event["mode"] = names[static_cast<int>(view.mode)];
+  event["canary"] = std::round(static_cast<double>(view.canary_share) * 1e6) / 1e6;
+  event["killed"] = view.killed;
+  event.update(said);
+  const nb::object dumps = nb::module_::import_("json").attr("dumps");
+  note(EventKind::kMode, nb::cast<std::string>(dumps(event, nb::arg("ensure_ascii") = false)));
 }
 
 namespace {

@@ -36,9 +36,11 @@ from acumen.core import (
 )
 
 if TYPE_CHECKING:
+    from acumen.core.apprenticeship import apprentice
     from acumen.core.journal import Journal
     from acumen.core.journal_format import JournalError
     from acumen.core.replay import ReplayReport
+    from acumen.evaluation.promotion import Promotion
     from acumen.operating_systems.caching.cache import Cache
     from acumen.operating_systems.caching.cached import cached
 
@@ -55,8 +57,10 @@ __all__ = [
     "JournalError",
     "ModelError",
     "Objective",
+    "Promotion",
     "Range",
     "ReplayReport",
+    "apprentice",
     "at_least",
     "at_most",
     "cached",
@@ -77,6 +81,8 @@ _LAZY = {
     "cached": "acumen.operating_systems.caching.cached",
     "Journal": "acumen.core.journal",
     "JournalError": "acumen.core.journal_format",
+    "Promotion": "acumen.evaluation.promotion",
+    "apprentice": "acumen.core.apprenticeship",
     "ReplayReport": "acumen.core.replay",
 }
 

@@ -381,7 +381,8 @@ class ChoiceEngine {
       encoded_ = entry.id;
     }
     const float* features = options_.shape.features ? features_taken(slot, entry.arm) : nullptr;
-    const Lesson lesson{x(), entry.arm, features, entry.propensity, static_cast<float>(reward)};
+    Lesson lesson{x(), entry.arm, features, entry.propensity, static_cast<float>(reward)};
+    lesson.demonstrated = demonstrates(static_cast<Reason>(entry.reason));
     return teach(lesson);
   }
 

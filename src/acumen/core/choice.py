@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from acumen import _native
-from acumen.core import counterfactual, model_file, snapshot
+from acumen.core import counterfactual, model_file, modes, snapshot
 from acumen.core.arms import arm_set
 from acumen.core.comparison import Comparison
 from acumen.core.context import Schema
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 Decision = _native.Decision
 
-MODES = ("off", "shadow", "canary", "on")
 STATES = ("empty", "waiting", "done", "timed_out")
 
 
@@ -127,7 +126,7 @@ class Choice(EpisodicCore):
         self.schema = Schema(context)
         self._arms = arm_set(arms, default)
         self._objective = _objective(metric)
-        _check_share("holdback", holdback)
+        modes.check_share("holdback", holdback)
         _check_waiting(pending_max, timeout, timeout_reward)
         fields = tuple((f.kind, f.optional, f.buckets) for f in self.schema.fields)
         spec = {
@@ -142,8 +141,8 @@ class Choice(EpisodicCore):
             "heuristic": self._arms.heuristic,
             "metrics": self._objective.native(),
             "metric_names": self._objective.metrics,
-            "mode": _mode(mode),
-            "canary_share": _check_share("canary", canary),
+            "mode": modes.code(mode),
+            "canary_share": modes.check_share("canary", canary),
             "holdback": holdback,
             "pending_max": pending_max,
             "timeout_s": timeout or 0.0,
@@ -219,17 +218,9 @@ class Choice(EpisodicCore):
     def mode(self) -> str:
         """``off``, ``shadow``, ``canary`` or ``on``; ``killed`` while the kill switch is set."""
         mode, _, killed = self._mode()
-        return "killed" if killed else MODES[mode]
+        return "killed" if killed else modes.MODES[mode]
 
-    def set_mode(self, mode: str, canary: float | None = None) -> None:
-        """Switches atomically: every decision is wholly of the old mode or wholly of the new.
-
-        Args:
-            mode: ``off``, ``shadow``, ``canary`` or ``on``.
-            canary: the learned share in canary mode; None leaves it.
-        """
-        share = self._mode()[1] if canary is None else _check_share("canary", canary)
-        self._set_mode(_mode(mode), share)
+    set_mode = modes.set_mode
 
     @property
     def objective(self) -> Objective:
@@ -430,18 +421,6 @@ class Choice(EpisodicCore):
         """Name, arms and mode."""
         arms = f"{len(self.arms)} arms" if len(self.arms) > 6 else list(self.arms)
         return f"Choice({self.name!r}, arms={arms}, mode={self.mode!r})"
-
-
-def _mode(mode: str) -> int:
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {MODES}, not {mode!r}")
-    return MODES.index(mode)
-
-
-def _check_share(name: str, share: float) -> float:
-    if not 0 <= share <= 1:
-        raise ValueError(f"{name} must be a share between 0 and 1, not {share}")
-    return float(share)
 
 
 def _check_waiting(pending_max: int, timeout: float | None, reward: float | None) -> None:
