@@ -9,6 +9,7 @@
 
 #include "acumen/aligned.hpp"
 #include "acumen/cross_fit.hpp"
+#include "acumen/drift.hpp"
 #include "acumen/objective.hpp"
 #include "acumen/schema.hpp"
 #include "bindings.hpp"
@@ -84,9 +85,30 @@ FloatMatrix cross_fitted(LearnerHandle& handle, const Floats& x, const Indices& 
   return matrix(std::move(out), n, shape.arms);
 }
 
+using Values = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+/// Takes values up to the first alarm, and says where that was; -1: none.
+std::int64_t see_all(DriftDetector& detector, const Values& values) {
+  for (std::size_t i = 0; i < values.shape(0); ++i)
+    if (detector.see(values.data()[i])) return static_cast<std::int64_t>(i);
+  return -1;
+}
+
+void bind_drift(nb::module_& m) {
+  nb::class_<DriftDetector>(m, "DriftDetector")
+      .def(nb::init<double, bool, std::uint64_t>(), "records_per_alarm"_a, "categories"_a, "seed"_a)
+      .def("see_all", see_all, "values"_a)
+      .def("restart", &DriftDetector::restart)
+      .def_prop_ro("records", &DriftDetector::records)
+      .def_prop_ro("is_watching", &DriftDetector::is_watching)
+      .def_prop_ro("evidence", &DriftDetector::evidence)
+      .def_prop_ro("kind", [](const DriftDetector& d) { return static_cast<int>(d.kind()); });
+}
+
 }  // namespace
 
 void bind_evaluation(nb::module_& m) {
+  bind_drift(m);
   m.def("rewards", rewards, "objective"_a, "values"_a);
   m.def("encode", encode, "fields"_a, "rows"_a);
   m.def("cross_fit", cross_fitted, "learner"_a, "x"_a, "arm"_a, "reward"_a, "fold"_a, "folds"_a);

@@ -4,6 +4,7 @@ from acumen.core.arms import Candidates, Range
 from acumen.core.choice import Choice, Decision, Decisions
 from acumen.core.comparison import Comparison
 from acumen.core.context import Category, Schema
+from acumen.core.drift import Drift, DriftDetector, DriftMonitor
 from acumen.core.episode import Episode
 from acumen.core.learner import Learner, LearnerSpec, Policy, SequenceLearner
 from acumen.core.model_file import ModelError
@@ -16,6 +17,9 @@ __all__ = [
     "Comparison",
     "Decision",
     "Decisions",
+    "Drift",
+    "DriftDetector",
+    "DriftMonitor",
     "Episode",
     "Learner",
     "LearnerSpec",

@@ -1,0 +1,166 @@
+// Drift: notices that a stream of numbers is no longer what it was, with a bound on false alarms.
+//
+// Idea       The first values choose bins; from then on a value is its bin, and the place of each
+//            new one among all so far, ties broken at random, is a p-value: exactly uniform, and
+//            independent of the earlier ones, while the stream is stationary, whatever its
+//            distribution, tails included. Bets against uniformity grow when values move up or
+//            down (bets on p) or spread or narrow (on |2p - 1|). Every moment is a possible
+//            beginning of the drift: R ← (R + 1) (1 + λ (2p - 1)), the Shiryaev-Roberts sum of bets
+//            that began at each, averaged over stakes λ.
+// Guarantee  On independent, identically distributed values R - n is a martingale: the mean run to
+//            a false alarm is at least `records_per_alarm` values, and P(alarm within N) is at most
+//            N / records_per_alarm, for every N. Memory is constant, and so is the time for a
+//            value.
+// Categories Codes have no order of their own: three random ones are watched, each with a third
+//            of the allowance.
+// Layout     Counts of 64 bins (numbers: 32 intervals, categories: codes modulo 63), the last for
+//            what is missing; R for each order, view and stake.
+// Paper      Vovk, Nouretdinov & Gammerman, "Testing exchangeability on-line", ICML 2003; Vovk et
+//            al., "Retrain or not retrain: conformal test martingales for change-point detection",
+//            COPA 2021; Shiryaev 1963 and Roberts 1966; Shin, Ramdas & Rinaldo, "E-detectors",
+//            2023.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "acumen/random.hpp"
+
+namespace acumen {
+
+enum class DriftKind : std::uint8_t { kNone, kHigher, kLower, kWider, kNarrower, kOther };
+
+class DriftDetector {
+ public:
+  static constexpr std::uint32_t kBins = 64, kIntervals = 32, kWarmUp = 256, kOrders = 3;
+
+  DriftDetector(double records_per_alarm, bool categories, std::uint64_t seed)
+      : categories_(categories),
+        threshold_(records_per_alarm * (categories ? kOrders : 1)),
+        random_(seed) {
+    for (auto& order : places_) {
+      for (std::uint32_t b = 0; b < kBins; ++b) order[b] = b;
+      // Fisher-Yates; numbers keep their own order.
+      for (std::uint32_t b = kBins; categories_ && b > 1; --b)
+        std::swap(order[b - 1], order[random_.below(b)]);
+    }
+    restart();
+  }
+
+  /// Takes one value; NaN and infinity count as missing. True: drift. Call restart() then.
+  bool see(double value) {
+    if (!categories_ && edges_ == 0) return warm_up(value);
+    const std::uint32_t bin = bin_of(value);
+    counts_[bin] += 1;
+    records_ += 1;
+    bool alarm = false;
+    for (std::uint32_t o = 0; o < orders(); ++o) alarm |= bet(o, place_among(o, bin));
+    return alarm;
+  }
+
+  /// Forgets the stream: the next values are the new reference.
+  void restart() {
+    counts_.fill(0);
+    for (auto& order : sums_) order.fill(0.0);
+    held_ = edges_ = 0;
+    records_ = 0;
+  }
+
+  /// Values since the bins were chosen.
+  std::uint64_t records() const { return records_; }
+  /// Whether values are compared already, or still choose the bins.
+  bool is_watching() const { return categories_ || edges_ > 0; }
+  /// From 0 to 1, where the alarm is.
+  double evidence() const {
+    double most = 0.0;
+    for (std::uint32_t o = 0; o < orders(); ++o) most = std::max(most, average(o));
+    return std::min(most / threshold_, 1.0);
+  }
+
+  /// What the strongest bet was on.
+  DriftKind kind() const {
+    if (categories_) return DriftKind::kOther;
+    const auto best = std::max_element(sums_[0].begin(), sums_[0].end()) - sums_[0].begin();
+    if (sums_[0][best] <= 0.0) return DriftKind::kNone;
+    const bool up = best % 2 == 0;
+    if (static_cast<std::size_t>(best) < 2 * kStakes.size())
+      return up ? DriftKind::kHigher : DriftKind::kLower;
+    return up ? DriftKind::kWider : DriftKind::kNarrower;
+  }
+
+ private:
+  static constexpr std::array<double, 4> kStakes = {0.125, 0.25, 0.5, 1.0};
+  static constexpr std::size_t kBets = 4 * kStakes.size();  ///< two views, two signs
+
+  std::uint32_t orders() const { return categories_ ? kOrders : 1; }
+
+  double average(std::uint32_t order) const {
+    double sum = 0.0;
+    for (const double r : sums_[order]) sum += r;
+    return sum / kBets;
+  }
+
+  /// Gathers values until there are enough; then their quantiles bound the bins. They are not
+  /// counted: given the bins, what follows is exchangeable.
+  bool warm_up(double value) {
+    if (std::isfinite(value)) sample_[held_++] = value;
+    if (held_ < kWarmUp) return false;
+    std::sort(sample_.begin(), sample_.end());
+    for (std::uint32_t k = 1; k < kIntervals; ++k) {
+      const double edge = sample_[k * kWarmUp / kIntervals];
+      if (edges_ == 0 || edge > sample_[edges_ - 1]) sample_[edges_++] = edge;
+    }
+    return false;
+  }
+
+  std::uint32_t bin_of(double value) const {
+    if (!std::isfinite(value)) return kBins - 1;
+    if (categories_) {
+      const double code = std::fmod(std::fabs(std::floor(value)), kBins - 1);
+      return static_cast<std::uint32_t>(code);
+    }
+    // Two bins an edge: below it, and exactly on it or above: what is often exactly one value is
+    // told apart from what lies beyond.
+    const double* end = sample_.data() + edges_;
+    return static_cast<std::uint32_t>(std::lower_bound(sample_.data(), end, value) -
+                                      sample_.data()) +
+           static_cast<std::uint32_t>(std::upper_bound(sample_.data(), end, value) -
+                                      sample_.data());
+  }
+
+  /// The newest value's place among all, in (0, 1): uniform.
+  double place_among(std::uint32_t order, std::uint32_t bin) {
+    const auto& place = places_[order];
+    std::uint64_t below = 0;
+    for (std::uint32_t b = 0; b < kBins; ++b) below += place[b] < place[bin] ? counts_[b] : 0;
+    const double ties = static_cast<double>(counts_[bin]) * random_.uniform();
+    return (static_cast<double>(below) + ties) / static_cast<double>(records_);
+  }
+
+  bool bet(std::uint32_t order, double p) {
+    const std::array<double, 2> views = {2.0 * p - 1.0, 2.0 * std::fabs(2.0 * p - 1.0) - 1.0};
+    std::size_t i = 0;
+    for (const double view : views)
+      for (const double stake : kStakes)
+        for (const double sign : {1.0, -1.0}) {
+          double& sum = sums_[order][i++];
+          sum = (sum + 1.0) * std::max(1.0 + sign * stake * view, 0.0);
+        }
+    return average(order) >= threshold_;
+  }
+
+  bool categories_;
+  double threshold_;
+  Random random_;
+  std::array<std::array<std::uint32_t, kBins>, kOrders> places_;
+  std::array<std::uint64_t, kBins> counts_;
+  std::array<std::array<double, kBets>, kOrders> sums_;
+  std::array<double, kWarmUp> sample_;  ///< then, in its beginning, the edges
+  std::uint32_t held_ = 0, edges_ = 0;
+  std::uint64_t records_ = 0;
+};
+
+}  // namespace acumen
