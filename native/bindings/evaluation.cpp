@@ -78,8 +78,9 @@ FloatMatrix cross_fitted(LearnerHandle& handle, const Floats& x, const Indices& 
     AlignedArray<float> rows(n * stride);
     for (std::size_t i = 0; i < n; ++i)
       std::copy_n(x.data() + i * shape.dimension, shape.dimension, rows.data() + i * stride);
-    good = cross_fit(learner, {n, rows.data(), arm.data(), reward.data(), fold.data()}, folds,
-                     out.data());
+    const LoggedRows logged{n, rows.data(), arm.data(), reward.data(), fold.data()};
+    good = folds ? cross_fit(learner, logged, folds, out.data())
+                 : fit_in_order(learner, logged, out.data());
   }
   require(good, "the learner models no rewards, or a record is unusable");
   return matrix(std::move(out), n, shape.arms);

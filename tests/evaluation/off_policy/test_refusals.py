@@ -105,7 +105,7 @@ def test_rewards_that_never_vary_say_nothing_of_what_never_came() -> None:
     reward = np.zeros(1000)
     reward[np.flatnonzero(log.arm == 1)[:2]] = 1.0
     few = DecisionLog.of(log.arm, log.propensity, reward)
-    assert "2.0 records of the 5 needed" in estimate(few, 1, estimator=IPS()).verdict
+    assert "2.0 records of the 10 needed" in estimate(few, 1, estimator=IPS()).verdict
 
 
 def test_heavy_weights_that_few_records_carry() -> None:

@@ -23,7 +23,7 @@ class Modelling:
     """How rewards are modelled; see `expected_rewards`."""
 
     learner: LearnerSpec | None = None
-    folds: int = 5
+    folds: int | None = None
     seed: int = 0
 
 
@@ -57,7 +57,7 @@ class Case:
 
     @cached_property
     def predictions(self) -> Floats:
-        """float64[n, arms], cross-fitted expected rewards."""
+        """float64[n, arms], expected rewards, each without its own."""
         how = self.modelling
         return expected_rewards(self.log, how.learner, folds=how.folds, seed=how.seed)
 
