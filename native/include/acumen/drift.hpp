@@ -101,9 +101,8 @@ class DriftDetector {
       default: {
         const double up = run.top - run.count * tail_of(best);
         const double down = run.bottom - run.count * tail_of(best);
-        const double gap = std::fabs(up - down);
-        return gap > 2.2 * std::sqrt(run.top + run.bottom) ? direction(up, down)
-                                                           : DriftKind::kWider;
+        const bool one_sided = 4.0 * std::min(up, down) <= std::max(up, down);
+        return one_sided ? direction(up, down) : DriftKind::kWider;
       }
     }
   }

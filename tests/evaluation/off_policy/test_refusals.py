@@ -42,7 +42,8 @@ def test_too_little_data(estimator: Estimator) -> None:
     size = f"{result.effective_sample_size:.0f}"
     assert result.verdict == f"not enough data: effective sample size {size} of the 100 needed"
     assert json.loads(json.dumps(result.as_dict()))["value"] is None
-    enough = estimate(uniform(60), 1, estimator=estimator, limits=Limits(effective_sample_size=10))
+    limits = Limits(effective_sample_size=10, spread_size=10)
+    enough = estimate(uniform(60), 1, estimator=estimator, limits=limits)
     assert enough.value is not None
 
 
