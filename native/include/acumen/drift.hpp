@@ -109,8 +109,9 @@ class DriftDetector {
 
  private:
   static constexpr std::array<double, 4> kStakes = {0.125, 0.25, 0.5, 1.0};
-  static constexpr std::array<double, 2> kTails = {1.0 / 16, 1.0 / 64}, kTailStakes = {0.05, 0.25};
-  static constexpr std::size_t kBets = 24;
+  static constexpr std::array<double, 2> kTails = {1.0 / 16, 1.0 / 64};
+  static constexpr std::array<double, 3> kTailStakes = {0.01, 0.05, 0.25};
+  static constexpr std::size_t kBets = 28;
   enum class View : std::uint8_t { kPlace, kSpread, kEnd };
   /// What each bet is on, in the order of bet().
   static constexpr std::array<View, kBets> kViews = [] {
@@ -119,7 +120,7 @@ class DriftDetector {
       views[i] = i < 8 ? View::kPlace : i < 16 ? View::kSpread : View::kEnd;
     return views;
   }();
-  static constexpr double tail_of(std::size_t bet) { return bet < 20 ? kTails[0] : kTails[1]; }
+  static constexpr double tail_of(std::size_t bet) { return bet < 22 ? kTails[0] : kTails[1]; }
 
   /// What came since a bet last had nothing to show: what the drift, if it is one, consists of.
   struct Run {

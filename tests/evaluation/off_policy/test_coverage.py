@@ -63,7 +63,9 @@ def world(name: str) -> LoggedWorld:
         return LoggedWorld(context, hit, softmax(good, 4.0), logging)
     if name == "latency":
         mean = -(1.0 + 3.0 * (1.0 - hit))
-        return LoggedWorld(context, mean, greedy(good), mixed(weak, 1.0), lognormal(0.5))
+        return LoggedWorld(
+            context, mean, mixed(greedy(good), 0.2), mixed(weak, 1.0), lognormal(0.5)
+        )
     assert name == "drifting"
     return LoggedWorld(
         context,
