@@ -47,7 +47,7 @@ void check_false_alarms(const Stream& stream, bool categories) {
 
 int delay(const Stream& before, const Stream& after, bool categories, DriftKind kind) {
   Random random(7);
-  DriftDetector detector(1e6, categories, 7);
+  DriftDetector detector(1e7, categories, 7);
   for (int i = 0; i < 20'000; ++i) EXPECT(!detector.see(before(random)));
   EXPECT(detector.evidence() < 1.0);
   for (int i = 1; i < 100'000; ++i) {
