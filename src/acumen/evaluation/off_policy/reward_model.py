@@ -11,10 +11,15 @@ are a tenth too short where models have many weights for the rows that there are
 (docs/results/off_policy.md). In order, no pair of rows does that, also where the policy of the log
 learned from earlier rows.
 
+In order, a model is also listened to no more than it deserves: its expectations are shrunk towards
+each arm's mean by the slope of the rewards on them so far, rows weighed with their part in the
+estimate's variance.
+
 References:
     Chernozhukov et al., "Double/debiased machine learning for treatment and structural
     parameters", Econometrics Journal 2018. Luedtke & van der Laan, "Statistical inference for the
     mean outcome under a possibly non-unique optimal treatment strategy", Annals of Statistics 2016.
+    Farajtabar, Chow & Ghavamzadeh, "More robust doubly robust off-policy evaluation", ICML 2018.
 """
 
 from __future__ import annotations
@@ -29,7 +34,12 @@ from acumen.evaluation.off_policy.log import DecisionLog, LogError
 
 
 def expected_rewards(
-    log: DecisionLog, spec: LearnerSpec | None = None, *, folds: int | None = None, seed: int = 0
+    log: DecisionLog,
+    spec: LearnerSpec | None = None,
+    *,
+    folds: int | None = None,
+    seed: int = 0,
+    weight: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Cross-fitted expectations.
 
@@ -39,6 +49,8 @@ def expected_rewards(
         folds: None: every row is predicted from those before it. Else the parts into which rows
             are dealt at random, and every part is predicted from all others.
         seed: of the dealing.
+        weight: float64[n], how much it matters that each row is predicted well; None: all alike.
+            In order, it tells how far the model is trusted at all; see `Trust` in cross_fit.hpp.
 
     Returns:
         float64[n, arms].
@@ -79,6 +91,7 @@ def expected_rewards(
             log.reward.astype(np.float32),
             fold.astype(np.uint32),
             folds or 0,
+            np.ones(len(log)) if weight is None else np.ascontiguousarray(weight, np.float64),
         )
     except ValueError as error:
         raise LogError(f"{spec!r}: {error}") from None
