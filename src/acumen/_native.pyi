@@ -254,6 +254,7 @@ def cross_fit(
     reward: NDArray[np.float32],
     fold: NDArray[np.uint32],
     folds: int,
+    weight: NDArray[np.float64],
 ) -> NDArray[np.float32]: ...
 
 class DriftDetector:

@@ -4,9 +4,9 @@
 //            new one among all so far, ties broken at random, is a p-value: exactly uniform, and
 //            independent of the earlier ones, while the stream is stationary, whatever its
 //            distribution, tails included. Bets against uniformity grow when values move up or
-//            down (bets on p) or spread or narrow (on |2p - 1|). Every moment is a possible
-//            beginning of the drift: R ← (R + 1) (1 + λ (2p - 1)), the Shiryaev-Roberts sum of bets
-//            that began at each, averaged over stakes λ.
+//            down (on p, and on its outermost 1/16 and 1/64, for what is rare) or spread or narrow
+//            (on |2p - 1|). Every moment is a possible beginning of the drift: R ← (R + 1) · bet,
+//            the Shiryaev-Roberts sum of bets that began at each, averaged over all bets.
 // Guarantee  On independent, identically distributed values R - n is a martingale: the mean run to
 //            a false alarm is at least `records_per_alarm` values, and P(alarm within N) is at most
 //            N / records_per_alarm, for every N. Memory is constant, and so is the time for a
@@ -14,7 +14,7 @@
 // Categories Codes have no order of their own: three random ones are watched, each with a third
 //            of the allowance.
 // Layout     Counts of 64 bins (numbers: 32 intervals, categories: codes modulo 63), the last for
-//            what is missing; R for each order, view and stake.
+//            what is missing; R for each order and bet.
 // Paper      Vovk, Nouretdinov & Gammerman, "Testing exchangeability on-line", ICML 2003; Vovk et
 //            al., "Retrain or not retrain: conformal test martingales for change-point detection",
 //            COPA 2021; Shiryaev 1963 and Roberts 1966; Shin, Ramdas & Rinaldo, "E-detectors",
@@ -31,7 +31,7 @@
 
 namespace acumen {
 
-enum class DriftKind : std::uint8_t { kNone, kHigher, kLower, kWider, kNarrower, kOther };
+enum class DriftKind : std::uint8_t { kHigher, kLower, kWider, kNarrower, kOther };
 
 class DriftDetector {
  public:
@@ -65,6 +65,7 @@ class DriftDetector {
   void restart() {
     counts_.fill(0);
     for (auto& order : sums_) order.fill(0.0);
+    runs_.fill(Run{});
     held_ = edges_ = 0;
     records_ = 0;
   }
@@ -80,20 +81,51 @@ class DriftDetector {
     return std::min(most / threshold_, 1.0);
   }
 
-  /// What the strongest bet was on.
+  /// What the strongest bet was on. A bet on an end has been won at this end alone, or at both;
+  /// and values far beyond what was have spread, too: then the direction is the better word.
   DriftKind kind() const {
     if (categories_) return DriftKind::kOther;
-    const auto best = std::max_element(sums_[0].begin(), sums_[0].end()) - sums_[0].begin();
-    if (sums_[0][best] <= 0.0) return DriftKind::kNone;
-    const bool up = best % 2 == 0;
-    if (static_cast<std::size_t>(best) < 2 * kStakes.size())
-      return up ? DriftKind::kHigher : DriftKind::kLower;
-    return up ? DriftKind::kWider : DriftKind::kNarrower;
+    const auto best = static_cast<std::size_t>(std::max_element(sums_[0].begin(), sums_[0].end()) -
+                                               sums_[0].begin());
+    const Run& run = runs_[best];
+    const auto direction = [](double up, double down) {
+      return up >= down ? DriftKind::kHigher : DriftKind::kLower;
+    };
+    switch (kViews[best]) {
+      case View::kPlace:
+        return direction(run.place, -run.place);
+      case View::kSpread:
+        if (std::fabs(run.place) >= 0.75 * std::fabs(run.spread))
+          return direction(run.place, -run.place);
+        return run.spread >= 0.0 ? DriftKind::kWider : DriftKind::kNarrower;
+      default: {
+        const double up = run.top - run.count * tail_of(best);
+        const double down = run.bottom - run.count * tail_of(best);
+        const bool one_sided = 4.0 * std::min(up, down) <= std::max(up, down);
+        return one_sided ? direction(up, down) : DriftKind::kWider;
+      }
+    }
   }
 
  private:
   static constexpr std::array<double, 4> kStakes = {0.125, 0.25, 0.5, 1.0};
-  static constexpr std::size_t kBets = 4 * kStakes.size();  ///< two views, two signs
+  static constexpr std::array<double, 2> kTails = {1.0 / 16, 1.0 / 64};
+  static constexpr std::array<double, 3> kTailStakes = {0.01, 0.05, 0.25};
+  static constexpr std::size_t kBets = 28;
+  enum class View : std::uint8_t { kPlace, kSpread, kEnd };
+  /// What each bet is on, in the order of bet().
+  static constexpr std::array<View, kBets> kViews = [] {
+    std::array<View, kBets> views{};
+    for (std::size_t i = 0; i < kBets; ++i)
+      views[i] = i < 8 ? View::kPlace : i < 16 ? View::kSpread : View::kEnd;
+    return views;
+  }();
+  static constexpr double tail_of(std::size_t bet) { return bet < 22 ? kTails[0] : kTails[1]; }
+
+  /// What came since a bet last had nothing to show: what the drift, if it is one, consists of.
+  struct Run {
+    double won = 1.0, count = 0.0, place = 0.0, spread = 0.0, top = 0.0, bottom = 0.0;
+  };
 
   std::uint32_t orders() const { return categories_ ? kOrders : 1; }
 
@@ -141,15 +173,38 @@ class DriftDetector {
   }
 
   bool bet(std::uint32_t order, double p) {
-    const std::array<double, 2> views = {2.0 * p - 1.0, 2.0 * std::fabs(2.0 * p - 1.0) - 1.0};
+    const double place = 2.0 * p - 1.0, spread = 2.0 * std::fabs(place) - 1.0;
     std::size_t i = 0;
-    for (const double view : views)
-      for (const double stake : kStakes)
-        for (const double sign : {1.0, -1.0}) {
-          double& sum = sums_[order][i++];
-          sum = (sum + 1.0) * std::max(1.0 + sign * stake * view, 0.0);
-        }
+    const auto grow = [&](double factor) {
+      double& sum = sums_[order][i];
+      sum = (sum + 1.0) * factor;
+      if (order == 0) follow(runs_[i], factor, p, tail_of(i));
+      ++i;
+    };
+    for (const double view : {place, spread})
+      for (const double stake : kStakes) {
+        grow(std::max(1.0 + stake * view, 0.0));
+        grow(std::max(1.0 - stake * view, 0.0));
+      }
+    for (const double tail : kTails)
+      for (const double end : {1.0 - p, p})
+        for (const double stake : kTailStakes)
+          grow(1.0 - stake + (end < tail ? stake / tail : 0.0));
     return average(order) >= threshold_;
+  }
+
+  static void follow(Run& run, double factor, double p, double tail) {
+    run.won *= factor;
+    if (run.won <= 1.0) {
+      run = Run{};
+      return;
+    }
+    run.won = std::min(run.won, 1e100);
+    run.count += 1.0;
+    run.place += 2.0 * p - 1.0;
+    run.spread += 2.0 * std::fabs(2.0 * p - 1.0) - 1.0;
+    run.top += 1.0 - p < tail ? 1.0 : 0.0;
+    run.bottom += p < tail ? 1.0 : 0.0;
   }
 
   bool categories_;
@@ -158,6 +213,7 @@ class DriftDetector {
   std::array<std::array<std::uint32_t, kBins>, kOrders> places_;
   std::array<std::uint64_t, kBins> counts_;
   std::array<std::array<double, kBets>, kOrders> sums_;
+  std::array<Run, kBets> runs_;
   std::array<double, kWarmUp> sample_;  ///< then, in its beginning, the edges
   std::uint32_t held_ = 0, edges_ = 0;
   std::uint64_t records_ = 0;

@@ -1,12 +1,12 @@
 """Drift: notices that rewards or contexts are no longer what they were.
 
 A detector watches one stream of numbers or category codes. The guarantee is about false alarms: on
-a stationary stream, whatever its distribution, an alarm within any N values has a probability of at
-most N / `records_per_alarm`. How soon a real change is noticed depends on its size; docs/evaluation.md
-has measured delays.
+a stationary stream, whatever its distribution, an alarm within any N values has a probability of
+at most N / `records_per_alarm`. How soon a real change is noticed depends on its size; see
+docs/evaluation.md for measured delays.
 
-What is watched should be stationary while all is well. Rewards of a policy that learns are not: watch
-those of the default's share, or what a model did not foresee.
+What is watched should be stationary while all is well. Rewards of a policy that learns are not:
+watch those of the default's share, or what a model did not foresee.
 
 References:
     Vovk et al., "Retrain or not retrain: conformal test martingales for change-point detection",
@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from acumen import _native
 from acumen.core.context import Schema
 
-KINDS = ("none", "higher", "lower", "wider", "narrower", "other")
+KINDS = ("higher", "lower", "wider", "narrower", "other")
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Drift:
         name: the stream's.
         index: the value, among those of the call, at which it was given.
         records: values that had been compared until then.
-        kind: ``higher``, ``lower``, ``wider`` or ``narrower`` than before, or, of categories,
-            ``other``.
+        kind: ``higher``, ``lower``, ``wider`` or ``narrower`` than before, missing values counting
+            as the highest; or, of categories, ``other``.
     """
 
     name: str

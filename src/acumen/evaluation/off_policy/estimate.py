@@ -35,8 +35,8 @@ class Limits:
     """
 
     effective_sample_size: float = 100.0
-    spread_size: float = 20.0
-    deviating_size: float = 5.0
+    spread_size: float = 50.0
+    deviating_size: float = 10.0
     unsupported_mass: float = 0.01
     weight_confidence: float = 0.9999
 
@@ -202,8 +202,8 @@ class Judge:
         every = self.weights or w
         if every.unsupported_mass > limits.unsupported_mass:
             return (
-                f"no support: {every.unsupported_mass:.1%} of the policy's decisions would take arms "
-                "that the log could not"
+                f"no support: {every.unsupported_mass:.1%} of the policy's decisions would take "
+                "arms that the log could not"
             )
         if w.effective_sample_size < limits.effective_sample_size:
             return (
@@ -219,8 +219,8 @@ class Judge:
         expected = 1.0 - every.unsupported_mass
         if not -spread.below - ROUNDING <= expected - every.mean <= spread.above + ROUNDING:
             return (
-                f"the weights average {every.mean:.3g} instead of {expected:.3g}: propensities are wrong, or the "
-                "log could not take arms that the policy wants"
+                f"the weights average {every.mean:.3g} instead of {expected:.3g}: propensities are "
+                "wrong, or the log could not take arms that the policy wants"
             )
         return ""
 

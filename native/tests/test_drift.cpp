@@ -1,0 +1,103 @@
+// Drift: the bound on false alarms, on streams of many shapes; and that changes are noticed.
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "acumen/drift.hpp"
+#include "expect.hpp"
+
+using namespace acumen;
+
+namespace {
+
+using Stream = std::function<double(Random&)>;
+
+double normal(Random& r) {
+  return std::sqrt(-2.0 * std::log(1.0 - r.uniform())) * std::cos(6.283185307179586 * r.uniform());
+}
+
+std::vector<Stream> streams() {
+  return {normal,
+          [](Random& r) { return std::tan(3.141592653589793 * (r.uniform() - 0.5)); },  // Cauchy
+          [](Random& r) { return std::exp(3.0 * normal(r)); },
+          [](Random& r) { return r.uniform() < 0.01 ? 1.0 : 0.0; },
+          [](Random& r) { return r.uniform() < 0.3 ? NAN : std::floor(5 * r.uniform()); },
+          [](Random&) { return 3.0; }};
+}
+
+/// P(alarm within N) <= N / records_per_alarm: 400 runs with 1 in 10 allowed; 40 expected at most,
+/// 66 of them are four standard deviations more.
+void check_false_alarms(const Stream& stream, bool categories) {
+  constexpr int kRuns = 400, kValues = 2000;
+  int alarms = 0;
+  for (int run = 0; run < kRuns; ++run) {
+    Random random(1000 + static_cast<std::uint64_t>(run));
+    DriftDetector detector(10.0 * kValues, categories, static_cast<std::uint64_t>(run));
+    while (!detector.is_watching()) detector.see(stream(random));
+    for (int i = 0; i < kValues; ++i) {
+      if (!detector.see(stream(random))) continue;
+      ++alarms;
+      break;
+    }
+  }
+  EXPECT(alarms <= 66);
+}
+
+int delay(const Stream& before, const Stream& after, bool categories, DriftKind kind) {
+  Random random(7);
+  DriftDetector detector(1e7, categories, 7);
+  for (int i = 0; i < 20'000; ++i) EXPECT(!detector.see(before(random)));
+  EXPECT(detector.evidence() < 1.0);
+  for (int i = 1; i < 100'000; ++i) {
+    if (!detector.see(after(random))) continue;
+    EXPECT(detector.kind() == kind);
+    EXPECT(detector.evidence() == 1.0);
+    detector.restart();
+    EXPECT(detector.records() == 0);
+    EXPECT(detector.evidence() == 0.0);
+    return i;
+  }
+  return 100'000;
+}
+
+void check_delays() {
+  const auto moved = [](double by) { return [by](Random& r) { return normal(r) + by; }; };
+  EXPECT(delay(normal, moved(1.0), false, DriftKind::kHigher) < 120);
+  EXPECT(delay(normal, moved(-1.0), false, DriftKind::kLower) < 120);
+  EXPECT(delay(normal, moved(0.25), false, DriftKind::kHigher) < 1500);
+  EXPECT(delay(normal, [](Random& r) { return 3.0 * normal(r); }, false, DriftKind::kWider) < 200);
+  EXPECT(
+      delay(normal, [](Random& r) { return normal(r) / 3.0; }, false, DriftKind::kNarrower) < 200);
+  const auto rare = [](double p) { return [p](Random& r) { return r.uniform() < p ? 1.0 : 0.0; }; };
+  EXPECT(delay(rare(0.01), rare(0.3), false, DriftKind::kHigher) < 300);
+  const auto code = [](int n) { return [n](Random& r) { return std::floor(n * r.uniform()); }; };
+  EXPECT(delay(code(16), code(8), true, DriftKind::kOther) < 600);
+}
+
+/// Values that are no ordinary numbers change no invariant.
+void check_odd_values() {
+  for (const bool categories : {false, true}) {
+    DriftDetector detector(1e6, categories, 1);
+    Random random(1);
+    const double odd[] = {
+        NAN, INFINITY, -INFINITY, 1e308, -1e308, std::numeric_limits<double>::denorm_min(), -0.0};
+    for (int i = 0; i < 5000; ++i) {
+      detector.see(i % 3 ? normal(random) : odd[random.below(7)]);
+      EXPECT(detector.evidence() >= 0.0 && detector.evidence() <= 1.0);
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  for (const Stream& stream : streams()) {
+    check_false_alarms(stream, false);
+    check_false_alarms(stream, true);
+  }
+  check_delays();
+  check_odd_values();
+  std::puts("drift: ok");
+}
