@@ -27,8 +27,10 @@ class Limits:
     Attributes:
         effective_sample_size: of the weights; see `weights`.
         spread_size: of the weights: records that decide their variance.
-        deviating_size: the same of the estimate itself: with 3 clicks in a million views, no
-            interval can be right.
+        deviating_size: the same of the estimate itself: from a single click in a million views no
+            interval can be right. A higher limit would not make answers better but worse: whether
+            it is met depends on the rewards that happened to come, and so on how far the estimate
+            is off.
         unsupported_mass: share of the policy's decisions that may go where the log has none.
         weight_confidence: of the interval of the mean weight, which has to hold 1; if it does not,
             propensities are wrong, or the log lacks arms that the policy wants.
@@ -36,7 +38,7 @@ class Limits:
 
     effective_sample_size: float = 100.0
     spread_size: float = 50.0
-    deviating_size: float = 10.0
+    deviating_size: float = 2.0
     unsupported_mass: float = 0.01
     weight_confidence: float = 0.9999
 
