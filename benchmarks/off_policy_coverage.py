@@ -2,7 +2,8 @@
 
 Run: ``.venv/bin/python benchmarks/off_policy_coverage.py [--repetitions 500] [--keep DIR]``.
 Classification data become bandits whose every value is known (`acumen.testing.logged_worlds`). Each
-repetition draws a new log; seeds come from --seed and the setting. Needs scikit-learn for its bundled data;
+repetition draws a new log; seeds come from --seed and the setting. Needs scikit-learn for its
+bundled data;
 MNIST and California housing join where $ACUMEN_DATA has them. What --keep has already is not
 measured again, so that the table can be measured in pieces (--only).
 """

@@ -97,10 +97,21 @@ std::int64_t see_all(DriftDetector& detector, const Values& values) {
 
 void bind_drift(nb::module_& m) {
   nb::class_<DriftDetector>(m, "DriftDetector")
-      .def(nb::init<double, bool, std::uint64_t>(), "records_per_alarm"_a, "categories"_a, "seed"_a)
+      .def(
+          "__init__",
+          [](DriftDetector* self, double records_per_alarm, bool categories, bool falls,
+             std::uint64_t seed) {
+            require(!(categories && falls), "categories have no order to fall in");
+            const DriftStream stream = categories ? DriftStream::kCategories
+                                       : falls    ? DriftStream::kFallingNumbers
+                                                  : DriftStream::kNumbers;
+            new (self) DriftDetector(records_per_alarm, stream, seed);
+          },
+          "records_per_alarm"_a, "categories"_a, "falls"_a, "seed"_a)
       .def("see_all", see_all, "values"_a)
       .def("restart", &DriftDetector::restart)
       .def_prop_ro("records", &DriftDetector::records)
+      .def_prop_ro("since", &DriftDetector::since)
       .def_prop_ro("is_watching", &DriftDetector::is_watching)
       .def_prop_ro("evidence", &DriftDetector::evidence)
       .def_prop_ro("kind", [](const DriftDetector& d) { return static_cast<int>(d.kind()); });

@@ -36,6 +36,7 @@ from acumen.core import (
 )
 
 if TYPE_CHECKING:
+    from acumen.core.drift_watch import DriftWatch
     from acumen.core.journal import Journal
     from acumen.core.journal_format import JournalError
     from acumen.core.replay import ReplayReport
@@ -50,6 +51,7 @@ __all__ = [
     "Comparison",
     "Decision",
     "Decisions",
+    "DriftWatch",
     "Episode",
     "Journal",
     "JournalError",
@@ -75,6 +77,7 @@ Choice.default_learner = learners.BinnedAdditive()
 _LAZY = {
     "Cache": "acumen.operating_systems.caching.cache",
     "cached": "acumen.operating_systems.caching.cached",
+    "DriftWatch": "acumen.core.drift_watch",
     "Journal": "acumen.core.journal",
     "JournalError": "acumen.core.journal_format",
     "ReplayReport": "acumen.core.replay",

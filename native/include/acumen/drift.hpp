@@ -11,6 +11,10 @@
 //            a false alarm is at least `records_per_alarm` values, and P(alarm within N) is at most
 //            N / records_per_alarm, for every N. Memory is constant, and so is the time for a
 //            value.
+// Falls      Asked for falls alone, only the bets that win from low values are made. They decrease
+//            with p, so that values which rise over time, one stochastically larger than the next,
+//            make every one of them smaller than a stationary stream would: the guarantee holds for
+//            all that does not fall, as the rewards of a policy that gets better.
 // Categories Codes have no order of their own: three random ones are watched, each with a third
 //            of the allowance.
 // Layout     Counts of 64 bins (numbers: 32 intervals, categories: codes modulo 63), the last for
@@ -33,13 +37,17 @@ namespace acumen {
 
 enum class DriftKind : std::uint8_t { kHigher, kLower, kWider, kNarrower, kOther };
 
+/// What a stream consists of, and what counts as drift in it.
+enum class DriftStream : std::uint8_t { kNumbers, kFallingNumbers, kCategories };
+
 class DriftDetector {
  public:
   static constexpr std::uint32_t kBins = 64, kIntervals = 32, kWarmUp = 256, kOrders = 3;
 
-  DriftDetector(double records_per_alarm, bool categories, std::uint64_t seed)
-      : categories_(categories),
-        threshold_(records_per_alarm * (categories ? kOrders : 1)),
+  DriftDetector(double records_per_alarm, DriftStream stream, std::uint64_t seed)
+      : categories_(stream == DriftStream::kCategories),
+        falls_(stream == DriftStream::kFallingNumbers),
+        threshold_(records_per_alarm * (categories_ ? kOrders : 1)),
         random_(seed) {
     for (auto& order : places_) {
       for (std::uint32_t b = 0; b < kBins; ++b) order[b] = b;
@@ -65,7 +73,7 @@ class DriftDetector {
   void restart() {
     counts_.fill(0);
     for (auto& order : sums_) order.fill(0.0);
-    runs_.fill(Run{});
+    for (auto& order : runs_) order.fill(Run{});
     held_ = edges_ = 0;
     records_ = 0;
   }
@@ -74,6 +82,13 @@ class DriftDetector {
   std::uint64_t records() const { return records_; }
   /// Whether values are compared already, or still choose the bins.
   bool is_watching() const { return categories_ || edges_ > 0; }
+  /// How many of the latest values the drift, if it is one, seems to consist of: those since the
+  /// strongest bet last had nothing to show.
+  std::uint64_t since() const {
+    std::uint32_t best = 0;
+    for (std::uint32_t o = 1; o < orders(); ++o) best = average(o) > average(best) ? o : best;
+    return static_cast<std::uint64_t>(runs_[best][strongest(best)].count);
+  }
   /// From 0 to 1, where the alarm is.
   double evidence() const {
     double most = 0.0;
@@ -85,9 +100,9 @@ class DriftDetector {
   /// and values far beyond what was have spread, too: then the direction is the better word.
   DriftKind kind() const {
     if (categories_) return DriftKind::kOther;
-    const auto best = static_cast<std::size_t>(std::max_element(sums_[0].begin(), sums_[0].end()) -
-                                               sums_[0].begin());
-    const Run& run = runs_[best];
+    if (falls_) return DriftKind::kLower;
+    const std::size_t best = strongest(0);
+    const Run& run = runs_[0][best];
     const auto direction = [](double up, double down) {
       return up >= down ? DriftKind::kHigher : DriftKind::kLower;
     };
@@ -120,6 +135,15 @@ class DriftDetector {
       views[i] = i < 8 ? View::kPlace : i < 16 ? View::kSpread : View::kEnd;
     return views;
   }();
+  /// Which of them win from low values alone: every second one on the place, three of six on ends.
+  static constexpr std::array<bool, kBets> kOnFalls = [] {
+    std::array<bool, kBets> on{};
+    for (std::size_t i = 0; i < kBets; ++i)
+      on[i] = (i < 8 && i % 2 == 1) || (i >= 16 && (i - 16) % 6 >= 3);
+    return on;
+  }();
+  static constexpr std::size_t kFallBets = 10;
+  static_assert(std::count(kOnFalls.begin(), kOnFalls.end(), true) == kFallBets);
   static constexpr double tail_of(std::size_t bet) { return bet < 22 ? kTails[0] : kTails[1]; }
 
   /// What came since a bet last had nothing to show: what the drift, if it is one, consists of.
@@ -129,10 +153,15 @@ class DriftDetector {
 
   std::uint32_t orders() const { return categories_ ? kOrders : 1; }
 
+  std::size_t strongest(std::uint32_t order) const {
+    const auto& sums = sums_[order];
+    return static_cast<std::size_t>(std::max_element(sums.begin(), sums.end()) - sums.begin());
+  }
+
   double average(std::uint32_t order) const {
     double sum = 0.0;
     for (const double r : sums_[order]) sum += r;
-    return sum / kBets;
+    return sum / (falls_ ? kFallBets : kBets);
   }
 
   /// Gathers values until there are enough; then their quantiles bound the bins. They are not
@@ -176,9 +205,10 @@ class DriftDetector {
     const double place = 2.0 * p - 1.0, spread = 2.0 * std::fabs(place) - 1.0;
     std::size_t i = 0;
     const auto grow = [&](double factor) {
+      if (falls_ && !kOnFalls[i]) return static_cast<void>(++i);
       double& sum = sums_[order][i];
       sum = (sum + 1.0) * factor;
-      if (order == 0) follow(runs_[i], factor, p, tail_of(i));
+      follow(runs_[order][i], factor, p, tail_of(i));
       ++i;
     };
     for (const double view : {place, spread})
@@ -207,13 +237,13 @@ class DriftDetector {
     run.bottom += p < tail ? 1.0 : 0.0;
   }
 
-  bool categories_;
+  bool categories_, falls_;
   double threshold_;
   Random random_;
   std::array<std::array<std::uint32_t, kBins>, kOrders> places_;
   std::array<std::uint64_t, kBins> counts_;
   std::array<std::array<double, kBets>, kOrders> sums_;
-  std::array<Run, kBets> runs_;
+  std::array<std::array<Run, kBets>, kOrders> runs_;
   std::array<double, kWarmUp> sample_;  ///< then, in its beginning, the edges
   std::uint32_t held_ = 0, edges_ = 0;
   std::uint64_t records_ = 0;

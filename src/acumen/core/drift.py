@@ -6,7 +6,9 @@ at most N / `records_per_alarm`. How soon a real change is noticed depends on it
 docs/evaluation.md for measured delays.
 
 What is watched should be stationary while all is well. Rewards of a policy that learns are not:
-watch those of the default's share, or what a model did not foresee.
+watch those of the default's share, or for falls alone, which the guarantee allows to rise. Values
+that hang together in time (a load that comes and goes with the hour) are not independent, and a
+detector takes their ups and downs for drift.
 
 References:
     Vovk et al., "Retrain or not retrain: conformal test martingales for change-point detection",
@@ -36,6 +38,7 @@ class Drift:
         name: the stream's.
         index: the value, among those of the call, at which it was given.
         records: values that had been compared until then.
+        since: the latest so many of them are what the drift seems to consist of.
         kind: ``higher``, ``lower``, ``wider`` or ``narrower`` than before, missing values counting
             as the highest; or, of categories, ``other``.
     """
@@ -43,6 +46,7 @@ class Drift:
     name: str
     index: int
     records: int
+    since: int
     kind: str
 
 
@@ -56,11 +60,13 @@ class DriftDetector:
     Args:
         records_per_alarm: at least so many values come between false alarms on average.
         categories: whether values are codes without an order.
+        falls: whether falling values alone are drift. False alarms are then as rare in streams that
+            rise, each value stochastically no smaller than the one before.
         name: of the stream, for alarms.
         seed: of the coin that breaks ties.
 
     Raises:
-        ValueError: an impossible `records_per_alarm`.
+        ValueError: an impossible `records_per_alarm`, or categories that are to fall.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(1)
@@ -77,6 +83,7 @@ class DriftDetector:
         *,
         records_per_alarm: float = 1e6,
         categories: bool = False,
+        falls: bool = False,
         name: str = "",
         seed: int = 0,
     ) -> None:
@@ -84,7 +91,9 @@ class DriftDetector:
             raise ValueError(f"records_per_alarm must be 1 or more, not {records_per_alarm}")
         self.name = name
         self.records_per_alarm = records_per_alarm
-        self._detector = _native.DriftDetector(records_per_alarm, categories, seed % (1 << 64))
+        self._detector = _native.DriftDetector(
+            records_per_alarm, categories, falls, seed % (1 << 64)
+        )
 
     def update(self, values: ArrayLike) -> list[Drift]:
         """Takes values in their order; the alarms among them, mostly none.
@@ -98,9 +107,15 @@ class DriftDetector:
         start = 0
         while (found := self._detector.see_all(values[start:])) >= 0:
             kind = KINDS[self._detector.kind]
-            yield Drift(self.name, start + found, self._detector.records, kind)
+            yield Drift(
+                self.name, start + found, self._detector.records, self._detector.since, kind
+            )
             self._detector.restart()
             start += found + 1
+
+    def restart(self) -> None:
+        """Forgets the stream: the next values are the new reference."""
+        self._detector.restart()
 
     @property
     def evidence(self) -> float:

@@ -1,0 +1,88 @@
+#include "records.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "journal_buffer.hpp"
+#include "state_arrays.hpp"
+
+namespace acumen::bindings {
+namespace {
+
+constexpr std::uint64_t kAtOnce = 32;  ///< some two microseconds
+
+struct Columns {
+  std::vector<std::uint64_t> id, version;
+  std::vector<std::int32_t> arm;
+  std::vector<float> propensity;
+  std::vector<std::uint8_t> reason, state;
+  std::vector<double> rows, values;
+
+  void reserve(std::size_t n, std::size_t fields, std::size_t metrics) {
+    id.reserve(n), version.reserve(n), arm.reserve(n), propensity.reserve(n);
+    reason.reserve(n), state.reserve(n), rows.reserve(n * fields), values.reserve(n * metrics);
+  }
+
+  void add(DecisionRing& ring, std::size_t slot, std::size_t fields, std::size_t metrics) {
+    const Entry& entry = ring.entry(slot);
+    id.push_back(entry.id);
+    version.push_back(entry.version);
+    arm.push_back(static_cast<std::int32_t>(entry.arm));
+    propensity.push_back(entry.propensity);
+    reason.push_back(entry.reason);
+    state.push_back(static_cast<std::uint8_t>(entry.state));
+    rows.insert(rows.end(), ring.row(slot), ring.row(slot) + fields);
+    // Until its feedback comes, a slot holds the metrics of the decision that it had before.
+    if (entry.state == EntryState::kDone) {
+      values.insert(values.end(), ring.values(slot), ring.values(slot) + metrics);
+    } else {
+      values.insert(values.end(), metrics, std::numeric_limits<double>::quiet_NaN());
+    }
+  }
+};
+
+/// Sequence number of the oldest entry that the ring still has.
+std::uint64_t first_of(DecisionRing& ring) {
+  const DecisionRing::Cursors& c = ring.cursors();
+  return std::max(c.begin, c.next > ring.capacity() ? c.next - ring.capacity() : 1);
+}
+
+}  // namespace
+
+nb::dict records(ChoiceCore& core, std::uint64_t after) {
+  ChoiceEngine& engine = *core.engine;
+  DecisionRing& ring = engine.ring();
+  Columns columns;
+  std::uint64_t at, end;
+  {
+    const EngineTurn turn(engine);
+    at = std::max(first_of(ring), after + 1);
+    end = ring.cursors().next;
+  }
+  columns.reserve(end > at ? end - at : 0, core.fields(), core.metrics.size());
+  while (at < end) {
+    const EngineTurn turn(engine);
+    // Meanwhile the ring may have come round, or have begun anew.
+    at = std::max(at, first_of(ring));
+    const std::uint64_t stop = std::min({at + kAtOnce, end, ring.cursors().next});
+    if (stop <= at) break;
+    for (; at < stop; ++at) {
+      const std::size_t slot = static_cast<std::size_t>(at & (ring.capacity() - 1));
+      if (ring.entry(slot).state != EntryState::kEmpty)
+        columns.add(ring, slot, core.fields(), core.metrics.size());
+    }
+  }
+  nb::dict result;
+  result["id"] = column(std::move(columns.id));
+  result["model_version"] = column(std::move(columns.version));
+  result["arm"] = column(std::move(columns.arm));
+  result["propensity"] = column(std::move(columns.propensity));
+  result["reason"] = column(std::move(columns.reason));
+  result["state"] = column(std::move(columns.state));
+  result["context"] = column(std::move(columns.rows));
+  result["metrics"] = column(std::move(columns.values));
+  return result;
+}
+
+}  // namespace acumen::bindings
