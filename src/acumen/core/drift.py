@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from acumen import _native
-from acumen.core.context import Schema
+from acumen.core.context import Field, Schema
 
 KINDS = ("higher", "lower", "wider", "narrower", "other")
 
@@ -128,6 +128,17 @@ class DriftDetector:
         return self._detector.records
 
 
+def is_old(values: NDArray[np.float64], field: Field) -> NDArray[np.bool_]:
+    """Which values of a field a detector should see: all but marks of categories met first.
+
+    A choice records a code as *unseen* when it first appears. That happens early and then no more,
+    which is no drift of the world.
+    """
+    if field.buckets:
+        return np.asarray(values != field.buckets)
+    return np.ones(len(values), bool)
+
+
 class DriftMonitor:
     """Watches every field of a context, and a reward: one detector each.
 
@@ -150,6 +161,7 @@ class DriftMonitor:
     """
 
     def __init__(self, schema: Schema, *, records_per_alarm: float = 1e6, seed: int = 0) -> None:
+        self._fields = schema.fields
         # Each has its part of the allowance.
         share = records_per_alarm * (len(schema.fields) + 1)
         names = (*schema.names, "reward")
@@ -172,9 +184,11 @@ class DriftMonitor:
         matrix = np.asarray(rows, np.float64)
         if matrix.ndim != 2 or matrix.shape[1] != len(self.detectors) - 1:
             raise ValueError(f"rows have shape {matrix.shape}, not (n, {len(self.detectors) - 1})")
-        alarms = [
-            alarm
-            for column, detector in zip(matrix.T, self.detectors[:-1], strict=True)
-            for alarm in detector.update(column)
-        ]
+        alarms = []
+        for column, field, detector in zip(matrix.T, self._fields, self.detectors, strict=False):
+            kept = np.flatnonzero(is_old(column, field))
+            alarms += [
+                replace(alarm, index=int(kept[alarm.index]))
+                for alarm in detector.update(column[kept])
+            ]
         return alarms + ([] if rewards is None else self.detectors[-1].update(rewards))

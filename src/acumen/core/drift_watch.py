@@ -42,7 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acumen import _native
-from acumen.core.drift import Drift, DriftDetector
+from acumen.core.drift import Drift, DriftDetector, is_old
 
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
@@ -188,7 +188,10 @@ class DriftWatch:
 
     def _detectors(self, seed: int) -> dict[str, _Stream]:
         schema = self.choice.schema
-        kinds = [(name, f.buckets > 0, False) for name, f in zip(schema.names, schema.fields, strict=True)]
+        kinds = [
+            (name, f.buckets > 0, False)
+            for name, f in zip(schema.names, schema.fields, strict=True)
+        ]
         kinds += [(BY_DEFAULT, False, False), (BY_POLICY, False, True)]
         share = self.decisions_per_alarm * len(kinds)
         return {
@@ -289,15 +292,16 @@ class DriftWatch:
     def _read_contexts(
         self, numbers: NDArray[np.int64], own: NDArray[np.bool_], read: dict[str, Any]
     ) -> list[tuple[int, int, Drift]]:
-        names = self.choice.schema.names
+        schema = self.choice.schema
         new = own & (numbers > self._seen) & (numbers % self.every == 0)
         self._looked += int(new.sum())
-        rows = read["context"].reshape(len(numbers), len(names))[new]
-        return [
-            alarm
-            for i, name in enumerate(names)
-            for alarm in self._streams[name].take(numbers[new], rows[:, i])
-        ]
+        numbers = numbers[new]
+        rows = read["context"].reshape(len(new), len(schema.fields))[new]
+        found = []
+        for name, field, column in zip(schema.names, schema.fields, rows.T, strict=True):
+            old = is_old(column, field)
+            found += self._streams[name].take(numbers[old], column[old])
+        return found
 
     def _read_rewards(
         self, numbers: NDArray[np.int64], own: NDArray[np.bool_], read: dict[str, Any]
