@@ -23,6 +23,9 @@ STREAMS: dict[str, Draw] = {
     "Pareto, tail index 0.5": lambda rng, n: rng.pareto(0.5, n),
     "lognormal, deviation 3": lambda rng, n: rng.lognormal(0, 3, n),
     "1 with 1 %, else 0": lambda rng, n: (rng.random(n) < 0.01).astype(float),
+    "normal that rises by 5, falls alone": lambda rng, n: (
+        rng.standard_normal(n) + np.linspace(0, 5, n)
+    ),
     "16 categories": lambda rng, n: rng.integers(16, size=n).astype(float),
 }
 CHANGES: list[tuple[str, str, Draw]] = [
@@ -31,6 +34,8 @@ CHANGES: list[tuple[str, str, Draw]] = [
     ("normal", "mean + 0.25", lambda rng, n: rng.standard_normal(n) + 0.25),
     ("normal", "twice as wide", lambda rng, n: rng.standard_normal(n) * 2),
     ("normal", "half as wide", lambda rng, n: rng.standard_normal(n) / 2),
+    ("normal, falls alone", "mean - 1", lambda rng, n: rng.standard_normal(n) - 1.0),
+    ("normal, falls alone", "mean - 0.5", lambda rng, n: rng.standard_normal(n) - 0.5),
     ("Cauchy", "+ 1", lambda rng, n: rng.standard_cauchy(n) + 1.0),
     ("Pareto, tail index 0.5", "doubled", lambda rng, n: rng.pareto(0.5, n) * 2),
     ("1 with 1 %, else 0", "2 %", lambda rng, n: (rng.random(n) < 0.02).astype(float)),
@@ -45,8 +50,12 @@ CHANGES: list[tuple[str, str, Draw]] = [
 
 
 def detector(name: str, allowance: float, seed: int) -> DriftDetector:
-    categories = "categories" in name
-    return DriftDetector(records_per_alarm=allowance, categories=categories, seed=seed)
+    return DriftDetector(
+        records_per_alarm=allowance,
+        categories="categories" in name,
+        falls="falls alone" in name,
+        seed=seed,
+    )
 
 
 def main() -> None:
@@ -71,7 +80,9 @@ def main() -> None:
         for s in list(seeds)[:50]:
             rng = np.random.default_rng(s)
             watching = detector(name, 1e6, s)
-            watching.update(STREAMS[name](rng, 20_000))
+            watching.update(
+                STREAMS[name.partition(",")[0] if name not in STREAMS else name](rng, 20_000)
+            )
             alarms = watching.update(draw(rng, 100_000))
             delays.append(alarms[0].index + 1 if alarms else 100_000)
         median, most = np.quantile(delays, [0.5, 0.9])

@@ -3,9 +3,8 @@
 Run: ``.venv/bin/python benchmarks/off_policy_coverage.py [--repetitions 500] [--keep DIR]``.
 Classification data become bandits whose every value is known (`acumen.testing.logged_worlds`). Each
 repetition draws a new log; seeds come from --seed and the setting. Needs scikit-learn for its
-bundled data;
-MNIST and California housing join where $ACUMEN_DATA has them. What --keep has already is not
-measured again, so that the table can be measured in pieces (--only).
+bundled data; MNIST and California housing join where $ACUMEN_DATA has them. What --keep has already
+is not measured again, so that the table can be measured in pieces (--only).
 """
 
 import argparse
@@ -214,7 +213,7 @@ def report(results: dict[Key, Floats]) -> Iterator[str]:
             # The direct method's standard error knows nothing of its bias: in brackets.
             shown = [text(c) for c in row]
             if what == "coverage":
-                shown[-1] = f"[{row[-1].held:.3f}]" if row[-1].refused < 1 else "-"
+                shown[-1] = "-" if math.isnan(row[-1].held) else f"[{row[-1].held:.3f}]"
             yield f"| {' | '.join(map(str, key))} | {row[0].ess:.0f} | {' | '.join(shown)} |"
         yield ""
     yield "| estimator | settings | coverage, mean | least … most | 93 … 97 % in | too low / high |"

@@ -171,10 +171,9 @@ class DriftWatch:
         self.settle, self.every = settle, every
         self.alarms: deque[DriftAlarm] = deque(maxlen=ALARMS_MAX)
         self.last_error = ""
-        pending, self._timeout_reward = (
-            choice._settings[name] for name in ("pending_max", "timeout_reward")
-        )
-        self._patience = max(pending, 512) // 2
+        settings: dict[str, Any] = choice._settings
+        self._timeout_reward: float | None = settings["timeout_reward"]
+        self._patience = max(settings["pending_max"], 512) // 2
         self._streams = self._detectors(seed)
         self._objective = choice.objective
         self._unsettled = settle
@@ -297,7 +296,7 @@ class DriftWatch:
         self._looked += int(new.sum())
         numbers = numbers[new]
         rows = read["context"].reshape(len(new), len(schema.fields))[new]
-        found = []
+        found: list[tuple[int, int, Drift]] = []
         for name, field, column in zip(schema.names, schema.fields, rows.T, strict=True):
             old = is_old(column, field)
             found += self._streams[name].take(numbers[old], column[old])
