@@ -7,7 +7,7 @@ as long as it has not seen the reward that it is compared with.
 By default every row is predicted from the rows before it. In folds, as is usual elsewhere, models
 are taught with more rows, and estimates vary less; but two rows each sway what is expected of the
 other, so that their errors go together, which no standard error of single rows knows: intervals
-are a tenth too short where models have many weights for the rows that there are
+hold a little less often where models have many weights for the rows that there are
 (docs/results/off_policy.md). In order, no pair of rows does that, also where the policy of the log
 learned from earlier rows.
 
