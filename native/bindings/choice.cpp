@@ -12,6 +12,7 @@
 #include "distributions.hpp"
 #include "episodes.hpp"
 #include "journal_buffer.hpp"
+#include "records.hpp"
 #include "state_arrays.hpp"
 
 namespace acumen::bindings {
@@ -236,49 +237,6 @@ nb::dict comparison_sums(ChoiceCore& core) {
   return to_python(std::move(reader.arrays));
 }
 
-/// What the ring holds, oldest first, as columns; of decisions whose sequence number is `first` or
-/// more.
-nb::dict records(ChoiceCore& core, std::uint64_t first) {
-  ChoiceEngine& engine = *core.engine;
-  std::vector<std::uint64_t> id, version;
-  std::vector<std::int32_t> arm;
-  std::vector<float> propensity;
-  std::vector<std::uint8_t> reason, state;
-  std::vector<double> rows, values;
-  {
-    const std::lock_guard<SpinLock> lock(engine.lock());
-    engine.ring().each([&](std::size_t slot) {
-      const Entry& entry = engine.ring().entry(slot);
-      if ((entry.id & DecisionRing::kSequenceMask) < first) return;
-      id.push_back(entry.id);
-      version.push_back(entry.version);
-      arm.push_back(static_cast<std::int32_t>(entry.arm));
-      propensity.push_back(entry.propensity);
-      reason.push_back(entry.reason);
-      state.push_back(static_cast<std::uint8_t>(entry.state));
-      const double* row = engine.ring().row(slot);
-      rows.insert(rows.end(), row, row + core.fields());
-      // Until its feedback comes, a slot holds the metrics of the decision that it had before.
-      if (entry.state == EntryState::kDone) {
-        const double* value = engine.ring().values(slot);
-        values.insert(values.end(), value, value + core.metrics.size());
-      } else {
-        values.insert(values.end(), core.metrics.size(), std::numeric_limits<double>::quiet_NaN());
-      }
-    });
-  }
-  nb::dict result;
-  result["id"] = column(std::move(id));
-  result["model_version"] = column(std::move(version));
-  result["arm"] = column(std::move(arm));
-  result["propensity"] = column(std::move(propensity));
-  result["reason"] = column(std::move(reason));
-  result["state"] = column(std::move(state));
-  result["context"] = column(std::move(rows));
-  result["metrics"] = column(std::move(values));
-  return result;
-}
-
 nb::dict state(ChoiceCore& core) {
   StateReader reader;
   core.engine->visit(reader);
@@ -394,7 +352,7 @@ void bind_choice(nb::module_& m) {
       .def("_distributions", distributions, nb::arg("rows"))
       .def("_counters", counters)
       .def("_comparison", comparison, nb::arg("alpha"))
-      .def("_records", records, nb::arg("first") = 0)
+      .def("_records", records, nb::arg("after") = 0)
       .def("_state", state)
       .def("_restore", restore, nb::arg("arrays"))
       .def(

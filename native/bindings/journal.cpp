@@ -291,6 +291,19 @@ void bind_journal(nb::module_& m, nb::class_<ChoiceCore>& core) {
       .def("_forget_history", forget_history)
       .def("_replay", replay, nb::arg("columns"), nb::arg("forget_decisions"))
       .def(
+          "_relearn",
+          [](ChoiceCore& self, std::uint64_t keep, const std::string& text) {
+            {
+              const nb::gil_scoped_release others_may_run;
+              const std::lock_guard<SpinLock> lock(self.engine->lock());
+              JournalHook* journal = self.engine->journal();
+              if (journal && !text.empty()) journal->text(EventKind::kObjective, text);
+              History(*self.engine).relearn(keep);
+            }
+            self.teach_python_learner();
+          },
+          nb::arg("keep"), nb::arg("text") = "")
+      .def(
           "_shift_times",
           [](ChoiceCore& self, double seconds) {
             const EngineTurn lock(*self.engine);

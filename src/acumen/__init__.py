@@ -37,6 +37,7 @@ from acumen.core import (
 
 if TYPE_CHECKING:
     from acumen.core.apprenticeship import apprentice
+    from acumen.core.drift_watch import DriftWatch
     from acumen.core.journal import Journal
     from acumen.core.journal_format import JournalError
     from acumen.core.replay import ReplayReport
@@ -52,6 +53,7 @@ __all__ = [
     "Comparison",
     "Decision",
     "Decisions",
+    "DriftWatch",
     "Episode",
     "Journal",
     "JournalError",
@@ -79,6 +81,7 @@ Choice.default_learner = learners.BinnedAdditive()
 _LAZY = {
     "Cache": "acumen.operating_systems.caching.cache",
     "cached": "acumen.operating_systems.caching.cached",
+    "DriftWatch": "acumen.core.drift_watch",
     "Journal": "acumen.core.journal",
     "JournalError": "acumen.core.journal_format",
     "Promotion": "acumen.evaluation.promotion",

@@ -142,7 +142,7 @@ def evaluate(
             records, _objective(less, more), arms=arms, timeout_reward=timeout_reward
         )
         chosen = [ESTIMATORS[name] for name in names or ESTIMATORS]
-        limits = Limits(effective_sample_size=min_ess)
+        limits = Limits(effective_sample_size=min_ess, spread_size=min_ess / 2)
         candidate, baseline = find_policy(policy, read), find_policy(against, read)
         found = estimates(read, candidate, chosen, confidence=confidence, limits=limits)
         decider = next((e for e in chosen if not isinstance(e, DirectMethod)), None)

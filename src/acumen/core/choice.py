@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from acumen import _native
-from acumen.core import counterfactual, model_file, modes, snapshot
+from acumen.core import counterfactual, forgetting, model_file, modes, snapshot
 from acumen.core.arms import arm_set
 from acumen.core.comparison import Comparison
 from acumen.core.context import Schema
@@ -189,6 +189,7 @@ class Choice(EpisodicCore):
         return Decisions(*self._choose_many(np.ascontiguousarray(rows, dtype=np.float64)))
 
     distributions = counterfactual.distributions
+    forget = forgetting.forget
 
     def feedback_many(self, ids: ArrayLike, **metrics: ArrayLike) -> int:
         """Feedback for many decisions; returns how many of them taught something.

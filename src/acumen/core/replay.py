@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from acumen import _native
+from acumen.core import forgetting
 from acumen.core.journal import EventBatch, Journal
 from acumen.core.journal_format import KIND_CODES, JournalInfo
 from acumen.core.objective import Objective
@@ -198,6 +199,9 @@ class Replayer:
             said = json.loads(text) if text else {}
             if kind == KIND_CODES["episode"]:
                 self._episode(said)
+                return
+            if kind == KIND_CODES["objective"] and forgetting.is_forgetting(said):
+                forgetting.forget_again(self._choice, said)
                 return
             if kind == KIND_CODES["objective"]:
                 become_objective(self._choice, Objective.from_description(said))

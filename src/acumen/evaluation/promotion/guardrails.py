@@ -70,7 +70,7 @@ class Watch:
         """What has come since the last call, metric by metric."""
         if not self._columns:
             return {}
-        records = self._choice._records(self._next)
+        records = self._choice._records(after=self._next - 1)
         ids, state = records["id"], records["state"]
         learned = records["reason"] == _LEARNED
         waiting = np.flatnonzero(learned & (state == _WAITING))
