@@ -8,6 +8,7 @@ namespace acumen::bindings {
 void bind_learners(nanobind::module_& m);
 void bind_choice(nanobind::module_& m);
 void bind_evaluation(nanobind::module_& m);
+void bind_comparison(nanobind::module_& m);
 void bind_caching(nanobind::module_& m);
 void bind_cache(nanobind::module_& m);
 void bind_floors(nanobind::module_& m);

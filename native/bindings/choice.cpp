@@ -8,6 +8,7 @@
 
 #include "bindings.hpp"
 #include "choice_core.hpp"
+#include "comparison.hpp"
 #include "decision.hpp"
 #include "distributions.hpp"
 #include "episodes.hpp"
@@ -218,15 +219,8 @@ nb::dict counters(ChoiceCore& core) {
   return result;
 }
 
-/// mean, low, high; then of the default and of the learned policy: decisions, lost ones, mean
-/// reward.
 auto comparison(ChoiceCore& core, double alpha) {
-  const HoldbackComparison c = core.engine->comparison();
-  const Interval i = c.interval(alpha);
-  const HoldbackComparison::Side &theirs = c.side(false), &ours = c.side(true);
-  return std::make_tuple(i.mean, i.low, i.high,
-                         std::make_tuple(theirs.seen, theirs.lost, theirs.mean),
-                         std::make_tuple(ours.seen, ours.lost, ours.mean));
+  return compared(core.engine->comparison(), alpha);
 }
 
 /// The sums behind the comparison, as a model file has them.

@@ -5,6 +5,7 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_learners(m);
   acumen::bindings::bind_choice(m);
   acumen::bindings::bind_evaluation(m);
+  acumen::bindings::bind_comparison(m);
   acumen::bindings::bind_caching(m);
   acumen::bindings::bind_cache(m);
   acumen::bindings::bind_floors(m);

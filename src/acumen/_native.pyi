@@ -408,6 +408,17 @@ class JournalBuffer:
     @property
     def memory_bytes(self) -> int: ...
 
+# The holdback's comparison, of decisions from a journal: comparison.cpp
+@final
+class HoldbackComparison:
+    def __init__(self) -> None: ...
+    def observe(
+        self, learned: NDArray[np.bool_], share: NDArray[np.float64], reward: NDArray[np.float64]
+    ) -> None: ...
+    def interval(
+        self, alpha: float
+    ) -> tuple[float, float, float, tuple[int, int, float], tuple[int, int, float]]: ...
+
 def crc32(parts: list[tuple[NDArray[np.uint8], int]], start: int = 0) -> int: ...
 
 # The floor under a call, for benchmarks: floors.cpp

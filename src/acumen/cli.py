@@ -20,6 +20,7 @@ from rich.table import Table
 
 from acumen.cli_evaluate import evaluate
 from acumen.cli_journal import journal
+from acumen.cli_watch import watch
 from acumen.evaluation import (
     Ask,
     Race,
@@ -44,12 +45,13 @@ def main() -> None:
     """Learned choices for systems software.
 
     Start with `acumen race`: it lists what can be raced. `acumen journal ls DIR` lists what was
-    chosen.
+    chosen; `acumen watch DIR` shows it.
     """
 
 
 main.add_command(journal)
 main.add_command(evaluate)
+main.add_command(watch)
 
 
 @main.command()

@@ -249,19 +249,7 @@ class Choice(EpisodicCore):
         """
         if not 0 < confidence < 1:
             raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
-        difference, low, high, default, learned = self._comparison(1 - confidence)
-        return Comparison(
-            difference=difference,
-            low=low,
-            high=high,
-            confidence=confidence,
-            learned_decisions=learned[0],
-            default_decisions=default[0],
-            learned_mean=learned[2],
-            default_mean=default[2],
-            learned_lost=learned[1],
-            default_lost=default[1],
-        )
+        return Comparison.from_native(self._comparison(1 - confidence), confidence)
 
     def counters(self) -> dict[str, int]:
         """Decisions by reason, feedback by fate, time-outs and losses, since construction."""

@@ -40,6 +40,27 @@ class Comparison:
     learned_lost: int = 0
     default_lost: int = 0
 
+    @classmethod
+    def from_native(
+        cls,
+        found: tuple[float, float, float, tuple[int, int, float], tuple[int, int, float]],
+        confidence: float,
+    ) -> Comparison:
+        """What the native side answers: difference, its interval, and (seen, lost, mean) a side."""
+        difference, low, high, default, learned = found
+        return cls(
+            difference=difference,
+            low=low,
+            high=high,
+            confidence=confidence,
+            learned_decisions=learned[0],
+            default_decisions=default[0],
+            learned_mean=learned[2],
+            default_mean=default[2],
+            learned_lost=learned[1],
+            default_lost=default[1],
+        )
+
     @property
     def loss_z(self) -> float:
         """Learned share of lost decisions minus the default's, in standard errors.

@@ -413,7 +413,7 @@ def _report(choice: str, segment: Segment) -> SegmentReport:
     except (JournalError, FileNotFoundError) as error:
         problems = (str(error),)
     size = path.stat().st_size if path.exists() else 0
-    state = "sealed" if path.suffix == SEALED else "live" if _is_locked(path) else "open"
+    state = "sealed" if path.suffix == SEALED else "live" if is_locked(path) else "open"
     if state == "live" and not reading.rows:
         problems = ()  # its first batch is on the way
     return SegmentReport(
@@ -429,7 +429,8 @@ def _report(choice: str, segment: Segment) -> SegmentReport:
     )
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether a process is writing this segment."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

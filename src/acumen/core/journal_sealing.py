@@ -68,7 +68,7 @@ def merging(
             pa.OSFile(str(partial), "wb") as sink,
             pa.ipc.new_file(sink, schema, options=options) as writer,
         ):
-            for first, last, batch in _gathered(sources, schema):
+            for first, last, batch in gathered(sources, schema):
                 metadata = batch_metadata(first, last, batch_checksum(batch, first, last))
                 writer.write_batch(batch, custom_metadata=metadata)
                 rows += batch.num_rows
@@ -90,7 +90,7 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _gathered(sources: list[Iterator[Batch]], schema: pa.Schema) -> Iterator[Batch]:
+def gathered(sources: list[Iterator[Batch]], schema: pa.Schema) -> Iterator[Batch]:
     """Batches of about `SEALED_BATCH_BYTES`, each over numbers without a hole."""
     waiting: list[Batch] = []
     size = seen = 0

@@ -17,7 +17,7 @@ import os
 import re
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ class LiveSegment:
             raise
         if not self._prefix:
             # Schema and labels come once a file; here they come before every batch.
-            self._prefix = _bytes_before_batches(whole)
+            self._prefix = bytes_before_batches(whole)
             sync_folder(self.path.parent)
         self.bytes += message.size
 
@@ -182,13 +182,18 @@ class LiveSegment:
             self._descriptor = -1
 
 
-def _bytes_before_batches(stream: pa.Buffer) -> int:
+def bytes_before_batches(stream: pa.Buffer) -> int:
+    """Bytes of the messages (schema, labels) that come before the first batch.
+
+    Raises:
+        JournalError: there is no batch.
+    """
     size = 0
     for message in pa.ipc.MessageReader.open_stream(stream):
         if message.type == "record batch":
             return size
         size += message.serialize().size
-    raise AssertionError("a stream with a batch has a batch")
+    raise JournalError("the stream has no batch")
 
 
 def partial_of(path: Path) -> Path:
@@ -222,6 +227,29 @@ class Reading:
 
 
 Batch = tuple[int, int, pa.RecordBatch]
+
+
+def checked(batches: Iterable[tuple[pa.RecordBatch, Any]], reading: Reading) -> Iterator[Batch]:
+    """The good ones of a segment's batches, with their first and last number; moves `reading` on.
+
+    Args:
+        batches: rows and their own metadata, in the segment's order.
+        reading: where it begins, and what is told of damaged batches and holes.
+    """
+    for batch, metadata in batches:
+        try:
+            first, last = check_batch(batch, metadata)
+            if first <= reading.last:
+                raise JournalError("numbers out of order")
+        except JournalError as error:
+            reading.problems.append(f"a batch is damaged: {error}")
+            continue
+        if reading.last and first > reading.last + 1:
+            reading.problems.append(f"events {reading.last + 1} to {first - 1} are missing")
+        reading.rows += batch.num_rows
+        reading.first = reading.first or first
+        reading.last = last
+        yield first, last, batch
 
 
 class SegmentReader:
@@ -269,21 +297,7 @@ class SegmentReader:
 
     def __iter__(self) -> Iterator[Batch]:
         """First number, last number and rows of every good batch."""
-        for batch, metadata in self._file_batches() if self._file else self._stream_batches():
-            try:
-                first, last = check_batch(batch, metadata)
-                if first <= self.reading.last:
-                    raise JournalError("numbers out of order")
-            except JournalError as error:
-                self.reading.problems.append(f"a batch is damaged: {error}")
-                continue
-            if self.reading.last and first > self.reading.last + 1:
-                hole = f"events {self.reading.last + 1} to {first - 1} are missing"
-                self.reading.problems.append(hole)
-            self.reading.rows += batch.num_rows
-            self.reading.first = self.reading.first or first
-            self.reading.last = last
-            yield first, last, batch
+        return checked(self._file_batches() if self._file else self._stream_batches(), self.reading)
 
     def bounds(self) -> tuple[int, int]:
         """First and last number, without reading what a sealed file has between them.

@@ -1,0 +1,311 @@
+"""Following a choice's journal while it is written: each event once, in bounded memory.
+
+Streams of several processes are read side by side, the one that is furthest behind first, so that
+events come in about the order of their time (to within a batch). Nothing stays open between two
+looks; of a segment that is being written only the bytes behind the last whole batch are read
+again. Sealing, compaction and retention may go on meanwhile: events are known by their numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from acumen.core.journal import EventBatch, is_locked
+from acumen.core.journal_format import JournalError, JournalInfo, read_info
+from acumen.core.journal_sealing import gathered
+from acumen.core.journal_segments import (
+    ARROW_ERRORS,
+    Batch,
+    Reading,
+    Segment,
+    SegmentReader,
+    bytes_before_batches,
+    checked,
+    segments_in,
+)
+
+READ_BYTES = 8 << 20
+READ_BYTES_MAX = 256 << 20
+OPEN_MAX = 64
+PROBLEMS_KEPT = 100
+
+
+class LiveTail:
+    """How far a segment that is being written has been read.
+
+    Attributes:
+        path: the file.
+        info: whose it is; None before its first batch.
+        reading: what was found, problems included.
+        torn_bytes: behind the last whole batch when it was last read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.info: JournalInfo | None = None
+        self.reading = Reading()
+        self.torn_bytes = 0
+        self._file = (0, 0)  # inode and bytes, when it was last read
+        self._offset = 0
+        self._prefix = b""
+        self._chunk = READ_BYTES
+        self._end = 0
+        self._waiting: deque[Batch] = deque()  # read, not yet given: whoever asks may stop asking
+
+    def read(self) -> Iterator[Batch]:
+        """Batches that were not read before, small ones put together.
+
+        Raises:
+            JournalError: it is not a segment of a journal.
+            OSError: it cannot be read.
+        """
+        while True:
+            while self._waiting:
+                yield self._waiting.popleft()
+            stat = self.path.stat()
+            if stat.st_ino != self._file[0] or stat.st_size < self._offset:
+                self._offset, self._prefix = 0, b""  # another file under the same name
+            if (stat.st_ino, stat.st_size) == self._file and self._chunk == READ_BYTES:
+                return
+            before = self._offset
+            self._read_chunk()
+            self._file = (stat.st_ino, min(stat.st_size, self._end))
+            self.torn_bytes = max(0, stat.st_size - self._offset)
+            if self._offset > before:
+                self._chunk = READ_BYTES
+            elif self._end < stat.st_size and self._chunk < READ_BYTES_MAX:
+                self._chunk *= 4  # a batch larger than what was read
+            else:
+                self._chunk = READ_BYTES
+                return
+
+    def _read_chunk(self) -> None:
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read(self._chunk)
+        self._end = self._offset + len(data)
+        try:
+            if not self._prefix:
+                size = bytes_before_batches(pa.py_buffer(data))
+                self._prefix, data, self._offset = data[:size], data[size:], size
+            source = pa.BufferReader(self._prefix + data)
+            stream = pa.ipc.open_stream(source)
+            schema = stream.schema
+            self.info = read_info(schema)
+        except JournalError:
+            if self._prefix:
+                raise
+            return
+        except ARROW_ERRORS:
+            return  # its first batch is on the way
+        batches = []
+        good = len(self._prefix)
+        while True:
+            try:
+                batches.append(stream.read_next_batch_with_custom_metadata())
+            except (StopIteration, *ARROW_ERRORS):
+                break
+            good = source.tell()
+        self._offset += good - len(self._prefix)
+        self._waiting.extend(gathered([checked(batches, self.reading)], schema))
+
+    def give_back(self, batch: Batch) -> None:
+        """The next `read` begins with this one."""
+        self._waiting.appendleft(batch)
+
+
+class _HoleError(Exception):
+    """Events are missing that may still come."""
+
+
+@dataclass
+class _Stream:
+    """One process's events: which segments were read, and how far."""
+
+    name: str
+    seen: int = 0
+    clock_us: int = 0
+    read: set[int] = field(default_factory=set)
+    sealed: dict[int, Path] = field(default_factory=dict)
+    live: dict[int, LiveTail] = field(default_factory=dict)
+    open: Iterator[EventBatch] | None = None
+    # Behind a hole: a file that was being renamed while the folder was listed, or a real one. The
+    # second look tells.
+    suspected: int = 0
+
+    def __post_init__(self) -> None:
+        self.clock_us = int(self.name.partition("-")[0], 16) * 1000
+
+    def update(self, segments: list[Segment]) -> None:
+        """Which files there are now."""
+        sealed = {s.number: s.path for s in segments if s.sealed}
+        live = {s.number: s.path for s in segments if not s.sealed}
+        unread = (self.sealed.keys() - self.read) | self.live.keys()
+        for number in unread - sealed.keys() - live.keys():
+            # Gone before it was read to its end: put together with the ones before it, perhaps.
+            self.read.discard(max((n for n in sealed if n < number), default=-1))
+        self.sealed = sealed
+        self.read &= sealed.keys()
+        self.live = {n: self.live.get(n) or LiveTail(path) for n, path in live.items()}
+
+    def events(self, problems: Counter[str]) -> Iterator[EventBatch]:
+        """What was not read before, segment by segment."""
+        with contextlib.suppress(_HoleError):
+            for number in sorted(self.sealed.keys() | self.live.keys()):
+                if number in self.sealed and number not in self.read:
+                    yield from self._sealed_events(number, problems)
+                if number in self.live:
+                    yield from self._live_events(self.live[number], problems)
+
+    def _sealed_events(self, number: int, problems: Counter[str]) -> Iterator[EventBatch]:
+        path = self.sealed[number]
+        try:
+            reader = SegmentReader(path)
+            # Most were read already while they were written.
+            if not self.seen or reader.bounds()[1] > self.seen:
+                reader = SegmentReader(path)
+                yield from self._fresh(reader.info, reader, problems, reader.reading)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except (JournalError, OSError) as error:
+            problems[f"{path.name}: {error}"] += 1
+        self.read.add(number)
+
+    def _live_events(self, tail: LiveTail, problems: Counter[str]) -> Iterator[EventBatch]:
+        try:
+            for batch in tail.read():
+                assert tail.info is not None
+                try:
+                    yield from self._fresh(tail.info, iter([batch]), problems, tail.reading)
+                except _HoleError:
+                    tail.give_back(batch)
+                    raise
+        except (FileNotFoundError, NotADirectoryError):
+            return  # sealed just now
+        except (JournalError, OSError) as error:
+            problems[f"{tail.path.name}: {error}"] = 1
+
+    def _fresh(
+        self, info: JournalInfo, batches: Any, problems: Counter[str], reading: Reading
+    ) -> Iterator[EventBatch]:
+        begun = False
+        for first, last, rows in batches:
+            if last > self.seen:
+                if first <= self.seen:
+                    numbers = rows.column("sequence").to_numpy()
+                    rows = rows.slice(int(numbers.searchsorted(self.seen, side="right")))
+                    first = self.seen + 1
+                elif first > self.seen + 1 and not begun:
+                    if self.suspected != first:
+                        self.suspected = first
+                        raise _HoleError
+                    if self.seen:  # what retention has deleted is not missed
+                        hole = f"events {self.seen + 1} to {first - 1} are missing"
+                        problems[f"{self.name}: {hole}"] = 1
+                begun = True
+                self.seen = last
+                if rows.num_rows:
+                    self.clock_us = rows.column("time")[-1].value or self.clock_us
+                    yield EventBatch(info, first, last, rows)
+        for text in reading.problems:
+            problems[f"{info.stream}: {text}"] = 1
+        reading.problems.clear()
+
+
+class JournalTail:
+    """Follows one choice's folder.
+
+    Attributes:
+        folder: where its segments are.
+        problems: what is damaged or missing, in words; the last `PROBLEMS_KEPT`.
+        problem_count: how many there were.
+        present: whether the folder was there at the last look.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: deque[str] = deque(maxlen=PROBLEMS_KEPT)
+        self.problem_count = 0
+        self.present = False
+        self._told: dict[str, None] = {}
+        self._streams: dict[str, _Stream] = {}
+
+    def events(self) -> Iterator[EventBatch]:
+        """All events that were not given before, about in the order of their time.
+
+        What cannot be read now is told in `problems`, or comes later.
+        """
+        self._look()
+        found: Counter[str] = Counter()
+        heap = [(stream.clock_us, name) for name, stream in self._streams.items()]
+        heapq.heapify(heap)
+        open_now: dict[str, _Stream] = {}
+        try:
+            while heap:
+                stream = self._streams[heapq.heappop(heap)[1]]
+                if stream.open is None:
+                    stream.open = stream.events(found)
+                    open_now[stream.name] = stream
+                    if len(open_now) > OPEN_MAX:
+                        others = (s for s in open_now.values() if s is not stream)
+                        ahead = max(others, key=lambda s: s.clock_us)
+                        ahead.open = None  # it goes on where it was, when it is its turn
+                        del open_now[ahead.name]
+                batch = next(stream.open, None)
+                self._tell(found)
+                if batch is None:
+                    stream.open = None
+                    open_now.pop(stream.name, None)
+                    continue
+                heapq.heappush(heap, (stream.clock_us, stream.name))
+                yield batch
+        finally:
+            for stream in open_now.values():
+                stream.open = None
+
+    def torn(self) -> list[tuple[Path, int]]:
+        """Segments that nobody is writing any more, and bytes behind their last whole batch."""
+        return [
+            (tail.path, tail.torn_bytes)
+            for stream in self._streams.values()
+            for tail in stream.live.values()
+            if tail.torn_bytes and not is_locked(tail.path)
+        ]
+
+    def _look(self) -> None:
+        segments: dict[str, list[Segment]] = {}
+        try:
+            for segment in segments_in(self.folder):
+                segments.setdefault(segment.stream, []).append(segment)
+            self.present = os.path.isdir(self.folder)
+        except OSError as error:
+            self._tell(Counter({f"{self.folder}: {error.strerror or error}": 1}))
+            return
+        for name, files in segments.items():
+            self._streams.setdefault(name, _Stream(name)).update(files)
+        if self.present:
+            # Streams whose files are all gone do not come back.
+            for name in self._streams.keys() - segments.keys():
+                del self._streams[name]
+
+    def _tell(self, found: Counter[str]) -> None:
+        for text in found:
+            if text not in self._told:
+                self._told[text] = None
+                self.problem_count += 1
+                self.problems.append(text)
+        found.clear()
+        while len(self._told) > 10 * PROBLEMS_KEPT:
+            del self._told[next(iter(self._told))]
+
+
+__all__ = ["JournalTail", "LiveTail"]

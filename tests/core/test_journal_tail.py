@@ -1,0 +1,204 @@
+"""Following a journal: every event once, whatever happens to its files meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from journaled import live, make
+
+import acumen
+from acumen.core.journal import EventBatch
+from acumen.core.journal_segments import folder_of
+from acumen.core.journal_tail import JournalTail, LiveTail
+
+
+def journal(path: Path, **settings: float) -> acumen.Journal:
+    given: dict[str, float] = {"commit_seconds": 0.001, "segment_bytes": 1 << 14} | settings
+    return acumen.Journal(path, **given)  # type: ignore[arg-type]
+
+
+class Taken:
+    """What a tail has given, checked for order."""
+
+    def __init__(self, path: Path) -> None:
+        self.tail = JournalTail(folder_of(path, "codec"))
+        self.last: dict[str, int] = {}
+        self.rows = 0
+
+    def take(self, most: int | None = None) -> None:
+        for i, batch in enumerate(self.tail.events()):
+            self.add(batch)
+            if most is not None and i + 1 >= most:
+                break
+
+    def add(self, batch: EventBatch) -> None:
+        stream = batch.info.stream
+        assert batch.first == self.last.get(stream, 0) + 1
+        self.last[stream] = batch.last
+        numbers = batch.rows.column("sequence").to_numpy()
+        assert numbers[0] >= batch.first
+        assert numbers[-1] <= batch.last
+        self.rows += batch.rows.num_rows
+
+
+def test_every_event_comes_once_while_files_come_and_go(tmp_path: Path) -> None:
+    choices = [make(journal(tmp_path)), make(journal(tmp_path))]
+    taken = Taken(tmp_path)
+    rng = np.random.default_rng(1)
+    for i in range(24):
+        for choice in choices:
+            live(choice, int(rng.integers(20, 120)), i)
+            if rng.random() < 0.5:
+                assert choice.journal is not None
+                assert choice.journal.flush()
+        if i % 6 == 5:
+            acumen.Journal(tmp_path).compact()
+        if i % 5 == 4:
+            taken.take(1)  # who stops in the middle loses nothing
+        elif i % 3 != 2:
+            taken.take()
+    writers = [choice.journal for choice in choices]
+    for writer in writers:
+        assert writer is not None
+        assert writer.close(10)
+    taken.take()
+    assert taken.last == {w.stream: w.sequence for w in writers if w is not None}
+    assert taken.rows == sum(b.num_rows for b in acumen.Journal(tmp_path).scan("codec"))
+    assert taken.rows > 5000
+    assert list(taken.tail.problems) == []
+
+
+def test_streams_come_side_by_side(tmp_path: Path) -> None:
+    """Two processes at a time: neither is read to its end before the other begins."""
+    choices = [make(journal(tmp_path, segment_bytes=1 << 30)) for _ in range(2)]
+    for i in range(6):
+        for choice in choices:
+            live(choice, 400, i)
+            assert choice.journal is not None
+            assert choice.journal.flush()
+        if i == 2:
+            acumen.Journal(tmp_path, segment_bytes=1 << 30).compact()
+    taken = Taken(tmp_path)
+    clocks = []
+    for batch in taken.tail.events():
+        taken.add(batch)
+        clocks.append(batch.rows.column("time")[0].value)
+    for choice in choices:
+        assert choice.journal is not None
+        assert choice.journal.close(10)
+    assert clocks == sorted(clocks)
+
+
+def test_more_streams_than_are_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acumen.core.journal_tail.OPEN_MAX", 2)
+    choices = [make(journal(tmp_path)) for _ in range(5)]
+    for i in range(4):
+        for choice in choices:
+            live(choice, 300, i)
+    for choice in choices:
+        assert choice.journal is not None
+        assert choice.journal.close(10)
+    taken = Taken(tmp_path)
+    taken.take()
+    assert len(taken.last) == 5
+    assert taken.rows == sum(b.num_rows for b in acumen.Journal(tmp_path).scan("codec"))
+
+
+def written(tmp_path: Path) -> Path:
+    """A directory with one segment that its process has left unsealed."""
+    choice = make(journal(tmp_path / "made", segment_bytes=1 << 30))
+    for i in range(5):
+        live(choice, 50, i)
+        assert choice.journal is not None
+        assert choice.journal.flush()
+    shutil.copytree(tmp_path / "made", tmp_path / "left")
+    assert choice.journal is not None
+    assert choice.journal.close(10)
+    return next((tmp_path / "left" / "codec").glob("*.arrows"))
+
+
+def test_any_cut_gives_the_whole_batches_before_it_and_later_the_rest(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    contents = path.read_bytes()
+    rng = np.random.default_rng(2)
+    for cut in sorted(rng.integers(0, len(contents), 60)):
+        path.write_bytes(contents[:cut])
+        tail = LiveTail(path)
+        before = [(first, last) for first, last, _ in tail.read()]
+        assert tail.torn_bytes == cut - tail._offset
+        with path.open("ab") as file:
+            file.write(contents[cut:])
+        after = [(first, last) for first, last, _ in tail.read()]
+        found = before + after
+        assert found[0][0] == 1
+        assert all(a[1] + 1 == b[0] for a, b in itertools.pairwise(found))
+        assert tail.torn_bytes == 0
+
+
+def test_a_torn_tail_is_told_when_nobody_writes_any_more(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    with path.open("ab") as file:
+        file.write(b"\xff\xff\xff\xff\x40\x00\x00\x00torn")
+    taken = Taken(tmp_path / "left")
+    taken.take()
+    assert taken.tail.torn() == [(path, 12)]
+    assert taken.rows > 200
+
+
+def test_flipped_bytes_are_told_and_never_raise(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    contents = path.read_bytes()
+    whole = Taken(tmp_path / "left")
+    whole.take()
+    rng = np.random.default_rng(3)
+    told = 0
+    for place in rng.integers(0, len(contents), 150):
+        damaged = bytearray(contents)
+        damaged[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        tail = JournalTail(path.parent)
+        rows = sum(batch.rows.num_rows for batch in tail.events())
+        assert rows <= whole.rows
+        if rows < whole.rows:
+            told += bool(tail.problems or tail.torn() or rows == 0)
+    assert told > 100
+
+
+def test_a_directory_that_goes_and_comes_back(tmp_path: Path) -> None:
+    taken = Taken(tmp_path)
+    taken.take()
+    assert not taken.tail.present
+    first = make(journal(tmp_path))
+    live(first, 100)
+    assert first.journal is not None
+    assert first.journal.close(10)
+    taken.take()
+    assert taken.tail.present
+    rows = taken.rows
+    shutil.rmtree(tmp_path / "codec")
+    taken.take()
+    assert not taken.tail.present
+    second = make(journal(tmp_path))
+    live(second, 100)
+    assert second.journal is not None
+    assert second.journal.close(10)
+    taken.take()
+    assert taken.rows > rows
+    assert len(taken.last) == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
+    choice = make(journal(tmp_path))
+    live(choice, 50)
+    assert choice.journal is not None
+    assert choice.journal.close(10)
+    next((tmp_path / "codec").glob("*.arrow")).chmod(0)
+    taken = Taken(tmp_path)
+    taken.take()
+    assert "Permission" in taken.tail.problems[0]
