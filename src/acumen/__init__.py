@@ -36,6 +36,7 @@ from acumen.core import (
 )
 
 if TYPE_CHECKING:
+    from acumen.core.following import follow
     from acumen.core.journal import Journal
     from acumen.core.journal_format import JournalError
     from acumen.core.replay import ReplayReport
@@ -60,6 +61,7 @@ __all__ = [
     "at_least",
     "at_most",
     "cached",
+    "follow",
     "learners",
     "maximize",
     "minimize",
@@ -75,6 +77,7 @@ Choice.default_learner = learners.BinnedAdditive()
 _LAZY = {
     "Cache": "acumen.operating_systems.caching.cache",
     "cached": "acumen.operating_systems.caching.cached",
+    "follow": "acumen.core.following",
     "Journal": "acumen.core.journal",
     "JournalError": "acumen.core.journal_format",
     "ReplayReport": "acumen.core.replay",

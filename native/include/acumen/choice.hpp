@@ -251,6 +251,7 @@ class ChoiceEngine {
  private:
   friend class Replay;   // replay.hpp
   friend class History;  // history.hpp
+  friend class Draft;    // draft.hpp
 
   void visit_state(StateVisitor& visitor) {
     visitor.array("lessons", &lessons_, 1);
