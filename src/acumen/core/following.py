@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from acumen.core.journal_writer import JournalWriter
 
 STOP_SECONDS = 1.0
+WARNINGS_MAX = 16  # different ones; all are counted
 
 
 class ModelSource(Protocol):
@@ -164,7 +165,7 @@ class Follower:
         self.health.refused += 1
         self.health.last_problem = problem
         cause = problem.partition(": ")[2] or problem
-        if cause not in self._warned and len(self._warned) < 8:
+        if cause not in self._warned and len(self._warned) < WARNINGS_MAX:
             self._warned.add(cause)
             # Filters may turn a warning into an error; this thread has to live on.
             with contextlib.suppress(Exception):

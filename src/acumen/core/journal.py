@@ -349,7 +349,9 @@ def _within(name: str, value: _Number, least: float, most: float) -> _Number:
     return value
 
 
-def read_segment(segment: Segment, seen: dict[str, int], problems: list[str]) -> Iterator[EventBatch]:
+def read_segment(
+    segment: Segment, seen: dict[str, int], problems: list[str]
+) -> Iterator[EventBatch]:
     """The events of one segment that were not seen; `seen` moves on."""
     try:
         reader = _reader(segment)

@@ -105,6 +105,11 @@ class JournalTail:
         self._holes: dict[str, tuple[int, float]] = {}
         self.problems: list[str] = []
 
+    @property
+    def has_holes(self) -> bool:
+        """Whether some stream waits for events that seem to be missing."""
+        return bool(self._holes)
+
     def read(self, positions: Mapping[str, int]) -> Iterator[EventBatch]:
         """Batches with events behind `positions`, each stream's in order.
 
@@ -178,5 +183,3 @@ def newest_info(folder: Path) -> JournalInfo | None:
         except (JournalError, OSError):
             continue
     return None
-
-

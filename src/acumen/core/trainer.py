@@ -149,8 +149,11 @@ class Trainer:
         for what in ("schema", "arms", "metrics", "features"):
             if getattr(info, what) != getattr(self.info, what):
                 return f"its {what} differ from the trainer's"
-        theirs, mine = (i.settings.get("learner") for i in (info, self.info))
-        return "" if theirs == mine else f"its learner is {theirs}, the trainer's {mine}"
+        for what in ("learner", "timeout_reward", "range"):
+            theirs, mine = (i.settings.get(what) for i in (info, self.info))
+            if theirs != mine:
+                return f"its {what} is {theirs!r}, the trainer's {mine!r}"
+        return ""
 
     def _apply(self, batch: EventBatch) -> None:
         kinds = batch.rows.column("kind").indices.to_numpy()

@@ -96,11 +96,16 @@ class Training:
         self._tail = JournalTail(folder_of(self._root, choice.name))
         self.models = ModelFolder(self._tail.folder / MODELS / self.trainer.kind)
         self._candidacy = Candidacy(self.models, self._patience_seconds)
-        self._stamp: Stamp = NONE
+        self.stamp: Stamp = NONE
         # Before it has read all that there is, it may know less than the last model that is there.
-        self._caught_up = False
+        self.caught_up = False
         self._published_lessons = self._checkpoint_events = -1
         self._published_s = self._checkpoint_s = self._alive_s = -1e9
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether events seem to be missing that may still turn up."""
+        return self._tail.has_holes
 
     @property
     def folder(self) -> Path:
@@ -116,9 +121,9 @@ class Training:
         if self.health.elected and not self._candidacy.elected:
             self.health.deposed += 1
             self._leave()
-        if not self.health.elected:
-            # Without a journal there is nothing to be elected for, and no folder to make.
-            return self._tail.folder.is_dir() and self._stand()
+        # Without a journal there is nothing to be elected for, and no folder to make.
+        if not (self.health.elected or (self._tail.folder.is_dir() and self._stand())):
+            return False
         self._show_life()
         busy = cut = False
         foreign = dict.fromkeys(self.trainer.report.foreign, 1 << 62)
@@ -129,10 +134,10 @@ class Training:
             busy = True
             self._show_life()
             due = time.monotonic() - self._published_s >= self._publish_seconds
-            cut = self._stop.is_set() or (self._caught_up and due)
+            cut = self._stop.is_set() or (self.caught_up and due)
             if cut:
                 break
-        self._caught_up = self._caught_up or not cut
+        self.caught_up = self.caught_up or not cut
         self._tell(self._tail.problems)
         self.publish()
         return busy
@@ -166,6 +171,10 @@ class Training:
             upto = checkpoint.stamp
             try:
                 self.trainer.resume(checkpoint)
+                if checkpoint.stamp == next(iter(self.models.files()), ((0, 0),))[0]:
+                    # The newest model is this one: nothing is new yet.
+                    self._published_lessons = self.trainer.choice.model_version
+                    self._checkpoint_events = 0
                 break
             except ValueError as error:
                 found.append(f"checkpoint {checkpoint.stamp}: {error}")
@@ -173,7 +182,7 @@ class Training:
                 self.trainer = Trainer(self._make())
         self._candidacy = candidacy
         newest = self.models.files()[:1]
-        self._stamp = (term, newest[0][0][1] if newest else 0)
+        self.stamp = (term, newest[0][0][1] if newest else 0)
         self._tell(found)
 
     def publish(self, *, force: bool = False) -> bool:
@@ -187,22 +196,22 @@ class Training:
         """
         now, trainer = time.monotonic(), self.trainer
         lessons, events = trainer.choice.model_version, trainer.report.events
-        if not (self._caught_up and self.health.elected and self._candidacy.elected):
+        if not (self.caught_up and self.health.elected and self._candidacy.elected):
             return False
         due = force or now - self._published_s >= self._publish_seconds
         news = due and lessons != self._published_lessons and lessons > 0
         if news:
-            self._stamp = (self._stamp[0], self._stamp[1] + 1)
-            self.models.write(trainer.publish(self._stamp))
+            self.stamp = (self.stamp[0], self.stamp[1] + 1)
+            self.models.write(trainer.publish(self.stamp))
             self._published_lessons, self._published_s = lessons, time.monotonic()
             self.health.published += 1
         late = force or now - self._checkpoint_s >= self._checkpoint_seconds
         if late and events != self._checkpoint_events:
-            self.models.write(trainer.publish(self._stamp, whole=True), "checkpoint")
+            self.models.write(trainer.publish(self.stamp, whole=True), "checkpoint")
             self._checkpoint_events, self._checkpoint_s = events, time.monotonic()
             self.health.checkpoints += 1
         if news:
-            self.models.prune(KEEP, self._stamp)
+            self.models.prune(KEEP, self.stamp)
         return news
 
     def _leave(self) -> None:

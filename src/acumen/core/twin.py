@@ -54,6 +54,7 @@ def kind_of(info: JournalInfo) -> str:
 
     During a rolling upgrade two kinds are about, and they do not get into each other's way.
     """
-    said = [info.schema, info.arms, info.features, info.metrics, info.settings.get("learner")]
+    settings = [info.settings.get(name) for name in ("learner", "timeout_reward", "range")]
+    said = [info.schema, info.arms, info.features, info.metrics, *settings]
     text = json.dumps(said, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
