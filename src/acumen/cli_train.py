@@ -35,6 +35,13 @@ SHOW_SECONDS = 2.0
     help="Decisions that may wait for feedback, of all processes together; as many as one "
     "process keeps unless you say more.",
 )
+@click.option(
+    "--patience-seconds",
+    type=click.FloatRange(0.1, 3600),
+    default=10.0,
+    show_default=True,
+    help="A trainer that shows no sign of life for so long is replaced.",
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 def train(
     directory: Path,
@@ -42,6 +49,7 @@ def train(
     watch: bool,
     publish_seconds: float,
     pending_max: int | None,
+    patience_seconds: float,
     quiet: bool,
 ) -> None:
     """Learn from a journal, and publish models beside it for those who follow.
@@ -55,7 +63,8 @@ def train(
     from acumen.core.journal_format import JournalError
 
     try:
-        training = _training(directory, choice, publish_seconds, pending_max)
+        times = {"publish_seconds": publish_seconds, "patience_seconds": patience_seconds}
+        training = _training(directory, choice, pending_max, times)
         sys.exit(_watch(training, quiet) if watch else _train_once(training, quiet))
     except (JournalError, ModelError, ValueError, TypeError, OSError) as error:
         click.echo(f"acumen: {(str(error).splitlines() or [''])[0]}", err=True)
@@ -63,7 +72,7 @@ def train(
 
 
 def _training(
-    directory: Path, choice: str | None, publish_seconds: float, pending_max: int | None
+    directory: Path, choice: str | None, pending_max: int | None, times: dict[str, float]
 ) -> Training:
     from acumen.cli_journal import open_one
     from acumen.core.journal_format import JournalError
@@ -76,9 +85,7 @@ def _training(
     info = newest_info(folder_of(journal.path, name))
     if info is None:
         raise JournalError(f"{directory}: no segment of {name!r} can be read")
-    return Training(
-        lambda: choice_of_journal(info, pending_max), journal, publish_seconds=publish_seconds
-    )
+    return Training(lambda: choice_of_journal(info, pending_max), journal, **times)
 
 
 def _train_once(training: Training, quiet: bool) -> int:

@@ -1,4 +1,4 @@
-"""One model from many streams: exact with one, and with many whatever comes twice, late or mixed."""
+"""One model from many streams: exact with one; what comes twice, late or mixed does no harm."""
 
 import random
 from pathlib import Path

@@ -158,7 +158,7 @@ class Choice(EpisodicCore):
         self.learner: Learner = learner.build(dimension, len(self._arms.arms), self._arms.features)
         super().__init__(spec, self.learner)
         # What a replay has to agree with, besides schema, arms and objective.
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "learner": self._learner_name,
             "pending_max": pending_max,
             "timeout_reward": timeout_reward,

@@ -167,13 +167,11 @@ class Candidacy:
         """Whether this process holds the lock that the path names; it may have lost it."""
         if self._descriptor < 0:
             return False
-        try:
-            mine, named = os.fstat(self._descriptor), os.stat(self._path)
-        except OSError:
-            named = mine = None
-        if mine is None or (mine.st_dev, mine.st_ino) != (named.st_dev, named.st_ino):
-            self.resign()
-        return self._descriptor >= 0
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(self._descriptor), os.stat(self._path)):
+                return True
+        self.resign()
+        return False
 
     def stand(self) -> int | None:
         """Tries to become the trainer. The new term, or None: somebody else is it.

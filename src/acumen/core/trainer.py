@@ -219,7 +219,7 @@ class Trainer:
 
     def _forget_runs(self) -> None:
         """Runs whose decisions have left the ring are of no more use."""
-        oldest = self._next - 2 * int(self.choice._settings["pending_max"]) - 1024
+        oldest = self._next - 2 * self.choice._settings["pending_max"] - 1024
         for replica, runs in list(self._runs.items()):
             ends = [number + offset for number, offset in runs[1:]]
             keep = [run for run, end in zip(runs, [*ends, self._next], strict=True) if end > oldest]

@@ -31,7 +31,7 @@ def twin(choice: Choice, pending_max: int | None = None) -> Choice:
         default=arms.heuristic or arms.arms[arms.default_index],
         metric=choice.objective,
         learner=choice._learner_spec,
-        pending_max=pending_max or int(settings["pending_max"]),
+        pending_max=pending_max or settings["pending_max"],
         timeout_reward=settings["timeout_reward"],
     )
 
