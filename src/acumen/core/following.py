@@ -187,7 +187,7 @@ class Follower:
     def _has_news(self, found: Published, positions: dict[str, int]) -> bool:
         _, lessons = stated(found.header)
         return any(
-            number > self._contained.get(stream, 0) and lessons.get(stream, 0) > 0
+            number > self._contained.get(stream, 0) and stream in lessons
             for stream, number in positions.items()
             if stream != self._writer.stream
         )

@@ -185,7 +185,8 @@ class Trainer:
             report.refused += refused
             if self.choice._settings["timeout_reward"] is not None:
                 lessons += timeouts
-            self.lessons[stream] = self.lessons.get(stream, 0) + lessons
+            if lessons:
+                self.lessons[stream] = self.lessons.get(stream, 0) + lessons
 
     def _apply_ours(self, batch: EventBatch, kind: int, row: int) -> None:
         if kind == KIND_CODES["gap"]:
