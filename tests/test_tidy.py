@@ -175,7 +175,7 @@ def distributions(top: str) -> set[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_the_package_imports_what_is_declared(path: Path) -> None:
-    product = BASE | EXTRAS["race"] | EXTRAS["vw"] | EXTRAS["sql"] | EXTRAS["gym"]
+    product = BASE | EXTRAS["race"] | EXTRAS["vw"] | EXTRAS["sql"] | EXTRAS["gym"] | EXTRAS["fleet"]
     for top, eager in third_party(path):
         # Optional ones only where they are needed, in a function.
         allowed = BASE if eager else product

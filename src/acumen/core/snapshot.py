@@ -7,6 +7,7 @@ decisions, too, and *positions*: stream → number of the last event that the mo
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -22,6 +23,15 @@ _HISTORY = "history:"
 
 # A model and what is said of it change together (following.py), and are saved together.
 model_lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    global model_lock
+    model_lock = threading.RLock()  # a thread that is not in the child may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclass

@@ -82,13 +82,13 @@ class LiveTail:
                 rows, metadata = stream.read_next_batch_with_custom_metadata()
             except (*ARROW_ERRORS, StopIteration):
                 return
-            self._offset = base + buffer.tell()
+            behind = base + buffer.tell()
             try:
-                first, last = check_batch(rows, metadata)
+                yield EventBatch(info, *check_batch(rows, metadata), rows)
             except JournalError as error:
                 problems.append(f"{self.path.name}: a batch is damaged: {error}")
-                continue
-            yield EventBatch(info, first, last, rows)
+            # Only now: whoever did not want it, and broke off, gets it again.
+            self._offset = behind
 
 
 class JournalTail:
@@ -130,7 +130,6 @@ class JournalTail:
             for batch in self._segment(segment, positions):
                 if not self._follows(batch, positions.get(segment.stream, 0)):
                     held = segment.stream
-                    self._live.pop(segment.path, None)
                     break
                 yield batch
 

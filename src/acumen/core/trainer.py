@@ -267,6 +267,7 @@ class Trainer:
         }
         if whole:
             self._forget_runs()
+            trainer["info"] = self.info.to_json().decode()
             arrays |= {f"history:{name}": array for name, array in history.items()}
             trainer["runs"] = {str(replica): runs for replica, runs in self._runs.items()}
             trainer["next"], trainer["last"] = self._next, self._last

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acumen.core.background import Background
 from acumen.core.journal import open_journal
 from acumen.core.journal_segments import folder_of
 from acumen.core.published import MODELS, NONE, Candidacy, ModelFolder, Stamp
@@ -86,8 +85,11 @@ class Training:
         self._root = open_journal(journal).path
         self.health = TrainingHealth()
         self.problems: list[str] = []
-        self._thread: threading.Thread | None = None
+        self._forgotten = False
         self._stop = threading.Event()
+        self._background = Background(
+            "acumen-training", self.run, self._begin_in_child, self._give_up_office
+        )
         self._begin(make())
 
     def _begin(self, choice: Choice) -> None:
@@ -223,22 +225,23 @@ class Training:
 
     def start(self) -> None:
         """Trains in a background thread until `stop`, or the end of the program."""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self.run, args=(self._stop,), name="acumen-training", daemon=True
-        )
-        _running.add(self)
-        self._thread.start()
+        self._background.start()
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Ends the thread and gives the office up, for somebody else to take it at once."""
-        _running.discard(self)
-        self._pause(timeout)
-        if self._thread is None or not self._thread.is_alive():
-            with contextlib.suppress(OSError, ValueError):
-                self.publish(force=True)
-            self._candidacy.resign()
-            self.health.elected = False
+        if self._background.stop(timeout):
+            self._give_up_office()
+
+    def stop_soon(self) -> None:
+        """Tells the thread to end; the lock is free when it has."""
+        self._forgotten = True
+        self._background.stop_soon()
+
+    def _give_up_office(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self.publish(force=True)
+        self._candidacy.resign()
+        self.health.elected = False
 
     def run(self, stop: threading.Event) -> None:
         """Trains until `stop` is set; what fails is counted and tried again."""
@@ -255,14 +258,11 @@ class Training:
                 idle = min(2 * idle, 5.0)
             if not busy:
                 stop.wait(idle)
+        if self._forgotten:
+            self._give_up_office()
 
-    def _pause(self, timeout: float) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout)
-
-    def _leave_to_parent(self) -> None:
-        """After fork(), in the child: the office is the parent's; this one stands for itself."""
+    def _begin_in_child(self) -> None:
+        """After fork(): the office is the parent's; this one stands for itself."""
         self._leave()
         self.health = TrainingHealth()
         self.start()
@@ -276,37 +276,3 @@ class _Known:
 
     def get(self, stream: str, default: int = 0) -> int:
         return self._foreign.get(stream) or self._positions.get(stream, default)
-
-
-_running: weakref.WeakSet[Training] = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    for training in list(_running):
-        training._stop.set()
-    for training in list(_running):
-        training._pause(STOP_SECONDS)
-
-
-def _after_fork_in_parent() -> None:
-    for training in list(_running):
-        training.start()
-
-
-def _after_fork_in_child() -> None:
-    for training in list(_running):
-        training._leave_to_parent()
-
-
-def _at_exit() -> None:
-    for training in list(_running):
-        training.stop()
-
-
-atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
