@@ -1,7 +1,7 @@
 """Processes of a fleet on Ray, for tests.
 
-    python ray_process.py head TEMPORARY           starts a cluster; ends with its standard input
-    python ray_process.py member ADDRESS DIR SEED CHECKPOINTS     see tests/core/replica.py
+python ray_process.py head TEMPORARY           starts a cluster; ends with its standard input
+python ray_process.py member ADDRESS DIR SEED CHECKPOINTS     see tests/core/replica.py
 """
 
 from __future__ import annotations
@@ -23,16 +23,11 @@ import acumen
 from acumen import fleet
 
 
-# Ray takes 127.0.0.1 for "any address of this machine".
-LOOPBACK = "127.0.0.2"
-
-
 def head(temporary: str) -> None:
     context = ray.init(
         num_cpus=2,
         include_dashboard=False,
         object_store_memory=80 << 20,
-        _node_ip_address=LOOPBACK,
         _temp_dir=temporary,
         log_to_driver=False,
     )
@@ -69,6 +64,13 @@ def member(address: str, folder: Path, seed: int, checkpoints: str) -> None:
         say(folder, choice, follower, slowest)
         time.sleep(0.02)
     follower.stop()
+
+
+def state_of(address: str, folder: Path) -> dict[str, object]:
+    """Of the hub, for who watches."""
+    if not ray.is_initialized():
+        ray.init(address=address, namespace="acumen", log_to_driver=False, logging_level="ERROR")
+    return fleet.hub_state(make(folder, 0, journal=acumen.Journal(folder)))
 
 
 def say(folder: Path, choice: acumen.Choice, follower: object, slowest: int) -> None:

@@ -76,7 +76,7 @@ class Uplink:
     """Stands for election in a directory; who holds the office talks to the hub.
 
     Args:
-        exchange: asks the hub: see `Hub.exchange`. It raises HubUnavailableError when there is none.
+        exchange: asks the hub: see `Hub.exchange`. Raises HubUnavailableError where there is none.
         choice: of the kind that the fleet is about.
         journal: the directory that the machine's processes write.
         period_seconds: between two calls.
