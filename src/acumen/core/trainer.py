@@ -39,6 +39,7 @@ _REPLICA = np.uint64(40)
 _OURS = [KIND_CODES[kind] for kind in ("objective", "gap")]
 _PART = 4096
 _RUNS_MAX = 1 << 14
+SETTLED_ROWS = 512  # after so many scales change only where values leave their range
 _NOBODY = "0" * 12 + "-" + "0" * 6
 _LEARNED = FATES.index("learned")
 
@@ -246,6 +247,21 @@ class Trainer:
             result[mine] = np.where(known, places | (replica << _REPLICA), np.uint64(0))
         return result
 
+    def settle(self, published: Published) -> None:
+        """Begins with the scales of a model, and none of its lessons: see `fleet.sharding`.
+
+        Raises:
+            ValueError: it is of another kind, its scales are still being chosen, or this
+                trainer has learned already.
+        """
+        if published.header.get("trainer", {}).get("kind") != self.kind or self.positions:
+            raise ValueError("scales of another kind of choice, or for a trainer that has begun")
+        scales, _ = scales_of(published.arrays)
+        rows = published.arrays["calibrated_rows"]
+        if int(rows[0]) < SETTLED_ROWS:
+            raise ValueError(f"scales settle after {SETTLED_ROWS} rows, these are of {rows[0]}")
+        self.choice._restore(self.choice._state() | scales | {"calibrated_rows": rows})
+
     def publish(self, stamp: Stamp, *, whole: bool = False) -> Published:
         """The model as others may have it.
 
@@ -309,6 +325,17 @@ class Trainer:
         self.positions, self.lessons = positions, lessons
         self._runs, self._next, self._last = runs, following, last
         choice._held = Held(dict(positions), history=True)
+
+
+def scales_of(
+    arrays: Mapping[str, NDArray[Any]],
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """A model's scales and the categories it has met; and the state of its native learner."""
+    plain = {name: array for name, array in arrays.items() if ":" not in name}
+    scales = {n: a for n, a in plain.items() if n.startswith(("schema.", "candidates."))}
+    own = {"lessons", "calibrated_rows", *scales}
+    rest = {n: a for n, a in plain.items() if n not in own and not n.startswith("holdback.")}
+    return scales, rest
 
 
 def stated(header: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:

@@ -7,16 +7,20 @@ never leaves the process. Ray is imported by `cluster` alone, when it is asked f
 
 from acumen.fleet.cluster import hub_name, hub_state, join, start_hub
 from acumen.fleet.hub import Hub, Reply
+from acumen.fleet.sharding import Root, Shards, shard_of
 from acumen.fleet.uplink import HubUnavailableError, Uplink, follow_hub
 
 __all__ = [
     "Hub",
     "HubUnavailableError",
     "Reply",
+    "Root",
+    "Shards",
     "Uplink",
     "follow_hub",
     "hub_name",
     "hub_state",
     "join",
+    "shard_of",
     "start_hub",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from acumen.core import model_file
 from acumen.core.journal_format import JournalError, JournalInfo
-from acumen.core.published import NONE, Stamp
+from acumen.core.published import NONE, Published, Stamp
 from acumen.core.trainer import Trainer
 from acumen.fleet.checkpoints import Checkpoints
 from acumen.fleet.wire import decode
@@ -51,6 +51,11 @@ class Hub:
             many as one process keeps.
         publish_seconds: at least so much time between two models, and their checkpoints. What
             came after the last comes again after a crash: whoever sent it keeps it until then.
+        scales: a model file's bytes, whose scales this hub is to begin with: one of several,
+            whose statistics are to be added up; see `sharding`.
+
+    Raises:
+        ModelError: these are not a model file's bytes.
     """
 
     def __init__(
@@ -59,10 +64,12 @@ class Hub:
         *,
         pending_max: int | None = None,
         publish_seconds: float = 1.0,
+        scales: bytes | None = None,
     ) -> None:
         self._checkpoints = Checkpoints(url)
         self._pending_max = pending_max
         self._publish_seconds = publish_seconds
+        self._scales = None if scales is None else Published(NONE, *model_file.decode(scales))
         self.trainer: Trainer | None = None
         self.stamp: Stamp = (self._checkpoints.term() + 1, 0)
         self._durable: dict[str, int] = {}
@@ -142,8 +149,14 @@ class Hub:
         }
 
     def _begin(self, info: JournalInfo) -> Trainer:
-        self.trainer = Trainer(choice_of_journal(info, self._pending_max))
-        return self.trainer
+        trainer = Trainer(choice_of_journal(info, self._pending_max))
+        if self._scales is not None:
+            try:
+                trainer.settle(self._scales)
+            except ValueError as error:
+                raise JournalError(str(error)) from None
+        self.trainer = trainer
+        return trainer
 
     def _reply(self, have: Stamp, asked: set[str], problems: list[str]) -> Reply:
         trainer = self.trainer

@@ -40,6 +40,20 @@ def encode(batch: EventBatch) -> bytes:
     return bytes(contents)
 
 
+def stream_of(contents: bytes) -> str:
+    """The stream that an encoded batch is of, without reading the batch.
+
+    Raises:
+        JournalError: its schema is damaged or foreign.
+    """
+    try:
+        return read_info(pa.ipc.open_stream(pa.BufferReader(contents)).schema).stream
+    except JournalError:
+        raise
+    except ARROW_ERRORS as error:
+        raise JournalError(f"no batch of events: {error}") from None
+
+
 def decode(contents: bytes) -> EventBatch:
     """The batch that `encode` has encoded.
 

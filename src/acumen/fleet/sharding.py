@@ -1,0 +1,201 @@
+"""Several hubs, each for some of the streams, and a root that adds their statistics up.
+
+Where a learner's statistics are sums (`Learner.merge`: the linear ones, without forgetting), hubs
+can share the work: each learns from its own streams, and the root merges what they have learned.
+Sums of differently scaled values mean nothing, so all begin with the scales of one settled model,
+and the root refuses a hub that has chosen others meanwhile.
+
+A stream's name says to which hub it goes, whoever ships it. The root keeps the newest model of
+each hub and adds up those, never differences: what comes twice, or late, changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from acumen import _native
+from acumen.core import model_file
+from acumen.core.published import NONE, Published, Stamp
+from acumen.core.trainer import Trainer, scales_of, stated
+from acumen.fleet.hub import Reply
+from acumen.fleet.uplink import Exchange
+from acumen.fleet.wire import stream_of
+
+if TYPE_CHECKING:
+    from acumen.core.choice import Choice
+
+
+def shard_of(stream: str, shards: int) -> int:
+    """The hub that a stream goes to, of `shards`."""
+    digest = hashlib.blake2b(stream.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % shards
+
+
+class Shards:
+    """Asks several hubs as if they were one; an `Exchange`.
+
+    Args:
+        hubs: in the order that `shard_of` counts.
+        root: stamp of the caller's newest model → the root's stamp, and its model if newer.
+    """
+
+    def __init__(self, hubs: Sequence[Exchange], root: Any) -> None:
+        self._hubs, self._root = hubs, root
+
+    def __call__(
+        self, batches: Sequence[tuple[bytes, bool]], have: Stamp, streams: Sequence[str]
+    ) -> Reply:
+        """See `Hub.exchange`; one that does not answer makes the call fail, to be made again."""
+        count = len(self._hubs)
+        parts: dict[int, list[tuple[bytes, bool]]] = {}
+        asked: dict[int, list[str]] = {}
+        for contents, after_hole in batches:
+            shard = shard_of(stream_of(contents), count)
+            parts.setdefault(shard, []).append((contents, after_hole))
+        for stream in streams:
+            asked.setdefault(shard_of(stream, count), []).append(stream)
+        taken: dict[str, int] = {}
+        durable: dict[str, int] = {}
+        foreign: dict[str, str] = {}
+        problems: tuple[str, ...] = ()
+        for shard in sorted({*parts, *asked}):
+            # No hub's model is newer than this: the root's is wanted.
+            latest: Stamp = (1 << 62, 0)
+            reply = self._hubs[shard](parts.get(shard, ()), latest, asked.get(shard, ()))
+            taken |= reply.taken
+            durable |= reply.durable
+            foreign |= reply.foreign
+            problems += reply.problems
+        stamp, model = self._root(have)
+        return Reply(taken, durable, stamp, model, foreign, problems)
+
+
+class Root:
+    """Adds up what hubs have learned.
+
+    Args:
+        choice: of the kind that the hubs teach, with a native learner whose statistics add up.
+        term: of the models that it publishes; higher than that of its predecessor.
+
+    Attributes:
+        refused: hub → why its newest model could not be added.
+
+    Raises:
+        TypeError: the learner's statistics do not add up.
+    """
+
+    def __init__(self, choice: Choice, term: int = 1) -> None:
+        self._trainer = Trainer(choice)
+        self._newest: dict[str, Published] = {}
+        self._changed = False
+        self._stamp: Stamp = (term, 0)
+        self._model: bytes | None = None
+        self.refused: dict[str, str] = {}
+        if not (
+            isinstance(choice.learner, _native.Learner) and choice.learner.merge(self._untaught())
+        ):
+            raise TypeError(f"the statistics of {choice._learner_name} do not add up")
+
+    def _untaught(self) -> _native.Learner:
+        choice = self._trainer.choice
+        arms = choice._arms
+        learner = choice._learner_spec.build(choice.dimension, len(arms.arms), arms.features)
+        assert isinstance(learner, _native.Learner)
+        return learner
+
+    def take(self, hub: str, published: Published) -> bool:
+        """Keeps a hub's model if it is its newest; whether it is.
+
+        Raises:
+            ValueError: it is of another kind of choice, or makes no sense.
+        """
+        stated(published.header)
+        if published.header["trainer"].get("kind") != self._trainer.kind:
+            raise ValueError("a model of another kind of choice")
+        known = self._newest.get(hub)
+        if known is not None and published.stamp <= known.stamp:
+            return False
+        self._newest[hub] = published
+        self._changed = True
+        return True
+
+    def merged(self) -> Published:
+        """All hubs' lessons in one model.
+
+        A hub is left out, and `refused` says why, if its scales are not the first one's, or if
+        it has a stream that another has too (whose lessons would count twice).
+
+        Raises:
+            ValueError: no hub has told anything that can be used.
+        """
+        self.refused = {}
+        learner = self._untaught()
+        arrays: dict[str, Any] = {}
+        positions: dict[str, int] = {}
+        lessons: dict[str, int] = {}
+        for hub in sorted(self._newest):
+            found = self._newest[hub]
+            if problem := self._add(learner, found, arrays, lessons):
+                self.refused[hub] = problem
+                continue
+            theirs, counts = stated(found.header)
+            positions |= theirs
+            lessons |= counts
+            header = found.header
+        if not arrays:
+            raise ValueError(f"no hub has told anything that can be used: {self.refused}")
+        self._stamp = (self._stamp[0], self._stamp[1] + 1)
+        trainer = header["trainer"] | {
+            "lessons": lessons,
+            "term": self._stamp[0],
+            "version": self._stamp[1],
+        }
+        journaled = header["journal"] | {"positions": positions}
+        arrays |= learner.state()
+        return Published(self._stamp, header | {"journal": journaled, "trainer": trainer}, arrays)
+
+    def _add(
+        self,
+        learner: _native.Learner,
+        found: Published,
+        arrays: dict[str, Any],
+        lessons: Mapping[str, int],
+    ) -> str:
+        scales, statistics = scales_of(found.arrays)
+        if arrays:
+            for name, values in scales.items():
+                if name != "schema.seen" and not np.array_equal(values, arrays[name]):
+                    return f"its {name} are not those of the others"
+        if twice := set(stated(found.header)[1]) & set(lessons):
+            return f"it has the stream {min(twice)}, which another has too"
+        other = self._untaught()
+        try:
+            other.restore(statistics)
+        except ValueError as error:
+            return str(error)
+        if not learner.merge(other):
+            return "its statistics do not add up"
+        if not arrays:
+            arrays |= found.arrays
+        else:
+            arrays["schema.seen"] = arrays["schema.seen"] | scales["schema.seen"]
+            arrays["lessons"] = arrays["lessons"] + found.arrays["lessons"]
+            # Comparisons do not add up; each hub has its own.
+            for name in [n for n in arrays if n.startswith("holdback.")]:
+                arrays[name] = np.zeros_like(arrays[name])
+        return ""
+
+    def newest(self, have: Stamp) -> tuple[Stamp, bytes | None]:
+        """The merged model's stamp, and the model as a file's bytes if `have` is older."""
+        if self._changed:
+            self._changed = False
+            try:
+                merged = self.merged()
+            except ValueError:
+                return NONE, None
+            self._model = model_file.encode(merged.header, merged.arrays)
+        return self._stamp, self._model if have < self._stamp else None
