@@ -21,6 +21,9 @@ from replica import make, rewards
 
 import acumen
 from acumen import fleet
+from acumen.core import model_file
+from acumen.core.trainer import Trainer
+from acumen.core.twin import twin
 
 
 def head(temporary: str) -> None:
@@ -71,6 +74,33 @@ def state_of(address: str, folder: Path) -> dict[str, object]:
     if not ray.is_initialized():
         ray.init(address=address, namespace="acumen", log_to_driver=False, logging_level="ERROR")
     return fleet.hub_state(make(folder, 0, journal=acumen.Journal(folder)))
+
+
+def try_shards(folder: Path) -> int:
+    """Two hubs and a root; three machines' worth of choices, all in this process. Lessons."""
+    settled = make(folder / "settled", 90)
+    rows = np.random.default_rng(1).normal(size=(700, 2))
+    settled.feedback_many(settled.choose_many(rows).ids, reward=rows[:, 0])
+    trainer = Trainer(twin(settled))
+    assert settled.journal is not None
+    assert settled.journal.flush()
+    for batch in acumen.Journal(folder / "settled").events():
+        trainer.take(batch)
+    published = trainer.publish((1, 1))
+    scales = model_file.encode(published.header, published.arrays)
+    members = [make(folder / f"s{seed}", seed) for seed in (91, 92, 93)]
+    fleet.start_shards(members[0], str(folder / "shards"), 2, scales, publish_seconds=0.1)
+    times = {"period_seconds": 0.05, "poll_seconds": 0.02}
+    followers = [fleet.join(choice, shards=2, **times) for choice in members]
+    for choice in members:
+        choice.feedback_many(choice.choose_many(rows[:200]).ids, reward=rows[:200, 0])
+    deadline = time.monotonic() + 40
+    while {choice.model_version for choice in members} != {600}:
+        assert time.monotonic() < deadline, [f.training.health for f in followers]  # type: ignore[union-attr]
+        time.sleep(0.02)
+    for follower in followers:
+        follower.stop()
+    return members[0].model_version
 
 
 def say(folder: Path, choice: acumen.Choice, follower: object, slowest: int) -> None:

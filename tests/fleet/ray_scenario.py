@@ -165,7 +165,10 @@ def main(folder: Path) -> None:
             assert said["slowest_ms"] < 1000, said
         (fleet.machines / "end").touch()
         assert [one.wait(20), again.wait(20)] == [0, 0]
-        print(f"ok: {total} lessons, {state['streams']} streams")
+        import ray_process
+
+        sharded = ray_process.try_shards(fleet.folder)
+        print(f"ok: {total} lessons, {state['streams']} streams; {sharded} lessons in shards")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from test_hub import Line, learned, ship, told
 import acumen
 from acumen.core import model_file
 from acumen.core.following import Follower
-from acumen.core.published import Published, Stamp
+from acumen.core.published import Published
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin
-from acumen.fleet.sharding import Root, Shards, shard_of
+from acumen.fleet.sharding import Root, RootHub, Shards, shard_of
 from acumen.fleet.uplink import Uplink
 
 LINEAR: dict[str, Any] = {"learner": acumen.learners.LinUCB(), "pending_max": 1 << 14}
@@ -45,15 +45,8 @@ def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: byt
     lines = [Line(str(tmp_path / f"hub{i}"), scales=settled) for i in range(SHARDS)]
     alone = Line(str(tmp_path / "alone"), scales=settled)
     members = [make(tmp_path / f"m{i}", seed=i, **LINEAR) for i in range(8)]
-    root = Root(twin(members[0]))
-
-    def ask_root(have: Stamp) -> tuple[Stamp, bytes | None]:
-        for i, line in enumerate(lines):
-            if line.hub.trainer is not None and line.hub.trainer.lessons:
-                root.take(f"hub{i}", model_of(line))
-        return root.newest(have)
-
-    shards = Shards(lines, ask_root)
+    root = RootHub(str(tmp_path / "root"), lines, publish_seconds=1e-6)
+    shards = Shards(lines, lambda have: root.newest(have))
     uplinks = [Uplink(shards, c, tmp_path / f"m{i}") for i, c in enumerate(members)]
     for part in range(4):
         for i, choice in enumerate(members):
@@ -61,6 +54,8 @@ def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: byt
             told(choice)
             uplinks[i].step()
         lines[part % SHARDS].crash()
+        if part == 2:
+            root = RootHub(str(tmp_path / "root"), lines, publish_seconds=1e-6)
     for i, uplink in enumerate(uplinks):
         ship(uplink)
         lone = Uplink(alone, members[i], tmp_path / f"m{i}")
@@ -70,9 +65,14 @@ def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: byt
     busy = [line.hub.trainer is not None and len(line.hub.trainer.positions) for line in lines]
     assert sum(busy) == 8
     assert max(busy) < 8
-    ask_root((0, 0))
-    merged = root.merged()
-    assert root.refused == {}
+    for line in lines:
+        line.hub.tend(force=True)
+    stamp, contents = root.newest((0, 0))
+    assert stamp[0] == 2
+    assert contents is not None
+    merged = Published(stamp, *model_file.decode(contents))
+    assert root.state()["refused"] == {}
+    assert root.errors == []
     one = alone.hub.trainer
     assert one is not None
     total = sum(learned(choice) for choice in members)
@@ -84,7 +84,6 @@ def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: byt
         assert difference <= 1e-9 * np.abs(theirs[name]).max(), name
     # And it is a model that members take.
     ship(uplinks[0])
-    uplinks[0]._bring((99, 1), model_file.encode(merged.header, merged.arrays))
     follower = Follower(members[0], uplinks[0].models)
     assert follower.step(), follower.health
     assert members[0].model_version == total

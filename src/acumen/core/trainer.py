@@ -280,10 +280,10 @@ class Trainer:
             "version": stamp[1],
             "lessons": dict(self.lessons),
             "objective": choice.objective.describe(),
+            "info": self.info.to_json().decode(),
         }
         if whole:
             self._forget_runs()
-            trainer["info"] = self.info.to_json().decode()
             arrays |= {f"history:{name}": array for name, array in history.items()}
             trainer["runs"] = {str(replica): runs for replica, runs in self._runs.items()}
             trainer["next"], trainer["last"] = self._next, self._last

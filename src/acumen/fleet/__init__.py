@@ -5,9 +5,9 @@ it (`uplink`); all processes of the machine follow as on one machine (`acumen.fo
 never leaves the process. Ray is imported by `cluster` alone, when it is asked for.
 """
 
-from acumen.fleet.cluster import hub_name, hub_state, join, start_hub
+from acumen.fleet.cluster import hub_name, hub_state, join, start_hub, start_shards
 from acumen.fleet.hub import Hub, Reply
-from acumen.fleet.sharding import Root, Shards, shard_of
+from acumen.fleet.sharding import Root, RootHub, Shards, shard_of
 from acumen.fleet.uplink import HubUnavailableError, Uplink, follow_hub
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "HubUnavailableError",
     "Reply",
     "Root",
+    "RootHub",
     "Shards",
     "Uplink",
     "follow_hub",
@@ -23,4 +24,5 @@ __all__ = [
     "join",
     "shard_of",
     "start_hub",
+    "start_shards",
 ]

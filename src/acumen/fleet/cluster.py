@@ -13,7 +13,8 @@ from acumen.core.journaling import describe
 from acumen.core.published import Stamp
 from acumen.core.twin import kind_of
 from acumen.fleet.hub import Hub, Reply
-from acumen.fleet.uplink import HubUnavailableError, follow_hub
+from acumen.fleet.sharding import RootHub, Shards
+from acumen.fleet.uplink import Exchange, HubUnavailableError, follow_hub
 
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
@@ -56,9 +57,61 @@ def start_hub(
         ImportError: Ray is not installed: ``pip install acumen[fleet]``.
         ConnectionError: there is no such cluster.
     """
-    actor = _connected(address).remote(Hub)
-    options = actor.options(
-        name=hub_name(choice),
+    _connected(address)
+    settings = {"publish_seconds": publish_seconds, "pending_max": pending_max}
+    return _actor(Hub, hub_name(choice), checkpoints, **settings)
+
+
+def start_shards(
+    choice: Choice,
+    checkpoints: str,
+    shards: int,
+    scales: bytes,
+    *,
+    address: str | None = None,
+    publish_seconds: float = 1.0,
+    pending_max: int | None = None,
+) -> Any:
+    """Starts several hubs that share the work, and their root, unless they are there already.
+
+    Args:
+        choice: of their kind, with a native learner whose statistics add up.
+        checkpoints: as of `start_hub`; each has a folder of its own in there.
+        shards: how many; for all callers the same.
+        scales: a model file's bytes, of more than 512 rows: all begin with its scales.
+        address: as of `start_hub`.
+        publish_seconds: as of `start_hub`.
+        pending_max: as of `start_hub`, of the processes of one hub.
+
+    Returns:
+        Ray's handle of the root.
+
+    Raises:
+        ImportError, ConnectionError: as of `start_hub`.
+    """
+    _connected(address)
+    names = _shard_names(choice, shards)
+    settings = {"publish_seconds": publish_seconds, "pending_max": pending_max, "scales": scales}
+    for number, name in enumerate(names):
+        _actor(Hub, name, f"{checkpoints}/{number}-of-{shards}", **settings)
+    root = f"{checkpoints}/root-of-{shards}"
+    lines = [_Line(name) for name in names]
+    return _actor(RootHub, _root_name(choice, shards), root, lines, publish_seconds=publish_seconds)
+
+
+def _shard_names(choice: Choice, shards: int) -> list[str]:
+    return [f"{hub_name(choice)}/{number}-of-{shards}" for number in range(shards)]
+
+
+def _root_name(choice: Choice, shards: int) -> str:
+    return f"{hub_name(choice)}/root-of-{shards}"
+
+
+def _actor(kind: type[Any], name: str, *arguments: Any, **settings: Any) -> Any:
+    import ray
+
+    options = ray.remote(kind).options(
+        name=name,
         namespace=NAMESPACE,
         lifetime="detached",
         get_if_exists=True,
@@ -66,7 +119,7 @@ def start_hub(
         max_task_retries=0,  # whoever called calls again, with what is needed then
         num_cpus=0,
     )
-    return options.remote(checkpoints, publish_seconds=publish_seconds, pending_max=pending_max)
+    return options.remote(*arguments, **settings)
 
 
 def join(
@@ -75,6 +128,7 @@ def join(
     *,
     address: str | None = None,
     publish_seconds: float = 1.0,
+    shards: int = 1,
     period_seconds: float = 0.2,
     poll_seconds: float = 0.1,
 ) -> Follower:
@@ -89,6 +143,7 @@ def join(
             else starts it, sooner or later.
         address: of the Ray cluster; None: where Ray is connected already, or `RAY_ADDRESS` says.
         publish_seconds: see `start_hub`.
+        shards: of `start_shards`, where several hubs share the work; then `checkpoints` is None.
         period_seconds: between two calls to the hub.
         poll_seconds: how often the directory is looked at for a newer model.
 
@@ -104,8 +159,11 @@ def join(
     _connected(address)
     if checkpoints is not None:
         start_hub(choice, checkpoints, publish_seconds=publish_seconds)
-    line = _Line(hub_name(choice))
-    return follow_hub(choice, line, period_seconds=period_seconds, poll_seconds=poll_seconds)
+    exchange: Exchange = _Line(hub_name(choice))
+    if shards > 1:
+        hubs = [_Line(name) for name in _shard_names(choice, shards)]
+        exchange = Shards(hubs, _Line(_root_name(choice, shards)).newest)
+    return follow_hub(choice, exchange, period_seconds=period_seconds, poll_seconds=poll_seconds)
 
 
 def hub_state(choice: Choice, timeout: float = CALL_SECONDS) -> dict[str, Any]:
@@ -125,11 +183,18 @@ class _Line:
         self._name = name
         self._actor: Any = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Line, (self._name,)
+
     def __call__(
         self, batches: Sequence[tuple[bytes, bool]], have: Stamp, streams: Sequence[str]
     ) -> Reply:
         reply: Reply = self.call("exchange", CALL_SECONDS, list(batches), have, list(streams))
         return reply
+
+    def newest(self, have: Stamp) -> tuple[Stamp, bytes | None]:
+        stamp, model = self.call("newest", CALL_SECONDS, have)
+        return (stamp[0], stamp[1]), model
 
     def call(self, method: str, timeout: float, *arguments: Any) -> Any:
         import ray
@@ -145,9 +210,8 @@ class _Line:
             raise HubUnavailableError(f"{self._name}: {type(error).__name__}: {line}") from None
 
 
-def _connected(address: str | None) -> Any:
+def _connected(address: str | None) -> None:
     import ray
 
     if not ray.is_initialized():
         ray.init(address=address or "auto", namespace=NAMESPACE, log_to_driver=False)
-    return ray

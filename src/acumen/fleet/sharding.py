@@ -12,21 +12,28 @@ each hub and adds up those, never differences: what comes twice, or late, change
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from acumen import _native
 from acumen.core import model_file
+from acumen.core.journal_format import JournalInfo
 from acumen.core.published import NONE, Published, Stamp
 from acumen.core.trainer import Trainer, scales_of, stated
-from acumen.fleet.hub import Reply
+from acumen.fleet.checkpoints import Checkpoints
+from acumen.fleet.hub import ERRORS_MAX, Reply
 from acumen.fleet.uplink import Exchange
 from acumen.fleet.wire import stream_of
+from acumen.learners.described import choice_of_journal
 
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
+
+
+Newest = Callable[[Stamp], tuple[Stamp, bytes | None]]
 
 
 def shard_of(stream: str, shards: int) -> int:
@@ -40,10 +47,11 @@ class Shards:
 
     Args:
         hubs: in the order that `shard_of` counts.
-        root: stamp of the caller's newest model → the root's stamp, and its model if newer.
+        root: stamp of the caller's newest model → the root's stamp, and its model if newer; such as
+            `RootHub.newest`.
     """
 
-    def __init__(self, hubs: Sequence[Exchange], root: Any) -> None:
+    def __init__(self, hubs: Sequence[Exchange], root: Newest) -> None:
         self._hubs, self._root = hubs, root
 
     def __call__(
@@ -91,9 +99,7 @@ class Root:
     def __init__(self, choice: Choice, term: int = 1) -> None:
         self._trainer = Trainer(choice)
         self._newest: dict[str, Published] = {}
-        self._changed = False
         self._stamp: Stamp = (term, 0)
-        self._model: bytes | None = None
         self.refused: dict[str, str] = {}
         if not (
             isinstance(choice.learner, _native.Learner) and choice.learner.merge(self._untaught())
@@ -120,7 +126,6 @@ class Root:
         if known is not None and published.stamp <= known.stamp:
             return False
         self._newest[hub] = published
-        self._changed = True
         return True
 
     def merged(self) -> Published:
@@ -189,13 +194,69 @@ class Root:
                 arrays[name] = np.zeros_like(arrays[name])
         return ""
 
+
+class RootHub:
+    """A root that asks its hubs for models, and keeps what it has published.
+
+    Args:
+        url: where it keeps its models, by which a successor knows what term it is: a path for
+            fsspec, none of the hubs'.
+        hubs: in the order that `shard_of` counts.
+        publish_seconds: at least so much time between two models.
+    """
+
+    def __init__(self, url: str, hubs: Sequence[Exchange], *, publish_seconds: float = 1.0) -> None:
+        self._checkpoints = Checkpoints(url)
+        self._hubs = hubs
+        self._publish_seconds = publish_seconds
+        self._asked_s = -1e9
+        self._root: Root | None = None
+        self._term = self._checkpoints.term() + 1
+        self._seen: dict[int, Stamp] = {}
+        self._stamp: Stamp = NONE
+        self._model: bytes | None = None
+        self.errors: list[str] = []
+
     def newest(self, have: Stamp) -> tuple[Stamp, bytes | None]:
         """The merged model's stamp, and the model as a file's bytes if `have` is older."""
-        if self._changed:
-            self._changed = False
-            try:
-                merged = self.merged()
-            except ValueError:
-                return NONE, None
-            self._model = model_file.encode(merged.header, merged.arrays)
+        now = time.monotonic()
+        if now - self._asked_s >= self._publish_seconds:
+            self._asked_s = now
+            news = [self._ask(number) for number in range(len(self._hubs))]
+            if any(news):
+                self._publish()
         return self._stamp, self._model if have < self._stamp else None
+
+    def state(self) -> dict[str, object]:
+        """Counters, for people."""
+        refused = dict(self._root.refused) if self._root else {}
+        return {"stamp": self._stamp, "refused": refused, "errors": tuple(self.errors)}
+
+    def _ask(self, number: int) -> bool:
+        try:
+            reply = self._hubs[number]((), self._seen.get(number, NONE), ())
+            if reply.model is None:
+                return False
+            published = Published(reply.stamp, *model_file.decode(reply.model))
+            if self._root is None:
+                info = JournalInfo.from_json(published.header["trainer"]["info"])
+                self._root = Root(choice_of_journal(info), self._term)
+            self._seen[number] = reply.stamp
+            return self._root.take(str(number), published)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._note(f"hub {number}: {error}")
+            return False
+
+    def _publish(self) -> None:
+        assert self._root is not None
+        try:
+            merged = self._root.merged()
+            self._checkpoints.write(merged)
+        except Exception as error:  # file systems of fsspec raise whatever their libraries do
+            self._note(str(error) or type(error).__name__)
+            return
+        self._stamp = merged.stamp
+        self._model = model_file.encode(merged.header, merged.arrays)
+
+    def _note(self, error: str) -> None:
+        self.errors = [*self.errors, error][-ERRORS_MAX:]
