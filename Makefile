@@ -32,10 +32,11 @@ test-python: $(VENV)/.installed
 
 test-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt
 	$(BIN)/cmake --build $(SANITIZED) -j $(JOBS)
-	$(BIN)/cmake --build $(THREADED) -j $(JOBS) --target test_threads test_journal_threads
+	$(BIN)/cmake --build $(THREADED) -j $(JOBS) --target test_threads test_journal_threads test_draft
 	ACUMEN_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure --no-tests=error
 	$(THREADED)/native/tests/test_threads
 	$(THREADED)/native/tests/test_journal_threads
+	$(THREADED)/native/tests/test_draft
 
 check: $(VENV)/.installed  ## Format, lint, types, architecture, doctests
 	$(BIN)/ruff format --check .

@@ -96,7 +96,7 @@ def try_shards(folder: Path) -> int:
         choice.feedback_many(choice.choose_many(rows[:200]).ids, reward=rows[:200, 0])
     deadline = time.monotonic() + 40
     while {choice.model_version for choice in members} != {600}:
-        assert time.monotonic() < deadline, [f.training.health for f in followers]  # type: ignore[union-attr]
+        assert time.monotonic() < deadline, [f.health for f in followers]
         time.sleep(0.02)
     for follower in followers:
         follower.stop()
