@@ -3,10 +3,10 @@
     python benchmarks/fleet_simulation.py [--json FILE] [--seed N] [--call-us MICROSECONDS]
 
 First the real `Hub` and `Root` are timed: a batch of events (read, checked, learned, answered), a
-call that brings none, a model with its checkpoint, and what the root does for one hub. Then calls
-of up to 10,000 machines, each at its own phase, queue before hubs that work on one at a time; every
-second a hub stops to publish, and the root to merge. A call's way through the network is not in
-these costs; what the cluster's own machinery adds to each is --call-us (see docs/results/fleet.md).
+model with its checkpoint, and what the root does for one hub. Then calls of up to 10,000 machines,
+each at its own phase, queue before hubs that work on one at a time; every second a hub stops to
+publish, and the root asks all hubs and merges. A call's way through the network is not in these
+costs; what the cluster's own machinery adds to each is --call-us (see docs/results/fleet.md).
 """
 
 from __future__ import annotations
@@ -90,7 +90,6 @@ def costs(folder: Path, seed: int) -> dict[str, float]:
     crowded = median_s(lambda _: publish_all(hub), list(range(10)))
     crowded_bytes = len(model_bytes(model_of(hub)))
     hub.trainer.positions, hub.trainer.lessons = known
-    empty = median_s(lambda _: hub.exchange([], (1 << 62, 0), ["x"]), list(range(200)))
     root = Root(twin(settled))
     root.take("a", small_model)
     merge_one = median_s(lambda _: root.merged(), list(range(10)))
@@ -98,7 +97,6 @@ def costs(folder: Path, seed: int) -> dict[str, float]:
         "batch_s": small - 20 * per_event,
         "event_s": per_event,
         "publish_s": publish,
-        "empty_call_s": empty,
         "merge_one_s": merge_one,
         "model_bytes": len(model_bytes(small_model)),
         "publish_stream_s": max(crowded - publish, 0.0) / STREAMS,
@@ -157,8 +155,10 @@ def simulate(
         mine = phases[hub_of == shard]
         calls = np.sort((periods[:, None] + mine[None, :]).ravel())
         work_s = cost["publish_s"] + len(mine) * cost["publish_stream_s"]
+        if shards > 1:  # the root asks for the model, and brings another
+            work_s += 2 * call_s
         done, published, use = queue(calls, batch_s, PUBLISH_S, work_s)
-        waits.append(done - calls - batch_s)
+        waits.append(np.maximum(done - calls - batch_s, 0.0))
         uses.append(use)
         models.append(published)
     wait = np.concatenate(waits)
@@ -171,10 +171,10 @@ def simulate(
         "root_use": 0.0,
     }
     if shards > 1:
-        # Machines ask the root, too, and it asks every hub before it merges.
-        calls = np.sort((periods[:, None] + phases[None, :]).ravel())
-        merge_s = shards * (call_s + cost["merge_one_s"]) + machines * cost["publish_stream_s"]
-        _, merged, use = queue(calls, call_s + cost["empty_call_s"], PUBLISH_S, merge_s)
+        # It asks every hub, adds up what they say, and passes that on to every hub.
+        hubs_s = shards * (2 * call_s + cost["merge_one_s"])
+        merge_s = hubs_s + cost["publish_s"] + machines * cost["publish_stream_s"]
+        _, merged, use = queue(np.empty(0), 0.0, PUBLISH_S, merge_s)
         said["root_use"] = round(use, 4)
         models = [merged]
     size = cost["model_bytes"] + machines * cost["model_stream_bytes"]

@@ -43,6 +43,12 @@ class Line:
             raise HubUnavailableError("the answer is lost")
         return reply
 
+    def model_since(self, have: Stamp) -> tuple[Stamp, bytes | None, Stamp]:
+        return self.hub.model_since(have)
+
+    def relay(self, stamp: Stamp, model: bytes) -> None:
+        self.hub.relay(stamp, model)
+
     def crash(self) -> None:
         """The hub dies with all that it has not kept, and begins again."""
         self.hub = Hub(self.url, **self.settings)

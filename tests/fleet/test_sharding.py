@@ -36,7 +36,7 @@ def settled(tmp_path: Path) -> bytes:
 
 def model_of(line: Line) -> Published:
     line.hub.tend(force=True)
-    stamp, contents = line.hub.stamp, line.hub.exchange([], (0, 0), []).model
+    stamp, contents, _ = line.model_since((0, 0))
     assert contents is not None
     return Published(stamp, *model_file.decode(contents))
 
@@ -45,17 +45,18 @@ def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: byt
     lines = [Line(str(tmp_path / f"hub{i}"), scales=settled) for i in range(SHARDS)]
     alone = Line(str(tmp_path / "alone"), scales=settled)
     members = [make(tmp_path / f"m{i}", seed=i, **LINEAR) for i in range(8)]
-    root = RootHub(str(tmp_path / "root"), lines, publish_seconds=1e-6)
-    shards = Shards(lines, lambda have: root.newest(have))
+    root = RootHub(str(tmp_path / "root"), lines)
+    shards = Shards(lines)
     uplinks = [Uplink(shards, c, tmp_path / f"m{i}") for i, c in enumerate(members)]
     for part in range(4):
         for i, choice in enumerate(members):
             live(choice, 40, seed=10 * part + i)
             told(choice)
             uplinks[i].step()
+        root.step()
         lines[part % SHARDS].crash()
         if part == 2:
-            root = RootHub(str(tmp_path / "root"), lines, publish_seconds=1e-6)
+            root = RootHub(str(tmp_path / "root"), lines)
     for i, uplink in enumerate(uplinks):
         ship(uplink)
         lone = Uplink(alone, members[i], tmp_path / f"m{i}")
@@ -67,10 +68,10 @@ def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: byt
     assert max(busy) < 8
     for line in lines:
         line.hub.tend(force=True)
-    stamp, contents = root.newest((0, 0))
-    assert stamp[0] == 2
-    assert contents is not None
-    merged = Published(stamp, *model_file.decode(contents))
+    root.step()
+    assert root.stamp[0] == 2
+    assert root.model is not None
+    merged = Published(root.stamp, *model_file.decode(root.model))
     assert root.state()["refused"] == {}
     assert root.errors == []
     one = alone.hub.trainer

@@ -96,15 +96,12 @@ def start_shards(
         _actor(Hub, name, f"{checkpoints}/{number}-of-{shards}", **settings)
     root = f"{checkpoints}/root-of-{shards}"
     lines = [_Line(name) for name in names]
-    return _actor(RootHub, _root_name(choice, shards), root, lines, publish_seconds=publish_seconds)
+    name = f"{hub_name(choice)}/root-of-{shards}"
+    return _actor(RootHub, name, root, lines, publish_seconds=publish_seconds, start=True)
 
 
 def _shard_names(choice: Choice, shards: int) -> list[str]:
     return [f"{hub_name(choice)}/{number}-of-{shards}" for number in range(shards)]
-
-
-def _root_name(choice: Choice, shards: int) -> str:
-    return f"{hub_name(choice)}/root-of-{shards}"
 
 
 def _actor(kind: type[Any], name: str, *arguments: Any, **settings: Any) -> Any:
@@ -162,7 +159,7 @@ def join(
     exchange: Exchange = _Line(hub_name(choice))
     if shards > 1:
         hubs = [_Line(name) for name in _shard_names(choice, shards)]
-        exchange = Shards(hubs, _Line(_root_name(choice, shards)).newest)
+        exchange = Shards(hubs)
     return follow_hub(choice, exchange, period_seconds=period_seconds, poll_seconds=poll_seconds)
 
 
@@ -192,9 +189,12 @@ class _Line:
         reply: Reply = self.call("exchange", CALL_SECONDS, list(batches), have, list(streams))
         return reply
 
-    def newest(self, have: Stamp) -> tuple[Stamp, bytes | None]:
-        stamp, model = self.call("newest", CALL_SECONDS, have)
-        return (stamp[0], stamp[1]), model
+    def model_since(self, have: Stamp) -> tuple[Stamp, bytes | None, Stamp]:
+        said: tuple[Stamp, bytes | None, Stamp] = self.call("model_since", CALL_SECONDS, have)
+        return said
+
+    def relay(self, stamp: Stamp, model: bytes) -> None:
+        self.call("relay", CALL_SECONDS, stamp, model)
 
     def call(self, method: str, timeout: float, *arguments: Any) -> Any:
         import ray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from acumen.core import model_file
 from acumen.core.journal_format import JournalError, JournalInfo
@@ -75,6 +75,8 @@ class Hub:
         self._durable: dict[str, int] = {}
         self._model: bytes | None = None
         self._modelled = -1
+        # The root's, where this is one hub of several: its own model knows too little.
+        self._relayed: tuple[Stamp, bytes | None] = (NONE, None)
         self._published_s = -1e9
         self.errors: list[str] = []
         self._resume()
@@ -136,6 +138,16 @@ class Hub:
         else:
             self._durable = dict(trainer.positions)
 
+    def model_since(self, have: Stamp) -> tuple[Stamp, bytes | None, Stamp]:
+        """For a root: the own model's stamp, the model if `have` is older, and what is relayed."""
+        newer = self._model is not None and have < self.stamp
+        return self.stamp, self._model if newer else None, self._relayed[0]
+
+    def relay(self, stamp: Stamp, model: bytes) -> None:
+        """From a root: what callers are to have for a model, in place of the own one."""
+        if stamp > self._relayed[0]:
+            self._relayed = (stamp, model)
+
     def state(self) -> dict[str, object]:
         """Counters, for people."""
         report = self.trainer.report if self.trainer else None
@@ -160,15 +172,15 @@ class Hub:
 
     def _reply(self, have: Stamp, asked: set[str], problems: list[str]) -> Reply:
         trainer = self.trainer
+        stamp, model = (self.stamp, self._model) if self._scales is None else self._relayed
+        reply = Reply(stamp=stamp, model=model if have < stamp else None, problems=tuple(problems))
         if trainer is None:
-            return Reply(stamp=self.stamp, problems=tuple(problems))
-        return Reply(
+            return reply
+        return replace(
+            reply,
             taken={s: trainer.positions.get(s, 0) for s in asked},
             durable={s: self._durable.get(s, 0) for s in asked},
-            stamp=self.stamp,
-            model=self._model if self._model is not None and have < self.stamp else None,
             foreign={s: why for s, why in trainer.report.foreign.items() if s in asked},
-            problems=tuple(problems),
         )
 
     def _resume(self) -> None:

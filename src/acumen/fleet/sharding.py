@@ -6,20 +6,22 @@ Sums of differently scaled values mean nothing, so all begin with the scales of 
 and the root refuses a hub that has chosen others meanwhile.
 
 A stream's name says to which hub it goes, whoever ships it. The root keeps the newest model of
-each hub and adds up those, never differences: what comes twice, or late, changes nothing.
+each hub and adds up those, never differences: what comes twice, or late, changes nothing. The sum
+goes back to the hubs, who answer with it: nobody but they ask the root, however large the fleet.
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from acumen import _native
 from acumen.core import model_file
+from acumen.core.background import Background
 from acumen.core.journal_format import JournalInfo
 from acumen.core.published import NONE, Published, Stamp
 from acumen.core.trainer import Trainer, scales_of, stated
@@ -33,7 +35,16 @@ if TYPE_CHECKING:
     from acumen.core.choice import Choice
 
 
-Newest = Callable[[Stamp], tuple[Stamp, bytes | None]]
+class ShardLine(Protocol):
+    """A root's way to one hub; see `Hub`. It raises HubUnavailableError where there is none."""
+
+    def model_since(self, have: Stamp) -> tuple[Stamp, bytes | None, Stamp]:
+        """The hub's own model, if it is newer, and what it relays."""
+        ...
+
+    def relay(self, stamp: Stamp, model: bytes) -> None:
+        """What the hub is to answer with."""
+        ...
 
 
 def shard_of(stream: str, shards: int) -> int:
@@ -47,12 +58,10 @@ class Shards:
 
     Args:
         hubs: in the order that `shard_of` counts.
-        root: stamp of the caller's newest model → the root's stamp, and its model if newer; such as
-            `RootHub.newest`.
     """
 
-    def __init__(self, hubs: Sequence[Exchange], root: Newest) -> None:
-        self._hubs, self._root = hubs, root
+    def __init__(self, hubs: Sequence[Exchange]) -> None:
+        self._hubs = hubs
 
     def __call__(
         self, batches: Sequence[tuple[bytes, bool]], have: Stamp, streams: Sequence[str]
@@ -66,20 +75,20 @@ class Shards:
             parts.setdefault(shard, []).append((contents, after_hole))
         for stream in streams:
             asked.setdefault(shard_of(stream, count), []).append(stream)
-        taken: dict[str, int] = {}
-        durable: dict[str, int] = {}
-        foreign: dict[str, str] = {}
-        problems: tuple[str, ...] = ()
+        whole = Reply()
         for shard in sorted({*parts, *asked}):
-            # No hub's model is newer than this: the root's is wanted.
-            latest: Stamp = (1 << 62, 0)
-            reply = self._hubs[shard](parts.get(shard, ()), latest, asked.get(shard, ()))
-            taken |= reply.taken
-            durable |= reply.durable
-            foreign |= reply.foreign
-            problems += reply.problems
-        stamp, model = self._root(have)
-        return Reply(taken, durable, stamp, model, foreign, problems)
+            newest = max(have, whole.stamp)
+            reply = self._hubs[shard](parts.get(shard, ()), newest, asked.get(shard, ()))
+            newer = reply.model is not None
+            whole = Reply(
+                whole.taken | reply.taken,
+                whole.durable | reply.durable,
+                reply.stamp if newer else whole.stamp,
+                reply.model if newer else whole.model,
+                whole.foreign | reply.foreign,
+                whole.problems + reply.problems,
+            )
+        return whole
 
 
 class Root:
@@ -196,52 +205,75 @@ class Root:
 
 
 class RootHub:
-    """A root that asks its hubs for models, and keeps what it has published.
+    """A root that asks its hubs for models, keeps their sum, and has them answer with it.
 
     Args:
         url: where it keeps its models, by which a successor knows what term it is: a path for
             fsspec, none of the hubs'.
         hubs: in the order that `shard_of` counts.
-        publish_seconds: at least so much time between two models.
+        publish_seconds: between two rounds.
+        start: whether a background thread does it; else whoever calls `step`.
     """
 
-    def __init__(self, url: str, hubs: Sequence[Exchange], *, publish_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        hubs: Sequence[ShardLine],
+        *,
+        publish_seconds: float = 1.0,
+        start: bool = False,
+    ) -> None:
         self._checkpoints = Checkpoints(url)
         self._hubs = hubs
         self._publish_seconds = publish_seconds
-        self._asked_s = -1e9
         self._root: Root | None = None
         self._term = self._checkpoints.term() + 1
         self._seen: dict[int, Stamp] = {}
-        self._stamp: Stamp = NONE
-        self._model: bytes | None = None
+        self.stamp: Stamp = NONE
+        self.model: bytes | None = None
         self.errors: list[str] = []
+        self._background = Background("acumen-root", self._run)
+        if start:
+            self._background.start()
 
-    def newest(self, have: Stamp) -> tuple[Stamp, bytes | None]:
-        """The merged model's stamp, and the model as a file's bytes if `have` is older."""
-        now = time.monotonic()
-        if now - self._asked_s >= self._publish_seconds:
-            self._asked_s = now
-            news = [self._ask(number) for number in range(len(self._hubs))]
-            if any(news):
-                self._publish()
-        return self._stamp, self._model if have < self._stamp else None
+    def step(self) -> None:
+        """One round: asks all hubs, publishes if there is news, and passes it on."""
+        relayed: dict[int, Stamp] = {}
+        news = False
+        for number in range(len(self._hubs)):
+            news = self._ask(number, relayed) or news
+        if news:
+            self._publish()
+        for number, stamp in relayed.items():
+            if self.model is not None and stamp < self.stamp:
+                try:
+                    self._hubs[number].relay(self.stamp, self.model)
+                except OSError as error:
+                    self._note(f"hub {number}: {error}")
 
     def state(self) -> dict[str, object]:
         """Counters, for people."""
         refused = dict(self._root.refused) if self._root else {}
-        return {"stamp": self._stamp, "refused": refused, "errors": tuple(self.errors)}
+        return {"stamp": self.stamp, "refused": refused, "errors": tuple(self.errors)}
 
-    def _ask(self, number: int) -> bool:
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.wait(self._publish_seconds):
+            try:
+                self.step()
+            except Exception as error:  # whatever it is, the thread must not end in silence
+                self._note(str(error) or type(error).__name__)
+
+    def _ask(self, number: int, relayed: dict[int, Stamp]) -> bool:
         try:
-            reply = self._hubs[number]((), self._seen.get(number, NONE), ())
-            if reply.model is None:
+            stamp, model, has = self._hubs[number].model_since(self._seen.get(number, NONE))
+            relayed[number] = has
+            if model is None:
                 return False
-            published = Published(reply.stamp, *model_file.decode(reply.model))
+            published = Published(stamp, *model_file.decode(model))
             if self._root is None:
                 info = JournalInfo.from_json(published.header["trainer"]["info"])
                 self._root = Root(choice_of_journal(info), self._term)
-            self._seen[number] = reply.stamp
+            self._seen[number] = stamp
             return self._root.take(str(number), published)
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._note(f"hub {number}: {error}")
@@ -255,8 +287,8 @@ class RootHub:
         except Exception as error:  # file systems of fsspec raise whatever their libraries do
             self._note(str(error) or type(error).__name__)
             return
-        self._stamp = merged.stamp
-        self._model = model_file.encode(merged.header, merged.arrays)
+        self.model = model_file.encode(merged.header, merged.arrays)
+        self.stamp = merged.stamp
 
     def _note(self, error: str) -> None:
         self.errors = [*self.errors, error][-ERRORS_MAX:]
