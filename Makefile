@@ -10,9 +10,9 @@ THREADED  := build/native-tsan
 FUZZ_SECONDS ?= 3
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# The extras race and vw are installed one by one: not every platform has a wheel of each. obp is
+# The extras race, vw and fleet are installed one by one: not every platform has a wheel of each. obp is
 # wanted for the sample of the Open Bandit Dataset that lies in it, not for what it imports.
-PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["race"], *extras["vw"])
+PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["race"], *extras["vw"], *extras["fleet"])
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -name '*.[ch]pp' -o -name '*.inl' 2>/dev/null)
 
 .DEFAULT_GOAL := help

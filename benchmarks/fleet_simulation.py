@@ -71,10 +71,10 @@ def costs(folder: Path, seed: int) -> dict[str, float]:
     settled = make(pending_max=512)
     hub = Hub(str(folder / "hub"), publish_seconds=never, pending_max=1 << 14)
     for contents in batches_of(folder, 600, 1, seed):
-        hub.exchange([(contents, False)], (0, 0), [])
+        hub.exchange([(contents, 0)], (0, 0), [])
 
     def take(contents: bytes) -> None:
-        hub.exchange([(contents, False)], (1 << 62, 0), [])
+        hub.exchange([(contents, 0)], (1 << 62, 0), [])
 
     small = median_s(take, batches_of(folder, 10, 60, seed + 1))
     large = median_s(take, batches_of(folder, 100, 30, seed + 2))

@@ -30,7 +30,7 @@ struct Journaled {
         engine(options(), learner.get()),
         ring(std::make_shared<JournalRing>(1 << 22, WhenFull::kDropNewest)),
         hook(options().fields, 1, 0, ring, stopped_clock) {
-    hook.lessons().begin(memory);
+    hook.lessons().begin(memory, 0);
     engine.journal() = &hook;
   }
 
@@ -98,6 +98,26 @@ void what_cannot_be_learned_again_is_counted(const LearnerKind& kind) {
   EXPECT(draft.exchange(own.engine, "{}") == Draft::Exchange::kOtherObjective);
 }
 
+/// What was learned before anybody took note is counted, too: as one, for how much it was is not
+/// known.
+void what_was_never_noted_is_counted(const LearnerKind& kind) {
+  Random random(4);
+  Journaled own(kind);
+  own.live(100, random);
+  StateBuffer published;
+  own.engine.visit(published);
+  const std::uint64_t event = own.hook.sequence();
+  for (const std::uint64_t after : {event - 10, event}) {
+    own.hook.lessons().begin(512, own.hook.sequence());
+    Draft draft(own.engine, kind.make(options().shape, 0.0), after);
+    draft.visit(published.rewind());
+    EXPECT(draft.valid());
+    EXPECT(draft.exchange(own.engine, "{}") == Draft::Exchange::kDone);
+    EXPECT(draft.missed() == (after < event ? 1 : 0));
+    own.learner = draft.learner();
+  }
+}
+
 /// Another thread chooses and learns all the while.
 void others_go_on_choosing(const LearnerKind& kind) {
   Random random(5);
@@ -138,6 +158,7 @@ int main() {
   for (const LearnerKind& kind : learner_zoo()) {
     own_lessons_come_again(kind);
     what_cannot_be_learned_again_is_counted(kind);
+    what_was_never_noted_is_counted(kind);
     others_go_on_choosing(kind);
   }
   std::puts("ok");

@@ -34,7 +34,7 @@ class Line:
         self.cut = self.loses_answers = False
 
     def __call__(
-        self, batches: Sequence[tuple[bytes, bool]], have: Stamp, streams: Sequence[str]
+        self, batches: Sequence[tuple[bytes, int]], have: Stamp, streams: Sequence[str]
     ) -> Reply:
         if self.cut:
             raise HubUnavailableError("cut")
@@ -189,6 +189,56 @@ def test_what_was_acknowledged_survives_the_hub(tmp_path: Path) -> None:
     assert differences(member, resumed.choice) == []
 
 
+def test_a_hub_that_fell_back_takes_nothing_for_missing(tmp_path: Path) -> None:
+    """It crashes between two calls: what it has lost comes again, and is no hole."""
+    line = Line(str(tmp_path / "hub"), publish_seconds=1e6)
+    member = make(tmp_path / "m")
+    uplink = Uplink(line, member, tmp_path / "m")
+    for part in range(4):
+        live(member, 60, seed=part)
+        told(member)
+        ship(uplink)
+        if part == 1:
+            line.hub.tend(force=True)
+        live(member, 60, seed=100 + part)
+        told(member)
+        line.crash()
+        uplink.step()  # sends what comes after that which the hub has lost
+        ship(uplink)
+        assert line.hub.trainer is not None
+        assert line.hub.trainer.report.lost == 0
+        assert line.hub.trainer.choice.model_version == learned(member)
+    assert differences(member, line.hub.trainer.choice) == []
+
+
+def test_what_retention_deleted_is_told_to_the_hub(tmp_path: Path) -> None:
+    line = Line(str(tmp_path / "hub"))
+    member = make(acumen.Journal(tmp_path / "m", segment_bytes=1 << 14, commit_seconds=0.001))
+    uplink = Uplink(line, member, tmp_path / "m")
+    live(member, 60)
+    told(member)
+    ship(uplink)
+    for part in range(12):
+        live(member, 60, seed=part)
+        told(member)
+    assert member.journal is not None
+    assert member.journal.close()
+    segments = sorted((tmp_path / "m" / "codec").glob("*.arrow"))
+    assert len(segments) > 4
+    segments[2].unlink()
+
+    def all_there() -> bool:
+        uplink.step()
+        assert line.hub.trainer is not None
+        assert member.journal is not None
+        return line.hub.trainer.positions[member.journal.stream] == member.journal.sequence
+
+    wait_for(all_there)
+    assert line.hub.trainer is not None
+    assert line.hub.trainer.report.lost > 0
+    assert any("are missing" in text for text in [uplink.health.last_error])
+
+
 def test_a_store_that_fails_is_counted_and_nothing_is_acknowledged(tmp_path: Path) -> None:
     line = Line(str(tmp_path / "hub"))
     (tmp_path / "hub").write_text("no folder")
@@ -228,7 +278,7 @@ def test_torn_checkpoints_and_foreign_streams(tmp_path: Path) -> None:
     assert differences(member, line.hub.trainer.choice) == []
     # Who sends it all the same is told.
     batch = next(b for b in events_of(tmp_path / "m") if len(b.info.arms) == 2)
-    reply = line.hub.exchange([(encode(batch), False), (b"junk", False)], (0, 0), [])
+    reply = line.hub.exchange([(encode(batch), 0), (b"junk", 0)], (0, 0), [])
     assert batch.info.stream in reply.foreign
     assert len(reply.problems) == 1
 

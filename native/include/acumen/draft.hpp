@@ -60,8 +60,7 @@ class Draft {
     const LessonMemory& memory = engine.journal_->lessons();
     if (!begun_) {
       next_ = memory.after(event_);
-      // All before the oldest known have been forgotten: whether they came later is not known.
-      missed_ += next_ == memory.oldest() && next_ > 0;
+      missed_ += memory.forgot(event_);
       begun_ = true;
     }
     if (next_ < memory.oldest()) {

@@ -3,7 +3,8 @@
 // Idea       A follower exchanges its model for one that was trained elsewhere and contains this
 //            process's own events up to some number. The lessons after it must be learned again,
 //            from the ring of decisions; this says which, and in which order.
-// Guarantee  Constant memory; nothing is kept, and nothing costs, before begin().
+// Guarantee  Constant memory. Before begin() lessons are only counted. What is no longer known, or
+//            never was, is said to be.
 #pragma once
 
 #include <bit>
@@ -20,14 +21,19 @@ class LessonMemory {
     bool timed_out = false;   ///< the time-out taught, not feedback
   };
 
-  void begin(std::uint64_t capacity) {
+  /// From now on; `event` is the journal's last.
+  void begin(std::uint64_t capacity, std::uint64_t event) {
+    begun_ = unknown_ || count_ > 0 ? event : 0;
     lessons_.assign(std::bit_ceil(capacity), Lesson{});
     count_ = 0;
   }
 
   void add(std::uint64_t event, std::uint64_t id, bool timed_out) {
-    if (lessons_.empty()) return;
-    lessons_[count_++ & (lessons_.size() - 1)] = {event, id, timed_out};
+    if (lessons_.empty()) {
+      unknown_ = true;
+    } else {
+      lessons_[count_++ & (lessons_.size() - 1)] = {event, id, timed_out};
+    }
   }
 
   /// Lessons ever: places are 0 … count() - 1.
@@ -35,6 +41,11 @@ class LessonMemory {
   /// The oldest place that is still known.
   std::uint64_t oldest() const { return count_ > lessons_.size() ? count_ - lessons_.size() : 0; }
   const Lesson& at(std::uint64_t place) const { return lessons_[place & (lessons_.size() - 1)]; }
+
+  /// Whether there may be lessons behind `event` that are not known.
+  bool forgot(std::uint64_t event) const {
+    return event < begun_ || (oldest() > 0 && event + 1 < at(oldest()).event);
+  }
 
   /// The first known place whose event lies behind `event`.
   std::uint64_t after(std::uint64_t event) const {
@@ -52,7 +63,8 @@ class LessonMemory {
 
  private:
   std::vector<Lesson> lessons_;
-  std::uint64_t count_ = 0;
+  std::uint64_t count_ = 0, begun_ = 0;
+  bool unknown_ = false;  ///< there were lessons before begin()
 };
 
 }  // namespace acumen

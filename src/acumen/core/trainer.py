@@ -113,12 +113,13 @@ class Trainer:
         self._next = 0
         self._last = -1
 
-    def take(self, batch: EventBatch, *, after_hole: bool = False) -> str:
+    def take(self, batch: EventBatch, *, after: int | None = None) -> str:
         """Learns from a batch what is new in it.
 
         Args:
             batch: some events of one stream, checked.
-            after_hole: what is missing before it will never come.
+            after: number of the last event before it that there is; what is missing between the
+                two will never come. None: nothing is known to be missing.
 
         Returns:
             ``applied``; ``known`` (all of it was); ``early`` (events before it are missing: bring
@@ -132,7 +133,8 @@ class Trainer:
             report.duplicates += 1
             return "known"
         if batch.first > known + 1:
-            if not after_hole:
+            # A trainer that has less than that is not where whoever sends this takes it to be.
+            if after is None or known < after:
                 report.early += 1
                 return "early"
             report.lost += batch.first - known - 1
@@ -309,6 +311,9 @@ class Trainer:
                 for replica, pairs in said["runs"].items()
             }
             following, last = int(said["next"]), int(said["last"])
+            numbers = [abs(n) for pairs in runs.values() for pair in pairs for n in pair]
+            if max([following, *numbers]) >= 1 << 40:
+                raise ValueError("numbers beyond all decisions")
             objective = Objective.from_description(said["objective"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"a checkpoint that makes no sense: {error}") from None

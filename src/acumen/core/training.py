@@ -131,7 +131,8 @@ class Training:
         foreign = dict.fromkeys(self.trainer.report.foreign, 1 << 62)
         known = _Known(self.trainer.positions, foreign)
         for batch in self._tail.read(known):  # type: ignore[arg-type]
-            if self.trainer.take(batch, after_hole=True) == "foreign":
+            after = known.get(batch.info.stream)
+            if self.trainer.take(batch, after=after) == "foreign":
                 foreign[batch.info.stream] = 1 << 62
             busy = True
             self._show_life()

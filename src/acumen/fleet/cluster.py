@@ -184,7 +184,7 @@ class _Line:
         return _Line, (self._name,)
 
     def __call__(
-        self, batches: Sequence[tuple[bytes, bool]], have: Stamp, streams: Sequence[str]
+        self, batches: Sequence[tuple[bytes, int]], have: Stamp, streams: Sequence[str]
     ) -> Reply:
         reply: Reply = self.call("exchange", CALL_SECONDS, list(batches), have, list(streams))
         return reply

@@ -82,18 +82,18 @@ class Hub:
         self._resume()
 
     def exchange(
-        self, batches: Sequence[tuple[bytes, bool]], have: Stamp, streams: Sequence[str]
+        self, batches: Sequence[tuple[bytes, int]], have: Stamp, streams: Sequence[str]
     ) -> Reply:
         """Takes batches, and answers what is known and what is new.
 
         Args:
-            batches: as `wire.encode` makes them, in order; and whether what is missing before
-                them is gone for good.
+            batches: as `wire.encode` makes them, in order; and for each the number of the last
+                event before it that there is: see `Trainer.take`.
             have: stamp of the caller's newest model.
             streams: those that the caller wants to know of; the batches' own besides.
         """
         asked, problems = set(streams), []
-        for contents, after_hole in batches:
+        for contents, after in batches:
             try:
                 batch = decode(contents)
             except JournalError as error:
@@ -105,7 +105,7 @@ class Hub:
             except JournalError as error:
                 problems.append(str(error))
                 continue
-            trainer.take(batch, after_hole=after_hole)
+            trainer.take(batch, after=after)
         self.tend()
         return self._reply(have, asked, problems)
 

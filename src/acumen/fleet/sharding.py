@@ -64,15 +64,15 @@ class Shards:
         self._hubs = hubs
 
     def __call__(
-        self, batches: Sequence[tuple[bytes, bool]], have: Stamp, streams: Sequence[str]
+        self, batches: Sequence[tuple[bytes, int]], have: Stamp, streams: Sequence[str]
     ) -> Reply:
         """See `Hub.exchange`; one that does not answer makes the call fail, to be made again."""
         count = len(self._hubs)
-        parts: dict[int, list[tuple[bytes, bool]]] = {}
+        parts: dict[int, list[tuple[bytes, int]]] = {}
         asked: dict[int, list[str]] = {}
-        for contents, after_hole in batches:
+        for contents, after in batches:
             shard = shard_of(stream_of(contents), count)
-            parts.setdefault(shard, []).append((contents, after_hole))
+            parts.setdefault(shard, []).append((contents, after))
         for stream in streams:
             asked.setdefault(shard_of(stream, count), []).append(stream)
         whole = Reply()

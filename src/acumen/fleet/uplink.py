@@ -37,7 +37,7 @@ STOP_SECONDS = 5.0
 RETRY_SECONDS_MAX = 5.0
 _FOREIGN = 1 << 62
 
-Exchange = Callable[[Sequence[tuple[bytes, bool]], Stamp, Sequence[str]], Reply]
+Exchange = Callable[[Sequence[tuple[bytes, int]], Stamp, Sequence[str]], Reply]
 
 
 class HubUnavailableError(OSError):
@@ -141,9 +141,9 @@ class Uplink:
         self._note(reply, sent)
         return bool(batches) or asks
 
-    def _gather(self, known: dict[str, int]) -> list[tuple[bytes, bool]]:
+    def _gather(self, known: dict[str, int]) -> list[tuple[bytes, int]]:
         """What the hub does not have, as far as it fits into one call; `known` moves on."""
-        batches: list[tuple[bytes, bool]] = []
+        batches: list[tuple[bytes, int]] = []
         size = 0
         for batch in self._tail.read(known):
             if kind_of(batch.info) != self._kind:
@@ -152,8 +152,9 @@ class Uplink:
             contents = encode(batch)
             if batches and size + len(contents) > REQUEST_BYTES:
                 break
-            # The tail has waited for what is missing before it: it will not come any more.
-            batches.append((contents, True))
+            # The tail has waited for what is missing in between: it will not come any more. But a
+            # hub that was restarted meanwhile must not take what it has lost for missing, too.
+            batches.append((contents, known.get(batch.info.stream, 0)))
             size += len(contents)
             known[batch.info.stream] = batch.last
             self.health.batches += 1
