@@ -263,7 +263,7 @@ def test_ctrl_c_keeps_the_finished_rows(tmp_path: Path) -> None:
         while not (tmp_path / "out.json").exists() and time.monotonic() < deadline:
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

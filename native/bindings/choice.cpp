@@ -10,6 +10,7 @@
 #include "choice_core.hpp"
 #include "decision.hpp"
 #include "distributions.hpp"
+#include "episodes.hpp"
 #include "journal_buffer.hpp"
 #include "state_arrays.hpp"
 
@@ -201,19 +202,6 @@ std::uint64_t feedback_many(ChoiceCore& core, IdVector ids, RowMatrix values) {
   return learned;
 }
 
-using RewardVector = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-/// How many steps it taught; see ChoiceCore::end_episode. `returns` None: cut off.
-std::uint64_t end_episode(ChoiceCore& core, IdVector ids, std::optional<RowMatrix> returns,
-                          RewardVector rewards, float discount) {
-  const std::size_t n = ids.shape(0);
-  if (rewards.shape(0) != n ||
-      (returns && (returns->shape(0) != n || returns->shape(1) != core.metrics.size())))
-    throw nb::value_error("returns and rewards must have one row an id, and a column a metric");
-  const double* values = returns ? returns->data() : nullptr;
-  return n > 0 ? core.end_episode(ids.data(), values, rewards.data(), n, discount) : 0;
-}
-
 nb::dict counters(ChoiceCore& core) {
   const Counters c = core.engine->counters();
   nb::dict result;
@@ -375,11 +363,10 @@ void bind_choice(nb::module_& m) {
                               "The engine behind acumen.Choice; made by it alone.");
   bind_journal(m, core);
   bind_modes(core);
+  bind_episodes(core);
   core.def(nb::init<nb::dict, nb::object>(), nb::arg("spec"), nb::arg("learner"))
       .def("_choose_many", choose_many, nb::arg("rows"))
       .def("_feedback_many", feedback_many, nb::arg("ids"), nb::arg("values"))
-      .def("_end_episode", end_episode, nb::arg("ids"), nb::arg("returns").none(),
-           nb::arg("rewards"), nb::arg("discount"))
       .def("_distributions", distributions, nb::arg("rows"))
       .def("_counters", counters)
       .def("_comparison", comparison, nb::arg("alpha"))

@@ -195,7 +195,7 @@ struct Replayed {
   std::uint64_t decisions = 0, feedback = 0, learned = 0, timeouts = 0, refused = 0;
 };
 
-void apply(Replay& replay, const Events& events, std::size_t i, Replayed& done) {
+void apply(ChoiceCore& core, Replay& replay, const Events& events, std::size_t i, Replayed& done) {
   switch (static_cast<EventKind>(events.kind.data()[i])) {
     case EventKind::kDecision: {
       PastDecision past;
@@ -211,7 +211,8 @@ void apply(Replay& replay, const Events& events, std::size_t i, Replayed& done) 
     }
     case EventKind::kFeedback: {
       const double* values = events.metrics.data() + i * events.metrics.shape(1);
-      const FeedbackResult fate = replay.feedback(events.id.data()[i], values);
+      const std::uint64_t id = events.id.data()[i];
+      const FeedbackResult fate = replay.feedback(id, values, core.replayed_in_episode(id));
       done.feedback += 1;
       done.learned += fate == FeedbackResult::kLearned;
       break;
@@ -241,7 +242,7 @@ nb::tuple replay(ChoiceCore& core, const nb::dict& columns, bool forget_decision
     const std::lock_guard<SpinLock> lock(core.engine->lock());
     Replay replay(*core.engine);
     if (forget_decisions) replay.forget_decisions();
-    for (std::size_t i = 0; i < events.size(); ++i) apply(replay, events, i, done);
+    for (std::size_t i = 0; i < events.size(); ++i) apply(core, replay, events, i, done);
   }
   core.teach_python_learner();
   return nb::make_tuple(done.decisions, done.feedback, done.learned, done.timeouts, done.refused);

@@ -35,7 +35,8 @@ enum class EventKind : std::uint8_t {
   kReplay = 10,    ///< a journal was replayed, likewise
   kNote = 11,      ///< whatever somebody wanted to be on record
   kGap = 12,       ///< `number` events up to this one are missing; written by the consumer
-  kCount = 13,
+  kEpisode = 13,   ///< a sequence of decisions is over; the text has ids and rewards
+  kCount = 14,
 };
 
 /// What the first words of an event say.

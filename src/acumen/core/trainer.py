@@ -93,14 +93,14 @@ class Trainer:
 
     Raises:
         ValueError: the choice has a journal, or has made decisions.
-        TypeError: its learner learns from episodes, which are journaled as steps.
+        TypeError: its learner learns from episodes.
     """
 
     def __init__(self, choice: Choice) -> None:
         if choice.journal is not None or not choice._is_untouched():
             raise ValueError("a trainer needs a choice without a journal that nobody has asked")
         if choice._learns_sequences:
-            raise TypeError("its learner learns from episodes, which are journaled as steps")
+            raise TypeError("its learner learns from episodes, a trainer from single decisions")
         self.choice = choice
         self.info = describe(choice, _NOBODY)
         self.kind = kind_of(self.info)
