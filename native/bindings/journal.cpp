@@ -264,8 +264,7 @@ void bind_buffer(nb::module_& m) {
           "remember_lessons",
           [](JournalBuffer& buffer, ChoiceCore& core) {
             const EngineTurn lock(*core.engine);
-            buffer.hook.lessons().begin(core.engine->ring().capacity(),
-                                         buffer.hook.sequence());
+            buffer.hook.lessons().begin(core.engine->ring().capacity(), buffer.hook.sequence());
           },
           nb::arg("choice"))
       .def_prop_ro("sequence", [](JournalBuffer& buffer) { return buffer.ring->sequence(); })
