@@ -130,6 +130,9 @@ class ChoiceCore {
   /// Seconds on a clock that only goes forward; 0 where no time-out is set.
   double now_s() const;
 
+  std::shared_ptr<Learner>& native_learner() { return native_learner_; }
+  bool is_journaled_by(const JournalBuffer& buffer) const { return journal_.get() == &buffer; }
+
   int traverse(visitproc visit, void* arg);
   void clear();
 

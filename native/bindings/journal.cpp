@@ -265,6 +265,13 @@ void bind_buffer(nb::module_& m) {
           nb::arg("fields"), nb::arg("metrics"), nb::arg("features"), nb::arg("replica"),
           nb::arg("ring_bytes"), nb::arg("drop_oldest"))
       .def("take", take, nb::arg("words_max"))
+      .def(
+          "remember_lessons",
+          [](JournalBuffer& buffer, ChoiceCore& core) {
+            const EngineTurn lock(*core.engine);
+            buffer.hook.lessons().begin(core.engine->ring().capacity(), buffer.hook.sequence());
+          },
+          nb::arg("choice"))
       .def_prop_ro("sequence", [](JournalBuffer& buffer) { return buffer.ring->sequence(); })
       .def_prop_ro("dropped", [](JournalBuffer& buffer) { return buffer.ring->dropped(); })
       .def_prop_ro("waiting_bytes",

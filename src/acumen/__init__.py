@@ -38,6 +38,7 @@ from acumen.core import (
 if TYPE_CHECKING:
     from acumen.core.apprenticeship import apprentice
     from acumen.core.drift_watch import DriftWatch
+    from acumen.core.following import follow
     from acumen.core.journal import Journal
     from acumen.core.journal_format import JournalError
     from acumen.core.replay import ReplayReport
@@ -66,6 +67,7 @@ __all__ = [
     "at_least",
     "at_most",
     "cached",
+    "follow",
     "learners",
     "maximize",
     "minimize",
@@ -82,6 +84,7 @@ _LAZY = {
     "Cache": "acumen.operating_systems.caching.cache",
     "cached": "acumen.operating_systems.caching.cached",
     "DriftWatch": "acumen.core.drift_watch",
+    "follow": "acumen.core.following",
     "Journal": "acumen.core.journal",
     "JournalError": "acumen.core.journal_format",
     "Promotion": "acumen.evaluation.promotion",

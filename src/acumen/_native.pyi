@@ -378,6 +378,24 @@ class ChoiceCore:
     def _clock_s(self) -> float: ...
 
 @disjoint_base
+class Draft:
+    def __init__(
+        self,
+        choice: ChoiceCore,
+        journal: JournalBuffer,
+        learner: object,
+        arrays: dict[str, NDArray[Any]],
+        event: int,
+    ) -> None: ...
+    def exchange(self, choice: ChoiceCore, learner: object, text: str) -> str: ...
+    @property
+    def lessons(self) -> int: ...
+    @property
+    def caught_up(self) -> int: ...
+    @property
+    def missed(self) -> int: ...
+
+@disjoint_base
 class JournalBuffer:
     def __init__(
         self,
@@ -399,6 +417,7 @@ class JournalBuffer:
         int,
         bool,
     ]: ...
+    def remember_lessons(self, choice: ChoiceCore) -> None: ...
     @property
     def sequence(self) -> int: ...
     @property

@@ -68,6 +68,18 @@ def _open(directory: Path, choice: str | None, wanted: bool = True) -> tuple[Jou
     return journal, choice
 
 
+def open_one(directory: Path, choice: str | None) -> tuple[Journal, str]:
+    """A directory's journal and the one choice that is meant.
+
+    Raises:
+        JournalError: there is no such journal or choice, or several and none is named.
+        OSError: it cannot be read.
+    """
+    opened, name = _open(directory, choice)
+    assert name is not None
+    return opened, name
+
+
 @click.group()
 def journal() -> None:
     """Look into journals: what was chosen, and what came of it.

@@ -10,9 +10,8 @@
 //            goes wrong is served the default with a reason. feedback() loses no lesson. Memory is
 //            constant. Safe from many threads; the same seed and calls give the same decisions.
 //            A few decisions take longer, because scales are chosen and lessons are learned anew:
-//            the 8th, 32nd, 128th and 512th, and one or two after values have left their range.
-//            See docs/choices.md for how long; meanwhile others are served the default, and
-//            feedback waits.
+//            the 8th, 32nd, 128th and 512th, and one or two after values have left their range
+//            (docs/choices.md: how long); meanwhile others get the default, and feedback waits.
 #pragma once
 
 #include <algorithm>
@@ -251,6 +250,7 @@ class ChoiceEngine {
  private:
   friend class Replay;   // replay.hpp
   friend class History;  // history.hpp
+  friend class Draft;    // draft.hpp
 
   void visit_state(StateVisitor& visitor) {
     visitor.array("lessons", &lessons_, 1);

@@ -122,7 +122,11 @@ class Schema {
     if (code < fields_[field].buckets) seen_[seen_offsets_[field] + code] = 1;
   }
 
-  /// The same without remembering: for who asks what would be chosen, and chooses nothing.
+  bool has_seen(std::uint32_t field, std::uint32_t code) const {
+    return seen_[seen_offsets_[field] + code] != 0;
+  }
+
+  /// meet() without remembering: for who asks what would be chosen, and chooses nothing.
   void veil(double* row) const {
     for (const std::uint32_t i : others_) {
       const Field& field = fields_[i];

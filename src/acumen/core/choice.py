@@ -8,7 +8,6 @@ import os
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
@@ -20,7 +19,7 @@ from acumen.core.arms import arm_set
 from acumen.core.comparison import Comparison
 from acumen.core.context import Schema
 from acumen.core.episode import EpisodicCore
-from acumen.core.learner import Learner, LearnerSpec
+from acumen.core.learner import Learner, LearnerSpec, name_of
 from acumen.core.objective import Objective
 
 if TYPE_CHECKING:
@@ -154,12 +153,11 @@ class Choice(EpisodicCore):
         learner = learner or self.default_learner
         if learner is None:
             raise TypeError("no learner was given, and acumen.learners has set no default")
-        # A description that is a dataclass spells its parameters out; others have their name only.
-        self._learner_name = repr(learner) if is_dataclass(learner) else type(learner).__name__
+        self._learner_spec, self._learner_name = learner, name_of(learner)
         self.learner: Learner = learner.build(dimension, len(self._arms.arms), self._arms.features)
         super().__init__(spec, self.learner)
         # What a replay has to agree with, besides schema, arms and objective.
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "learner": self._learner_name,
             "pending_max": pending_max,
             "timeout_reward": timeout_reward,

@@ -120,7 +120,7 @@ class Replayer:
             return
         kinds = batch.rows.column("kind").indices.to_numpy()
         self.report.events += len(kinds)
-        columns = _columns(batch, kinds)
+        columns = event_columns(batch, kinds)
         texts = batch.rows.column("text")
         start = 0
         for i in [*np.flatnonzero(np.isin(kinds, list(_OURS))), len(kinds)]:
@@ -263,7 +263,7 @@ def _up_to(batch: EventBatch, until: Mapping[str, int] | None) -> EventBatch | N
     return EventBatch(batch.info, batch.first, last, batch.rows.slice(0, count))
 
 
-def _columns(batch: EventBatch, kinds: Any) -> dict[str, Any]:
+def event_columns(batch: EventBatch, kinds: Any) -> dict[str, Any]:
     """A batch's columns as the native side takes them."""
     rows, info = batch.rows, batch.info
 
