@@ -257,6 +257,8 @@ def test_ctrl_c_keeps_the_finished_rows(tmp_path: Path) -> None:
         cwd=tmp_path,
         env=environment(tmp_path),
         start_new_session=True,
+        # A shell that runs the tests in the background has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline = time.monotonic() + 60
