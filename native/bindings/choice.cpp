@@ -92,9 +92,8 @@ PyObject* choose_row(PyObject* self, PyObject* const* args, Py_ssize_t count) {
       PyErr_SetString(PyExc_TypeError, "choose_row() takes a row and, for candidates, a matrix");
       return nullptr;
     }
-    double copy[kFieldsMax];
-    double* row = core.row_in_place(args[0]);
-    const bool good = row || core.read_row(args[0], row = copy);
+    double row[kFieldsMax];
+    const bool good = core.read_row(args[0], row);
     nb::object context;
     if (core.wants_context()) context = context_of(core, args[0], row);
     const Answer answer = core.decide(row, good, count > 1 ? args[1] : nullptr, context.ptr());

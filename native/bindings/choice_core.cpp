@@ -203,11 +203,6 @@ bool ChoiceCore::read_sequence(PyObject* sequence, double* row) {
   return good;
 }
 
-double* ChoiceCore::row_in_place(PyObject* object) const {
-  if (!is_plain() || engine->schema().marks() || !is_numpy_array(object)) return nullptr;
-  return numpy_doubles(object, fields());
-}
-
 bool ChoiceCore::read_row(PyObject* object, double* row) {
   const std::uint32_t n = fields();
   if (PyTuple_CheckExact(object) || PyList_CheckExact(object)) {

@@ -74,9 +74,6 @@ class ChoiceCore {
   bool read_keywords(PyObject* const* values, PyObject* keywords, double* row,
                      PyObject** candidates);
   bool read_row(PyObject* object, double* row);
-  /// The row where it lies, if it is an array of doubles and nobody changes it before the engine
-  /// has copied it: neither code in Python nor the engine itself. Else null.
-  double* row_in_place(PyObject* object) const;
   bool read_candidates(PyObject* object, std::vector<float>& out);
   bool read_metrics(PyObject* const* args, Py_ssize_t positional, PyObject* keywords,
                     double* values);

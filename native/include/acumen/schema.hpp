@@ -99,9 +99,6 @@ class Schema {
   const Field& field(std::uint32_t i) const { return fields_[i]; }
   std::uint32_t numbers() const { return numbers_; }  ///< they stand in x[1 … numbers()]
 
-  /// Whether meet() may change a row.
-  bool marks() const { return !seen_.empty(); }
-
   /// Turns categories that were never seen into "unseen" and remembers them. Changes the row, so
   /// that the same row encodes in the same way when its feedback comes.
   void meet(double* row) {
