@@ -33,7 +33,7 @@ PLANS = {
     "by_importance": "INDEXED BY by_importance",
 }
 FILTERS = ("name", "package", "kind")
-LIMIT_SECONDS = 0.02
+LIMIT_SECONDS = 0.005
 
 
 class Database:
