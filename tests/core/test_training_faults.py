@@ -122,7 +122,7 @@ def test_kills_and_pauses_lose_nothing(tmp_path: Path, processes: Processes) -> 
         said = finish(process)
         assert said["learned"] == wanted[said["stream"]], seed
         health = said["following"]
-        assert health["taken"] > 1, (seed, health)
+        assert health["taken"] >= 1, (seed, health)
         assert health["refused"] == health["errors"] == health["missed"] == 0, (seed, health)
         assert said["slowest_ms"] < 1000
     first.send_signal(signal.SIGTERM)
