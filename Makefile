@@ -10,9 +10,9 @@ THREADED  := build/native-tsan
 FUZZ_SECONDS ?= 3
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# The extras race and vw are installed one by one: not every platform has a wheel of each. obp is
+# The extras race, vw and fleet are installed one by one: not every platform has a wheel of each. obp is
 # wanted for the sample of the Open Bandit Dataset that lies in it, not for what it imports.
-PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["race"], *extras["vw"])
+PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["race"], *extras["vw"], *extras["fleet"])
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -name '*.[ch]pp' -o -name '*.inl' 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -32,10 +32,11 @@ test-python: $(VENV)/.installed
 
 test-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt
 	$(BIN)/cmake --build $(SANITIZED) -j $(JOBS)
-	$(BIN)/cmake --build $(THREADED) -j $(JOBS) --target test_threads test_journal_threads
+	$(BIN)/cmake --build $(THREADED) -j $(JOBS) --target test_threads test_journal_threads test_draft
 	ACUMEN_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure --no-tests=error
 	$(THREADED)/native/tests/test_threads
 	$(THREADED)/native/tests/test_journal_threads
+	$(THREADED)/native/tests/test_draft
 
 check: $(VENV)/.installed  ## Format, lint, types, architecture, doctests
 	$(BIN)/ruff format --check .

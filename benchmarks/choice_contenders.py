@@ -141,8 +141,9 @@ class AcumenLate(Acumen):
         choose, rows = self.choice.choose_row, self.problem.rows
         made = []
         for i in range(start, stop):
+            row = rows[i]
             t0 = now()
-            decision = choose(rows[i])
+            decision = choose(row)
             t1 = now()
             made.append(decision)
             self.choose_ns.append(t1 - t0)

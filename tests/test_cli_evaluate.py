@@ -17,7 +17,7 @@ import pytest
 
 import acumen
 from acumen import learners
-from acumen.cli_evaluate import choice_of
+from acumen.learners.described import choice_of_model
 
 ACUMEN = Path(sysconfig.get_path("scripts")) / "acumen"
 
@@ -157,7 +157,7 @@ def test_a_wrong_command_gives_one_line(
 
 
 def test_a_choice_from_its_model_file(folder: Path) -> None:
-    choice = choice_of(folder / "model.acumen")
+    choice = choice_of_model(folder / "model.acumen")
     assert choice.arms == ("none", "fast", "small")
     assert choice.schema.version == "size:number,kind:category[8],deep:number?,hot:flag"
     assert [t.metric for t in choice.objective.terms] == ["seconds", "errors"]
@@ -198,4 +198,4 @@ def test_what_a_file_alone_does_not_tell(tmp_path: Path, options: dict[str, Any]
     choice = acumen.Choice("c", context={"x": float}, metric=acumen.minimize("s"), **options)
     choice.save(tmp_path / "m")
     with pytest.raises(acumen.ModelError, match="MODULE:NAME"):
-        choice_of(tmp_path / "m")
+        choice_of_model(tmp_path / "m")

@@ -154,3 +154,35 @@ def test_several_choices(tmp_path: Path) -> None:
     assert run("show", tmp_path, "--choice", "two").exit_code == 0
     assert "no choice 'three'" in run("ls", tmp_path, "--choice", "three").output
     assert len(run("ls", tmp_path).output.splitlines()) == 3
+
+
+def test_show_modes(tmp_path: Path) -> None:
+    choice = acumen.Choice(
+        "codec",
+        ["a", "b"],
+        context={"x": float},
+        default="a",
+        metric=acumen.maximize("gain"),
+        mode="shadow",
+        journal=tmp_path,
+    )
+    assert run("show", tmp_path, "--modes").exit_code in (0, 2)  # nothing is on the disk yet
+    choice.set_mode("canary", 0.1, why='she said "go"\n[bold]', by="ann")
+    choice.kill(why="incident 42")
+    gate = acumen.Promotion(choice, canary=(0.1,), probe=0.05)
+    gate.rollback("enough")
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    result = run("show", tmp_path, "--modes", "--format", "json")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.output.splitlines()]
+    told = [(row["mode"], row["killed"], row["by"], row["why"]) for row in rows]
+    assert told == [
+        ("canary", False, "ann", 'she said "go"\n[bold]'),
+        ("canary", True, None, "incident 42"),
+        ("canary", True, "acumen.Promotion, as it stood", "the gate begins"),
+        ("shadow", True, "acumen.Promotion", "by hand: enough"),
+    ]
+    table = run("show", tmp_path, "--modes", "-n", 1).output
+    assert "by hand: enough" in table
+    assert "she said" not in table

@@ -18,8 +18,8 @@ COLUMNS_MAX = 100
 FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 500
 HEADINGS = ["Choice", "Context", "Metric", "Heuristics", "Bound", "Result", "References"]
-# Modules that are entered from outside, not imported by another module: the command, and adapters
-# whose users have installed what they adapt.
+# Modules that are entered from outside, not imported by another module: the command, readers of
+# other people's formats, and adapters whose users have installed what they adapt.
 ENTRANCES = {
     "acumen.cli",
     "acumen.evaluation.open_bandit",

@@ -7,6 +7,7 @@ namespace acumen::bindings {
 
 void bind_learners(nanobind::module_& m);
 void bind_choice(nanobind::module_& m);
+void bind_draft(nanobind::module_& m);
 void bind_evaluation(nanobind::module_& m);
 void bind_comparison(nanobind::module_& m);
 void bind_caching(nanobind::module_& m);

@@ -11,7 +11,9 @@
 #include "comparison.hpp"
 #include "decision.hpp"
 #include "distributions.hpp"
+#include "episodes.hpp"
 #include "journal_buffer.hpp"
+#include "records.hpp"
 #include "state_arrays.hpp"
 
 namespace acumen::bindings {
@@ -90,9 +92,8 @@ PyObject* choose_row(PyObject* self, PyObject* const* args, Py_ssize_t count) {
       PyErr_SetString(PyExc_TypeError, "choose_row() takes a row and, for candidates, a matrix");
       return nullptr;
     }
-    double copy[kFieldsMax];
-    double* row = core.row_in_place(args[0]);
-    const bool good = row || core.read_row(args[0], row = copy);
+    double row[kFieldsMax];
+    const bool good = core.read_row(args[0], row);
     nb::object context;
     if (core.wants_context()) context = context_of(core, args[0], row);
     const Answer answer = core.decide(row, good, count > 1 ? args[1] : nullptr, context.ptr());
@@ -202,19 +203,6 @@ std::uint64_t feedback_many(ChoiceCore& core, IdVector ids, RowMatrix values) {
   return learned;
 }
 
-using RewardVector = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-/// How many steps it taught; see ChoiceCore::end_episode. `returns` None: cut off.
-std::uint64_t end_episode(ChoiceCore& core, IdVector ids, std::optional<RowMatrix> returns,
-                          RewardVector rewards, float discount) {
-  const std::size_t n = ids.shape(0);
-  if (rewards.shape(0) != n ||
-      (returns && (returns->shape(0) != n || returns->shape(1) != core.metrics.size())))
-    throw nb::value_error("returns and rewards must have one row an id, and a column a metric");
-  const double* values = returns ? returns->data() : nullptr;
-  return n > 0 ? core.end_episode(ids.data(), values, rewards.data(), n, discount) : 0;
-}
-
 nb::dict counters(ChoiceCore& core) {
   const Counters c = core.engine->counters();
   nb::dict result;
@@ -234,45 +222,12 @@ auto comparison(ChoiceCore& core, double alpha) {
   return compared(core.engine->comparison(), alpha);
 }
 
-/// What the ring holds, oldest first, as columns.
-nb::dict records(ChoiceCore& core) {
-  ChoiceEngine& engine = *core.engine;
-  std::vector<std::uint64_t> id, version;
-  std::vector<std::int32_t> arm;
-  std::vector<float> propensity;
-  std::vector<std::uint8_t> reason, state;
-  std::vector<double> rows, values;
-  {
-    const std::lock_guard<SpinLock> lock(engine.lock());
-    engine.ring().each([&](std::size_t slot) {
-      const Entry& entry = engine.ring().entry(slot);
-      id.push_back(entry.id);
-      version.push_back(entry.version);
-      arm.push_back(static_cast<std::int32_t>(entry.arm));
-      propensity.push_back(entry.propensity);
-      reason.push_back(entry.reason);
-      state.push_back(static_cast<std::uint8_t>(entry.state));
-      const double* row = engine.ring().row(slot);
-      rows.insert(rows.end(), row, row + core.fields());
-      // Until its feedback comes, a slot holds the metrics of the decision that it had before.
-      if (entry.state == EntryState::kDone) {
-        const double* value = engine.ring().values(slot);
-        values.insert(values.end(), value, value + core.metrics.size());
-      } else {
-        values.insert(values.end(), core.metrics.size(), std::numeric_limits<double>::quiet_NaN());
-      }
-    });
-  }
-  nb::dict result;
-  result["id"] = column(std::move(id));
-  result["model_version"] = column(std::move(version));
-  result["arm"] = column(std::move(arm));
-  result["propensity"] = column(std::move(propensity));
-  result["reason"] = column(std::move(reason));
-  result["state"] = column(std::move(state));
-  result["context"] = column(std::move(rows));
-  result["metrics"] = column(std::move(values));
-  return result;
+/// The sums behind the comparison, as a model file has them.
+nb::dict comparison_sums(ChoiceCore& core) {
+  HoldbackComparison c = core.engine->comparison();
+  StateReader reader;
+  c.visit(reader);
+  return to_python(std::move(reader.arrays));
 }
 
 nb::dict state(ChoiceCore& core) {
@@ -291,33 +246,47 @@ void restore(ChoiceCore& core, nb::dict arrays) {
     throw nb::value_error("the values break an invariant of the model; nothing has changed");
 }
 
+nb::dict who_and_why(const std::string& why, const std::string& by) {
+  nb::dict said;
+  if (!why.empty()) said["why"] = why;
+  if (!by.empty()) said["by"] = by;
+  return said;
+}
+
+void set_mode(ChoiceCore& core, int mode, float share, const nb::dict& said) {
+  core.engine->guard().set(static_cast<Mode>(mode), share);
+  core.note_mode(said);
+}
+
+void kill(ChoiceCore& core, const std::string& why, const std::string& by) {
+  core.engine->guard().kill();
+  core.note_mode(who_and_why(why, by));
+}
+
+void revive(ChoiceCore& core, const std::string& why, const std::string& by) {
+  core.engine->guard().revive();
+  core.note_mode(who_and_why(why, by));
+}
+
+auto mode_of(ChoiceCore& core) {
+  const Guard::View view = core.engine->guard().look();
+  return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
+}
+
+float holdback_of(ChoiceCore& core) {
+  return core.engine->guard().holdback();
+}
+
 void bind_modes(nb::class_<ChoiceCore>& core) {
-  core.def(
-          "_set_mode",
-          [](ChoiceCore& core, int mode, float share) {
-            core.engine->guard().set(static_cast<Mode>(mode), share);
-            core.note_mode();
-          },
-          nb::arg("mode"), nb::arg("canary_share"))
-      .def("_mode",
-           [](ChoiceCore& core) {
-             const Guard::View view = core.engine->guard().look();
-             return std::make_tuple(static_cast<int>(view.mode), view.canary_share, view.killed);
-           })
-      .def(
-          "kill",
-          [](ChoiceCore& core) {
-            core.engine->guard().kill();
-            core.note_mode();
-          },
-          "Serves the default from now on, whatever the mode.")
-      .def(
-          "revive",
-          [](ChoiceCore& core) {
-            core.engine->guard().revive();
-            core.note_mode();
-          },
-          "Takes a kill() back.");
+  core.def("_set_mode", set_mode, nb::arg("mode"), nb::arg("canary_share"),
+           nb::arg("said") = nb::dict())
+      .def("_mode", mode_of)
+      .def_prop_ro("_holdback", holdback_of)
+      .def("_comparison_sums", comparison_sums)
+      .def("kill", kill, nb::kw_only(), nb::arg("why") = "", nb::arg("by") = "",
+           "Serves the default from now on, whatever the mode; the journal keeps who and why.")
+      .def("revive", revive, nb::kw_only(), nb::arg("why") = "", nb::arg("by") = "",
+           "Takes a kill() back; the journal keeps who and why.");
 }
 
 /// What Python's Choice needs to know before there is one.
@@ -369,15 +338,14 @@ void bind_choice(nb::module_& m) {
                               "The engine behind acumen.Choice; made by it alone.");
   bind_journal(m, core);
   bind_modes(core);
+  bind_episodes(core);
   core.def(nb::init<nb::dict, nb::object>(), nb::arg("spec"), nb::arg("learner"))
       .def("_choose_many", choose_many, nb::arg("rows"))
       .def("_feedback_many", feedback_many, nb::arg("ids"), nb::arg("values"))
-      .def("_end_episode", end_episode, nb::arg("ids"), nb::arg("returns").none(),
-           nb::arg("rewards"), nb::arg("discount"))
       .def("_distributions", distributions, nb::arg("rows"))
       .def("_counters", counters)
       .def("_comparison", comparison, nb::arg("alpha"))
-      .def("_records", records)
+      .def("_records", records, nb::arg("after") = 0)
       .def("_state", state)
       .def("_restore", restore, nb::arg("arrays"))
       .def(

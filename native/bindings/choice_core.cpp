@@ -8,7 +8,6 @@
 #include <cstring>
 #include <optional>
 
-#include "acumen/episode.hpp"
 #include "decision.hpp"
 #include "learner_turn.hpp"
 #include "row_readers.hpp"
@@ -202,11 +201,6 @@ bool ChoiceCore::read_sequence(PyObject* sequence, double* row) {
     row[i] = field_value(i, value.ptr(), good);
   }
   return good;
-}
-
-double* ChoiceCore::row_in_place(PyObject* object) const {
-  if (!is_plain() || engine->schema().marks() || !is_numpy_array(object)) return nullptr;
-  return numpy_doubles(object, fields());
 }
 
 bool ChoiceCore::read_row(PyObject* object, double* row) {
@@ -436,41 +430,6 @@ void ChoiceCore::teach_python_learner() {
     });
   }
   if (interrupt) throw std::move(*interrupt);
-}
-
-std::uint64_t ChoiceCore::end_episode(const std::uint64_t* ids, const double* returns,
-                                      const double* rewards, std::size_t count, float discount) {
-  EpisodeSteps steps;
-  {
-    const nb::gil_scoped_release others_may_run;
-    const std::lock_guard<SpinLock> lock(engine->lock());
-    steps = gather_episode(*engine, ids, rewards, count, discount);
-    const double now = now_s();
-    for (std::size_t i = 0; i < count && returns; ++i)
-      engine->feedback_locked(ids[i], returns + i * metrics.size(), now, steps.taught[i]);
-    if (auto* learner = dynamic_cast<SequenceLearner*>(native_learner_.get()))
-      learner->learn_episode(steps.lesson(discount, returns != nullptr));
-  }
-  if (!python_learner_.is_valid()) return steps.size();
-  teach_python_learner();
-  using Matrix = nb::ndarray<nb::numpy, const float, nb::ndim<2>>;
-  const std::uint32_t dimension = engine->schema().dimension();
-  const auto array = [](auto& values) {
-    using Value = const typename std::decay_t<decltype(values)>::value_type;
-    using Vector = nb::ndarray<nb::numpy, Value, nb::ndim<1>>;
-    return nb::cast(Vector(values.data(), {values.size()}), nb::rv_policy::copy);
-  };
-  const nb::object xs = nb::cast(Matrix(steps.xs.data(), {steps.size(), dimension}, nb::handle(),
-                                        {static_cast<std::int64_t>(padded(dimension)), 1}),
-                                 nb::rv_policy::copy);
-  const LearnerTurn turn(*python_learner_lock_);
-  try {
-    python_learner_.attr("learn_episode")(xs, array(steps.arms), array(steps.propensities),
-                                          array(steps.rewards), discount, returns != nullptr);
-  } catch (nb::python_error& error) {
-    note_learner_failure(error);
-  }
-  return steps.size();
 }
 
 void ChoiceCore::become_replica(std::uint64_t seed, std::uint64_t replica) {

@@ -8,9 +8,11 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "acumen/choice.hpp"
+#include "acumen/episode.hpp"
 #include "fork_guard.hpp"
 #include "journal_buffer.hpp"
 #include "learner_handle.hpp"
@@ -18,6 +20,15 @@
 namespace acumen::bindings {
 
 namespace nb = nanobind;
+
+/// The decisions of an episode that is over, one reward each in the objective's own unit.
+struct EndedEpisode {
+  const std::uint64_t* ids;
+  const double* rewards;
+  std::size_t count;
+  float discount;
+  bool ended;  ///< false: cut off
+};
 
 /// Keyword names in declared order, matched against a caller's.
 class KeywordOrder {
@@ -63,9 +74,6 @@ class ChoiceCore {
   bool read_keywords(PyObject* const* values, PyObject* keywords, double* row,
                      PyObject** candidates);
   bool read_row(PyObject* object, double* row);
-  /// The row where it lies, if it is an array of doubles and nobody changes it before the engine
-  /// has copied it: neither code in Python nor the engine itself. Else null.
-  double* row_in_place(PyObject* object) const;
   bool read_candidates(PyObject* object, std::vector<float>& out);
   bool read_metrics(PyObject* const* args, Py_ssize_t positional, PyObject* keywords,
                     double* values);
@@ -86,17 +94,21 @@ class ChoiceCore {
   void attach_journal(std::shared_ptr<JournalBuffer> journal);
   /// Puts an event on record that is none of the engine's own; nothing happens without a journal.
   void note(EventKind kind, const std::string& text);
-  /// Puts the mode on record, as it is now.
-  void note_mode();
+  /// Puts the mode on record, as it is now, and what else is said of it: who, why.
+  void note_mode(const nb::dict& said);
   /// The event up to which the state is that which the visitors are shown: the model and, where
   /// there is a learner in Python, what it says of itself.
   std::uint64_t snapshot(StateVisitor& model, StateVisitor& history, nb::object& learner_state);
 
-  /// Ends an episode of `count` decisions, for a learner that has learn_episode(). `returns`: one
-  /// row of metrics an id, what each decision's feedback is to be; null: the episode was cut off,
-  /// and no feedback is given. How many steps it taught.
-  std::uint64_t end_episode(const std::uint64_t* ids, const double* returns, const double* rewards,
-                            std::size_t count, float discount);
+  /// Ends an episode, for a learner that has learn_episode(). `returns`: one row of metrics an id,
+  /// what each decision's feedback is to be; null: the episode was cut off, and no feedback is
+  /// given. `events`: what the journal keeps of it. How many steps it taught.
+  std::uint64_t end_episode(const EndedEpisode& episode, const double* returns,
+                            const std::vector<std::string>& events);
+  /// Teaches it again; its decisions' feedback follows in the journal.
+  std::uint64_t replay_episode(const EndedEpisode& episode);
+  /// Whether a feedback that is replayed belongs to an episode that has taught; asked once.
+  bool replayed_in_episode(std::uint64_t id) { return replayed_steps_.erase(id) != 0; }
 
   /// After fork(), in the child.
   void become_replica(std::uint64_t seed, std::uint64_t replica);
@@ -114,6 +126,9 @@ class ChoiceCore {
   bool wants_context() const { return heuristic_.is_valid(); }
   /// Seconds on a clock that only goes forward; 0 where no time-out is set.
   double now_s() const;
+
+  std::shared_ptr<Learner>& native_learner() { return native_learner_; }
+  bool is_journaled_by(const JournalBuffer& buffer) const { return journal_.get() == &buffer; }
 
   int traverse(visitproc visit, void* arg);
   void clear();
@@ -133,6 +148,7 @@ class ChoiceCore {
   Reason problem_of(bool good, bool default_failed) const;
   void note_exception(const std::string& where);
   void note_learner_failure(nb::python_error& error);
+  void teach_python_episode(const EpisodeSteps& steps, const EndedEpisode& episode);
   bool read_sequence(PyObject* sequence, double* row);
   /// The default's arm; kNoArm: it failed.
   std::uint32_t ask_heuristic(PyObject* context, PyObject* candidates, std::uint32_t count);
@@ -148,7 +164,8 @@ class ChoiceCore {
   bool takes_candidates_ = false;
   std::shared_ptr<JournalBuffer> journal_;
   CategoryNames category_names_;
-  std::unique_ptr<ForkGuard> fork_guard_;  ///< last: goes before the engine does
+  std::unordered_set<std::uint64_t> replayed_steps_;  ///< taught, but their feedback is to come
+  std::unique_ptr<ForkGuard> fork_guard_;             ///< last: goes before the engine does
 };
 
 }  // namespace acumen::bindings

@@ -57,12 +57,17 @@ void ChoiceCore::note(EventKind kind, const std::string& text) {
   journal_->hook.text(kind, text);
 }
 
-void ChoiceCore::note_mode() {
+void ChoiceCore::note_mode(const nb::dict& said) {
+  if (!journal_) return;
   const Guard::View view = engine->guard().look();
   const char* names[] = {"off", "shadow", "canary", "on"};
-  note(EventKind::kMode, std::string("{\"mode\": \"") + names[static_cast<int>(view.mode)] +
-                             "\", \"canary\": " + std::to_string(view.canary_share) +
-                             ", \"killed\": " + (view.killed ? "true}" : "false}"));
+  nb::dict event;
+  event["mode"] = names[static_cast<int>(view.mode)];
+  event["canary"] = std::round(static_cast<double>(view.canary_share) * 1e6) / 1e6;
+  event["killed"] = view.killed;
+  event.update(said);
+  const nb::object dumps = nb::module_::import_("json").attr("dumps");
+  note(EventKind::kMode, nb::cast<std::string>(dumps(event, nb::arg("ensure_ascii") = false)));
 }
 
 namespace {
@@ -195,7 +200,7 @@ struct Replayed {
   std::uint64_t decisions = 0, feedback = 0, learned = 0, timeouts = 0, refused = 0;
 };
 
-void apply(Replay& replay, const Events& events, std::size_t i, Replayed& done) {
+void apply(ChoiceCore& core, Replay& replay, const Events& events, std::size_t i, Replayed& done) {
   switch (static_cast<EventKind>(events.kind.data()[i])) {
     case EventKind::kDecision: {
       PastDecision past;
@@ -211,7 +216,8 @@ void apply(Replay& replay, const Events& events, std::size_t i, Replayed& done) 
     }
     case EventKind::kFeedback: {
       const double* values = events.metrics.data() + i * events.metrics.shape(1);
-      const FeedbackResult fate = replay.feedback(events.id.data()[i], values);
+      const std::uint64_t id = events.id.data()[i];
+      const FeedbackResult fate = replay.feedback(id, values, core.replayed_in_episode(id));
       done.feedback += 1;
       done.learned += fate == FeedbackResult::kLearned;
       break;
@@ -241,7 +247,7 @@ nb::tuple replay(ChoiceCore& core, const nb::dict& columns, bool forget_decision
     const std::lock_guard<SpinLock> lock(core.engine->lock());
     Replay replay(*core.engine);
     if (forget_decisions) replay.forget_decisions();
-    for (std::size_t i = 0; i < events.size(); ++i) apply(replay, events, i, done);
+    for (std::size_t i = 0; i < events.size(); ++i) apply(core, replay, events, i, done);
   }
   core.teach_python_learner();
   return nb::make_tuple(done.decisions, done.feedback, done.learned, done.timeouts, done.refused);
@@ -259,6 +265,13 @@ void bind_buffer(nb::module_& m) {
           nb::arg("fields"), nb::arg("metrics"), nb::arg("features"), nb::arg("replica"),
           nb::arg("ring_bytes"), nb::arg("drop_oldest"))
       .def("take", take, nb::arg("words_max"))
+      .def(
+          "remember_lessons",
+          [](JournalBuffer& buffer, ChoiceCore& core) {
+            const EngineTurn lock(*core.engine);
+            buffer.hook.lessons().begin(core.engine->ring().capacity(), buffer.hook.sequence());
+          },
+          nb::arg("choice"))
       .def_prop_ro("sequence", [](JournalBuffer& buffer) { return buffer.ring->sequence(); })
       .def_prop_ro("dropped", [](JournalBuffer& buffer) { return buffer.ring->dropped(); })
       .def_prop_ro("waiting_bytes",
@@ -284,6 +297,19 @@ void bind_journal(nb::module_& m, nb::class_<ChoiceCore>& core) {
       .def("_restore_history", restore_history, nb::arg("arrays"), nb::arg("shift_s"))
       .def("_forget_history", forget_history)
       .def("_replay", replay, nb::arg("columns"), nb::arg("forget_decisions"))
+      .def(
+          "_relearn",
+          [](ChoiceCore& self, std::uint64_t keep, const std::string& text) {
+            {
+              const nb::gil_scoped_release others_may_run;
+              const std::lock_guard<SpinLock> lock(self.engine->lock());
+              JournalHook* journal = self.engine->journal();
+              if (journal && !text.empty()) journal->text(EventKind::kObjective, text);
+              History(*self.engine).relearn(keep);
+            }
+            self.teach_python_learner();
+          },
+          nb::arg("keep"), nb::arg("text") = "")
       .def(
           "_shift_times",
           [](ChoiceCore& self, double seconds) {

@@ -36,9 +36,12 @@ struct JournalBuffer {
 class EngineTurn {
  public:
   explicit EngineTurn(ChoiceEngine& engine) : lock_(engine.lock()) {
-    if (lock_.try_lock(100)) return;
-    const nanobind::gil_scoped_release others_may_run;
-    lock_.lock();
+    while (!lock_.try_lock(100)) {
+      const nanobind::gil_scoped_release others_may_run;
+      // Not kept: a thread that has the GIL may be waiting for it.
+      lock_.lock();
+      lock_.unlock();
+    }
   }
   ~EngineTurn() { release(); }
   EngineTurn(const EngineTurn&) = delete;

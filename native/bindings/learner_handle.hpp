@@ -19,6 +19,9 @@ struct LearnerHandle {
 /// `_native.SequenceLearner`: `learner` is a SequenceLearner.
 struct SequenceLearnerHandle : LearnerHandle {};
 
+/// `_native.Apprentice`: `learner` is an Apprentice.
+struct ApprenticeHandle : LearnerHandle {};
+
 /// The learner behind a Python object; raises TypeError where it is none.
 inline std::shared_ptr<Learner> learner_of(nanobind::handle object) {
   return nanobind::cast<LearnerHandle&>(object).learner;

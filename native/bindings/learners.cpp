@@ -10,6 +10,7 @@
 
 #include "acumen/aligned.hpp"
 #include "acumen/learners/actor_critic.hpp"
+#include "acumen/learners/apprentice.hpp"
 #include "acumen/learners/binned_additive.hpp"
 #include "acumen/learners/epsilon_greedy.hpp"
 #include "acumen/learners/lin_ucb.hpp"
@@ -121,7 +122,7 @@ Output distribution(LearnerHandle& self, const Vector& x, const std::optional<Ma
 }
 
 bool learn(LearnerHandle& self, const Vector& x, std::uint32_t arm, float propensity, float reward,
-           const std::optional<Vector>& features) {
+           const std::optional<Vector>& features, bool demonstrated) {
   Learner& learner = *self.learner;
   const std::uint32_t width = learner.shape().features;
   require(x.shape(0) == learner.shape().dimension, "x does not have the learner's dimension");
@@ -133,7 +134,8 @@ bool learn(LearnerHandle& self, const Vector& x, std::uint32_t arm, float propen
     require(features->shape(0) == width, "features do not have the learner's width");
     pad_rows(row, features->data(), 1, width);
   }
-  return learner.learn({context.data(), arm, features ? row.data() : nullptr, propensity, reward});
+  return learner.learn(
+      {context.data(), arm, features ? row.data() : nullptr, propensity, reward, demonstrated});
 }
 
 bool learn_episode(SequenceLearnerHandle& self, const Matrix& xs, const ArmVector& arms,
@@ -253,6 +255,30 @@ void bind_other_kinds(nb::module_& m) {
       "exponent"_a, "epsilon"_a, "prior"_a);
 }
 
+const Apprentice& apprentice_of(const ApprenticeHandle& handle) {
+  return static_cast<const Apprentice&>(*handle.learner);
+}
+
+void bind_apprentice(nb::module_& m) {
+  using Handle = ApprenticeHandle;
+  nb::class_<ApprenticeHandle, LearnerHandle>(m, "Apprentice")
+      .def_prop_ro("share", [](const Handle& h) { return apprentice_of(h).share(); })
+      .def_prop_ro("imitates", [](const Handle& h) { return apprentice_of(h).bound(); })
+      .def_prop_ro("agreement", [](const Handle& h) { return apprentice_of(h).agreement(); })
+      .def_prop_ro("demonstrations",
+                   [](const Handle& h) { return apprentice_of(h).demonstrations(); });
+  m.def(
+      "apprentice",
+      [](const LearnerHandle& own, double agreement, double trial, double error) {
+        require_range(agreement, 0.01, 0.9999, "agreement");
+        require_range(trial, 1e-4, 1.0, "trial");
+        require_range(error, 1e-9, 0.5, "error");
+        return ApprenticeHandle{
+            std::make_shared<Apprentice>(own.learner, ApprenticeOptions{agreement, trial, error})};
+      },
+      "own"_a, nb::kw_only(), "agreement"_a, "trial"_a, "error"_a);
+}
+
 LearnerShape make_index_shape(std::uint32_t dimension, std::uint32_t arms, std::uint32_t features) {
   require(features == 0, "learners of sequences take fixed arms, known by their index alone");
   return make_shape(dimension, arms, 0);
@@ -307,7 +333,8 @@ void bind_learners(nb::module_& m) {
       .def_prop_ro("version", [](LearnerHandle& h) { return h.learner->version(); })
       .def_prop_ro("memory_bytes", [](LearnerHandle& h) { return h.learner->memory_bytes(); })
       .def("distribution", &distribution, "x"_a, "features"_a = nb::none())
-      .def("learn", &learn, "x"_a, "arm"_a, "propensity"_a, "reward"_a, "features"_a = nb::none())
+      .def("learn", &learn, "x"_a, "arm"_a, "propensity"_a, "reward"_a, "features"_a = nb::none(),
+           "demonstrated"_a = false)
       .def("state", [](LearnerHandle& h) { return to_python(save(*h.learner)); })
       .def("restore", &restore, "state"_a)
       .def(
@@ -320,6 +347,7 @@ void bind_learners(nb::module_& m) {
       .def("reset", [](LearnerHandle& h) { h.learner->reset(); });
   bind_kinds(m);
   bind_other_kinds(m);
+  bind_apprentice(m);
   bind_sequence_kinds(m);
 }
 

@@ -4,6 +4,7 @@ NB_MODULE(_native, m) {
   m.doc() = "Acumen's native core. Private: use the names that `acumen` exports.";
   acumen::bindings::bind_learners(m);
   acumen::bindings::bind_choice(m);
+  acumen::bindings::bind_draft(m);
   acumen::bindings::bind_evaluation(m);
   acumen::bindings::bind_comparison(m);
   acumen::bindings::bind_caching(m);

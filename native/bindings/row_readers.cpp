@@ -33,14 +33,6 @@ bool is_numpy_array(PyObject* object) {
   return PyObject_TypeCheck(object, numpy_array_type());
 }
 
-double* numpy_doubles(PyObject* object, std::uint32_t n) {
-  auto* array = reinterpret_cast<PyArrayObject*>(object);
-  if (!is_row(array, n) || PyArray_TYPE(array) != NPY_DOUBLE ||
-      PyArray_STRIDE(array, 0) != sizeof(double))
-    return nullptr;
-  return reinterpret_cast<double*>(PyArray_BYTES(array));
-}
-
 bool read_numpy(PyObject* object, std::uint32_t n, double* row) {
   auto* array = reinterpret_cast<PyArrayObject*>(object);
   if (!is_row(array, n)) return false;

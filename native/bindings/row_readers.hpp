@@ -10,9 +10,6 @@ namespace acumen::bindings {
 /// Whether it is a NumPy array (or of a subclass).
 bool is_numpy_array(PyObject* object);
 
-/// The values of a one-dimensional array of n doubles that lie side by side; null: it is none.
-double* numpy_doubles(PyObject* object, std::uint32_t n);
-
 /// Copies n values of a one-dimensional NumPy array; false: it is not one of n floats.
 bool read_numpy(PyObject* object, std::uint32_t n, double* row);
 

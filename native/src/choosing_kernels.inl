@@ -187,7 +187,8 @@ void inverse_gap(const float* scores, U32 count, float gamma, float* out) {
     total += other;
     store(out + a, other);
   });
-  const Vec share = splat(split(1.0f - sum(total), best.ties));
+  const float left = 1.0f - sum(total);  // of very many arms rounding may take all
+  const Vec share = splat(split(left > 0.0f ? left : 0.0f, best.ties));
   each_eight(scores, count, rest, [&](U32 a, Vec score) {
     store(out + a, score == best.score ? share : load(out + a));
   });

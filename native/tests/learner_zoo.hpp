@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "acumen/learners/apprentice.hpp"
 #include "acumen/learners/binned_additive.hpp"
 #include "acumen/learners/epsilon_greedy.hpp"
 #include "acumen/learners/lin_ucb.hpp"
@@ -29,13 +30,24 @@ LearnerKind learner_kind(std::string name, Options options) {
           }};
 }
 
+/// An apprentice around a binned additive learner.
+inline LearnerKind apprentice_kind() {
+  return {"apprentice", [](LearnerShape shape, double half_life) {
+            BinnedAdditiveOptions chosen;
+            chosen.half_life = half_life;
+            return std::make_unique<Apprentice>(std::make_shared<BinnedAdditive>(shape, chosen),
+                                                ApprenticeOptions{});
+          }};
+}
+
 inline std::vector<LearnerKind> learner_zoo() {
   return {learner_kind<EpsilonGreedy>("epsilon_greedy", EpsilonGreedyOptions{}),
           learner_kind<LinUCB>("lin_ucb", LinUCBOptions{}),
           learner_kind<Thompson>("thompson", ThompsonOptions{}),
           learner_kind<SquareCB>("square_cb", SquareCBOptions{}),
           learner_kind<SoftmaxGradient>("softmax_gradient", SoftmaxGradientOptions{}),
-          learner_kind<BinnedAdditive>("binned_additive", BinnedAdditiveOptions{})};
+          learner_kind<BinnedAdditive>("binned_additive", BinnedAdditiveOptions{}),
+          apprentice_kind()};
 }
 
 /// Copies the state of a learner or an engine into one buffer, or back.

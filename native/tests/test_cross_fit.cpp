@@ -1,4 +1,5 @@
 // Cross-fitting: a record is predicted from the others alone, and expectations are what they say.
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -64,17 +65,50 @@ void check_predictions(const LearnerKind& kind) {
   EXPECT(others);
 }
 
+/// In order: a reward moves later predictions only, and the first by the few that follow them.
+void check_order(const LearnerKind& kind) {
+  Log log(3);
+  const auto learner = kind.make({kDimension, kArms, 0}, 0.0);
+  std::vector<float> out(Log::kCount * kArms, NAN), again(out.size());
+  EXPECT(fit_in_order(*learner, log.rows(), out.data()));
+  EXPECT(learner->version() == 0);
+  for (const float value : out) EXPECT(std::isfinite(value));
+  log.reward[300] = 1e6f;
+  EXPECT(fit_in_order(*learner, log.rows(), again.data()));
+  const auto same = [&](std::size_t from, std::size_t to) {
+    return std::equal(out.begin() + static_cast<std::ptrdiff_t>(from * kArms),
+                      out.begin() + static_cast<std::ptrdiff_t>(to * kArms),
+                      again.begin() + static_cast<std::ptrdiff_t>(from * kArms));
+  };
+  EXPECT(same(0, 301));
+  EXPECT(!same(301, Log::kCount));
+  // The last hundred are predicted well.
+  for (std::uint32_t i = Log::kCount - 100; i < Log::kCount; ++i)
+    for (std::uint32_t a = 0; a < kArms; ++a)
+      EXPECT_NEAR(out[i * kArms + a],
+                  static_cast<double>(static_cast<float>(a) * log.x[i * padded(kDimension) + 1]),
+                  0.5);
+  // Very short logs have answers, too.
+  for (std::uint64_t rows = 0; rows < 5; ++rows) {
+    LoggedRows few = log.rows();
+    few.count = rows;
+    EXPECT(fit_in_order(*learner, few, out.data()));
+  }
+}
+
 void check_refusals() {
   Log log(2);
   std::vector<float> out(Log::kCount * kArms);
   FixedLearner fixed({0.2f, 0.3f, 0.5f}, kDimension);
   EXPECT(!cross_fit(fixed, log.rows(), kFolds, out.data()));
+  EXPECT(!fit_in_order(fixed, log.rows(), out.data()));
   const auto learner = learner_zoo()[0].make({kDimension, kArms, 0}, 0.0);
   log.arm[3] = kArms;
   EXPECT(!cross_fit(*learner, log.rows(), kFolds, out.data()));
   EXPECT(learner->version() == 0);
   log.arm[3] = 0;
   log.reward[3] = NAN;
+  EXPECT(!fit_in_order(*learner, log.rows(), out.data()));
   EXPECT(!cross_fit(*learner, log.rows(), kFolds, out.data()));
 }
 
@@ -82,7 +116,10 @@ void check_refusals() {
 
 int main() {
   for (const LearnerKind& kind : learner_zoo())
-    if (kind.name != "softmax_gradient") check_predictions(kind);
+    if (kind.name != "softmax_gradient") {
+      check_predictions(kind);
+      check_order(kind);
+    }
   check_refusals();
   std::puts("cross_fit: ok");
 }

@@ -36,9 +36,13 @@ from acumen.core import (
 )
 
 if TYPE_CHECKING:
+    from acumen.core.apprenticeship import apprentice
+    from acumen.core.drift_watch import DriftWatch
+    from acumen.core.following import follow
     from acumen.core.journal import Journal
     from acumen.core.journal_format import JournalError
     from acumen.core.replay import ReplayReport
+    from acumen.evaluation.promotion import Promotion
     from acumen.operating_systems.caching.cache import Cache
     from acumen.operating_systems.caching.cached import cached
 
@@ -50,16 +54,20 @@ __all__ = [
     "Comparison",
     "Decision",
     "Decisions",
+    "DriftWatch",
     "Episode",
     "Journal",
     "JournalError",
     "ModelError",
     "Objective",
+    "Promotion",
     "Range",
     "ReplayReport",
+    "apprentice",
     "at_least",
     "at_most",
     "cached",
+    "follow",
     "learners",
     "maximize",
     "minimize",
@@ -75,8 +83,12 @@ Choice.default_learner = learners.BinnedAdditive()
 _LAZY = {
     "Cache": "acumen.operating_systems.caching.cache",
     "cached": "acumen.operating_systems.caching.cached",
+    "DriftWatch": "acumen.core.drift_watch",
+    "follow": "acumen.core.following",
     "Journal": "acumen.core.journal",
     "JournalError": "acumen.core.journal_format",
+    "Promotion": "acumen.evaluation.promotion",
+    "apprentice": "acumen.core.apprenticeship",
     "ReplayReport": "acumen.core.replay",
 }
 

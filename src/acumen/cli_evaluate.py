@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import json
 import os
@@ -18,17 +17,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from acumen import learners
 from acumen.core import (
-    Choice,
     ModelError,
     Objective,
-    Schema,
     maximize,
     minimize,
-    model_file,
 )
-from acumen.core.objective import Term
 from acumen.evaluation.off_policy import (
     IPS,
     SNIPS,
@@ -48,6 +42,7 @@ from acumen.evaluation.off_policy import (
     read_records,
 )
 from acumen.evaluation.results import write_atomically
+from acumen.learners.described import choice_of_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -142,7 +137,7 @@ def evaluate(
             records, _objective(less, more), arms=arms, timeout_reward=timeout_reward
         )
         chosen = [ESTIMATORS[name] for name in names or ESTIMATORS]
-        limits = Limits(effective_sample_size=min_ess)
+        limits = Limits(effective_sample_size=min_ess, spread_size=min_ess / 2)
         candidate, baseline = find_policy(policy, read), find_policy(against, read)
         found = estimates(read, candidate, chosen, confidence=confidence, limits=limits)
         decider = next((e for e in chosen if not isinstance(e, DirectMethod)), None)
@@ -226,7 +221,7 @@ def find_policy(name: str, log: DecisionLog) -> Policy:
             raise PolicyError(f"no arm {arm!r}; the log has {', '.join(labels) or log.arms}")
         return int(arm)
     if Path(name).is_file():
-        return choice_of(Path(name))
+        return choice_of_model(Path(name))
     module, colon, attribute = name.partition(":")
     if not (colon and module and attribute):
         raise PolicyError(f"no policy {name!r}: no such file, and not MODULE:NAME")
@@ -244,75 +239,6 @@ def _imported(module: str, attribute: str) -> Policy:
     finally:
         sys.path.pop(0)
     return found
-
-
-def choice_of(path: Path) -> Choice:
-    """A choice with the learned policy of a model file, made from what the file says of it.
-
-    Raises:
-        ModelError: damaged, or of a choice that cannot be made from the file alone.
-        OSError: it cannot be read.
-    """
-    header, _ = model_file.read(path)
-    try:
-        arms = [ast.literal_eval(arm) for arm in header["arms"]]
-        choice = Choice(
-            header["choice"],
-            arms,
-            context=_types(Schema.parse(header["schema"])),
-            default=arms[0],
-            metric=Objective(tuple(Term(**_keywords(t, "Term")[1]) for t in header["objective"])),
-            learner=_learner(header["learner"]),
-        )
-        choice.load(path)
-    except (KeyError, TypeError, ValueError, SyntaxError) as error:
-        raise ModelError(
-            f"{path}: its choice cannot be made from the file alone; "
-            f"name it as MODULE:NAME ({error})"
-        ) from None
-    return choice
-
-
-def _types(schema: Schema) -> dict[str, object]:
-    from acumen.core import Category
-
-    kinds: list[object] = [float, bool]
-    types: dict[str, object] = {}
-    for field in schema.fields:
-        if field.buckets:
-            types[field.name] = Category(field.buckets, field.optional)
-        else:
-            kind: Any = kinds[field.kind]
-            types[field.name] = kind | None if field.optional else kind
-    return types
-
-
-def _keywords(text: str, name: str | None = None) -> tuple[str, dict[str, Any]]:
-    """Reads `Name(key=number, …)`, as dataclasses print themselves; runs nothing."""
-    call = ast.parse(text, mode="eval").body
-    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args):
-        raise ValueError(f"{text!r} names nothing")
-    if name is not None and call.func.id != name:
-        raise ValueError(f"{text!r} is no {name}")
-    values = {k.arg: _value(k.value) for k in call.keywords if k.arg is not None}
-    return call.func.id, values
-
-
-def _value(node: ast.expr) -> Any:
-    sign = 1.0
-    inner = node
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        sign, inner = -1.0, node.operand
-    if isinstance(inner, ast.Name) and inner.id == "inf":
-        return sign * float("inf")
-    return ast.literal_eval(node)
-
-
-def _learner(text: str) -> Any:
-    name, values = _keywords(text)
-    if name not in learners.__all__:
-        raise ValueError(f"no learner {name!r} in acumen.learners")
-    return getattr(learners, name)(**values)
 
 
 def _objective(less: tuple[str, ...], more: tuple[str, ...]) -> Objective | None:

@@ -68,6 +68,18 @@ def _open(directory: Path, choice: str | None, wanted: bool = True) -> tuple[Jou
     return journal, choice
 
 
+def open_one(directory: Path, choice: str | None) -> tuple[Journal, str]:
+    """A directory's journal and the one choice that is meant.
+
+    Raises:
+        JournalError: there is no such journal or choice, or several and none is named.
+        OSError: it cannot be read.
+    """
+    opened, name = _open(directory, choice)
+    assert name is not None
+    return opened, name
+
+
 @click.group()
 def journal() -> None:
     """Look into journals: what was chosen, and what came of it.
@@ -130,6 +142,7 @@ def list_segments(directory: Path, choice: str | None) -> None:
 @click.argument("directory", type=DIRECTORY)
 @_choice_option
 @click.option("--events", is_flag=True, help="Raw events instead of decisions with their feedback.")
+@click.option("--modes", is_flag=True, help="Switches of the mode instead: when, by whom, why.")
 @click.option(
     "-n",
     "--last",
@@ -142,15 +155,23 @@ def list_segments(directory: Path, choice: str | None) -> None:
 @_format_option
 @_command
 def show(
-    directory: Path, choice: str | None, events: bool, last: int, all_columns: bool, form: str
+    directory: Path,
+    choice: str | None,
+    events: bool,
+    modes: bool,
+    last: int,
+    all_columns: bool,
+    form: str,
 ) -> None:
-    """Show the last decisions with what came of them, or the last events.
+    """Show the last decisions with what came of them, the last events, or switches of the mode.
 
     Names of categories stand for their codes, arms for their indices, where the journal knows them.
     """
     opened, choice = _open(directory, choice)
     rows: list[dict[str, Any]]
-    if events:
+    if modes:
+        rows = _switches(opened, choice)[-last:]
+    elif events:
         newest: deque[dict[str, Any]] = deque(maxlen=last)
         for batch in opened.scan(choice):
             newest.extend(batch.slice(max(0, batch.num_rows - last)).to_pylist())
@@ -164,6 +185,26 @@ def show(
         # A column in which nothing stands says nothing.
         columns = [c for c in columns if any(r[c] is not None for r in rows) and c not in HIDDEN]
     _print(form, columns, [[row[c] for c in columns] for row in rows])
+
+
+def _switches(opened: Journal, choice: str | None) -> list[dict[str, Any]]:
+    """Every switch of the mode, in all processes, in order of time."""
+    import pyarrow.compute as pc
+
+    found = []
+    for batch in opened.scan(choice):
+        kept = pc.equal(batch.column("kind").cast("string"), "mode")
+        for row in batch.filter(kept).to_pylist():
+            try:
+                said = json.loads(row["text"])
+            except (ValueError, TypeError, RecursionError):
+                said = None
+            told = said if isinstance(said, dict) else {"why": row["text"]}
+            columns = ("mode", "canary", "killed", "stage", "by", "why")
+            found.append(
+                {"time": row["time"], "replica": row["replica"]} | {c: told.get(c) for c in columns}
+            )
+    return sorted(found, key=lambda row: row["time"])
 
 
 def _name(rows: list[dict[str, Any]], opened: Journal, choice: str | None) -> None:

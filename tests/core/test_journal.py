@@ -328,7 +328,8 @@ def test_a_read_only_file_system(tmp_path: Path) -> None:
         options = "remount,bind,{}".format
         heal(
             choice,
-            lambda: run("mount", "-o", options("ro"), folder),
+            # Busy as long as a segment is open for writing.
+            lambda: wait_for(lambda: run("mount", "-o", options("ro"), folder) == 0),
             lambda: run("mount", "-o", options("rw"), folder),
             folder,
         )

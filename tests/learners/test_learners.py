@@ -21,6 +21,8 @@ def bias() -> np.ndarray[Any, np.dtype[np.float32]]:
 @pytest.mark.parametrize("spec", discover_learners(acumen.learners))
 def test_every_parameter_is_checked(spec: Any) -> None:
     for field in dataclasses.fields(spec):
+        if not isinstance(getattr(spec(), field.name), int | float):
+            continue  # a learner within a learner checks its own
         for bad in (-1.0, float("nan")):
             with pytest.raises(ValueError, match=f"{field.name} must be between"):
                 spec(**{field.name: bad})

@@ -10,9 +10,8 @@
 //            goes wrong is served the default with a reason. feedback() loses no lesson. Memory is
 //            constant. Safe from many threads; the same seed and calls give the same decisions.
 //            A few decisions take longer, because scales are chosen and lessons are learned anew:
-//            the 8th, 32nd, 128th and 512th, and one or two after values have left their range.
-//            See docs/choices.md for how long; meanwhile others are served the default, and
-//            feedback waits.
+//            the 8th, 32nd, 128th and 512th, and one or two after values have left their range
+//            (docs/choices.md: how long); meanwhile others get the default, and feedback waits.
 #pragma once
 
 #include <algorithm>
@@ -155,7 +154,7 @@ class ChoiceEngine {
     const std::lock_guard<SpinLock> guard(lock_);
     if (journal_ && !text.empty()) journal_->text(EventKind::kObjective, text);
     objective_ = Objective(std::move(metrics));
-    relearn(true);
+    relearn(ring_.capacity());
     comparison_ = HoldbackComparison();
     ring_.compare_again();
     ring_.each([&](std::size_t slot) {
@@ -251,6 +250,7 @@ class ChoiceEngine {
  private:
   friend class Replay;   // replay.hpp
   friend class History;  // history.hpp
+  friend class Draft;    // draft.hpp
 
   void visit_state(StateVisitor& visitor) {
     visitor.array("lessons", &lessons_, 1);
@@ -381,7 +381,8 @@ class ChoiceEngine {
       encoded_ = entry.id;
     }
     const float* features = options_.shape.features ? features_taken(slot, entry.arm) : nullptr;
-    const Lesson lesson{x(), entry.arm, features, entry.propensity, static_cast<float>(reward)};
+    Lesson lesson{x(), entry.arm, features, entry.propensity, static_cast<float>(reward)};
+    lesson.demonstrated = demonstrates(static_cast<Reason>(entry.reason));
     return teach(lesson);
   }
 
@@ -414,7 +415,8 @@ class ChoiceEngine {
   void recalibrate(bool first) {
     std::vector<double> rows, taken;
     const std::uint32_t features = first ? 0 : candidate_scales_.features();
-    history(first, [&](std::size_t slot) {
+    const std::uint64_t back = first ? ring_.capacity() : recent(schema_.dimension());
+    history(back, [&](std::size_t slot) {
       if (!ring_.entry(slot).usable) return;
       rows.insert(rows.end(), ring_.row(slot), ring_.row(slot) + schema_.fields());
       taken.insert(taken.end(), ring_.features(slot), ring_.features(slot) + features);
@@ -422,28 +424,28 @@ class ChoiceEngine {
     schema_.calibrate(rows);
     encoded_ = 0;
     candidate_scales_.calibrate(taken);
-    relearn(first);
+    relearn(back);
   }
 
-  /// Calls visit(slot) for the ring's entries, oldest first: all, or the recent ones.
+  /// Calls visit(slot) for the ring's entries, oldest first: all, or the `back` youngest.
   template <typename Visit>
-  void history(bool all, Visit visit) {
-    if (all) return ring_.each(visit);
-    for (std::uint64_t back = recent(schema_.dimension()); back-- > 0;) {
+  void history(std::uint64_t back, Visit visit) {
+    if (back >= ring_.capacity()) return ring_.each(visit);
+    while (back-- > 0) {
       const std::size_t slot = ring_.find(newest_ - back);
       if (slot != ring_.capacity()) visit(slot);
     }
   }
 
-  /// Teaches anew what the ring holds: all of it, or its recent part.
-  void relearn(bool all) {
+  /// Teaches anew what the ring holds: all of it, or its `back` youngest entries.
+  void relearn(std::uint64_t back) {
     if (learner_) {
       learner_->reset();
       learner_->begin_bulk();
     } else {
       outbox_.start_anew();
     }
-    history(all, [&](std::size_t slot) {
+    history(back, [&](std::size_t slot) {
       const EntryState state = ring_.entry(slot).state;
       const double reward = state == EntryState::kDone      ? reward_of(ring_.values(slot))
                             : state == EntryState::kExpired ? options_.timeout_reward
@@ -489,8 +491,7 @@ class ChoiceEngine {
   std::atomic<std::uint64_t> busy_{0};
   std::uint64_t lessons_ = 0;  ///< lessons ever taken: the version that decisions carry
   std::uint64_t calibrated_rows_ = 0;
-  std::uint64_t newest_ = 0;   ///< id of the last decision
-  std::uint64_t encoded_ = 0;  ///< id of the decision whose context x_ holds; 0: of none
+  std::uint64_t newest_ = 0, encoded_ = 0;  ///< ids: last decision; whose context x_ holds, or 0
   Outbox outbox_;
   JournalHook* journal_ = nullptr;
   AlignedArray<float> x_, probabilities_, scaled_;

@@ -30,6 +30,16 @@ struct Interval {
   double high = std::numeric_limits<double>::infinity();
 };
 
+/// Half the width of an interval for a mean of n observations of this variance, which holds at all
+/// n at once with probability 1 - alpha.
+inline double sequence_radius(double variance, double n, double alpha) {
+  constexpr double kTightest = 10'000;  // the number of observations it is tightest at
+  const double log_alpha = -2 * std::log(alpha);
+  const double rho2 = (log_alpha + std::log(log_alpha + 1)) / kTightest;
+  const double scaled = n * rho2 + 1;
+  return std::sqrt(variance * 2 * scaled / (n * n * rho2) * std::log(std::sqrt(scaled) / alpha));
+}
+
 class HoldbackComparison {
  public:
   static constexpr std::uint64_t kFirstLook = 30;  ///< observations of each kind before any claim
@@ -84,11 +94,7 @@ class HoldbackComparison {
     // That of the estimates, but at least what it is when both sides vary like the wilder one.
     const double variance =
         std::max(squares_, std::max(sides_[0].variance(), sides_[1].variance()) * inflation_) / n;
-    const double log_alpha = -2 * std::log(alpha);
-    const double rho2 = (log_alpha + std::log(log_alpha + 1)) / kTightest;
-    const double scaled = n * rho2 + 1;
-    const double width =
-        std::sqrt(variance * 2 * scaled / (n * n * rho2) * std::log(std::sqrt(scaled) / alpha));
+    const double width = sequence_radius(variance, n, alpha);
     result.low = difference_ - width;
     result.high = difference_ + width;
     return result;
@@ -113,8 +119,6 @@ class HoldbackComparison {
   const Side& side(bool learned) const { return sides_[learned]; }
 
  private:
-  static constexpr double kTightest = 10'000;  ///< the number of observations it is tightest at
-
   /// What a side is expected to earn; one without observations, what the other earns. The first
   /// observation of all has nothing to be compared with: it says "no difference".
   double baseline(bool learned, double reward) const {

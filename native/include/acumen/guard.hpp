@@ -35,6 +35,11 @@ constexpr bool teaches(Reason reason) {
   return reason != Reason::kOff && reason != Reason::kKilled && reason != Reason::kDefaultFailed;
 }
 
+/// Whether the arm is the default's by a mode or a coin: what the default does here, unselected.
+constexpr bool demonstrates(Reason reason) {
+  return reason == Reason::kHoldback || reason == Reason::kControl || reason == Reason::kShadow;
+}
+
 /// Why the default is served where the learned policy was asked and a coin fell otherwise.
 constexpr Reason default_by_chance(Mode mode) {
   return mode == Mode::kOn       ? Reason::kHoldback

@@ -56,6 +56,9 @@ class History {
     engine_.newest_ = 0;
   }
 
+  /// Forgets what was learned, but for the lessons of the `keep` youngest decisions.
+  void relearn(std::uint64_t keep) { engine_.relearn(keep); }
+
   /// The times of decisions on another clock.
   void shift_times(double seconds) {
     DecisionRing& ring = engine_.ring_;

@@ -101,10 +101,7 @@ class JournalColumns {
   static constexpr std::array<std::uint8_t, kFixed> kWidths = {
       64, 64, 8, 32, 64, 32, 32, 32, 32, 32, 8, 64, 1, 8, 64, 32, 32, 64, 32};
 
-  static bool has_text(EventKind kind) {
-    return kind == EventKind::kSeen || kind == EventKind::kName ||
-           (kind >= EventKind::kObjective && kind <= EventKind::kNote);
-  }
+  static bool has_text(EventKind kind) { return kind > EventKind::kCandidate; }
 
   /// Counts rows and bytes of text; returns the last event's number.
   std::uint64_t measure(JournalBatch& batch) {

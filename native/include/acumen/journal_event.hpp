@@ -28,14 +28,15 @@ enum class EventKind : std::uint8_t {
   kCandidate = 3,  ///< an arm's features that the first scales are chosen from
   kSeen = 4,       ///< a category's code (number) appears for the first time in a field
   kName = 5,       ///< the text behind a code
-  kObjective = 6,  ///< another objective; the text describes it
+  kObjective = 6,  ///< another objective, or old lessons forgotten; the text describes it
   kMode = 7,       ///< another mode; the text describes it
   kStart = 8,      ///< a stream begins; the text says what the model holds already
   kLoad = 9,       ///< a model file was loaded, likewise
   kReplay = 10,    ///< a journal was replayed, likewise
   kNote = 11,      ///< whatever somebody wanted to be on record
   kGap = 12,       ///< `number` events up to this one are missing; written by the consumer
-  kCount = 13,
+  kEpisode = 13,   ///< a sequence of decisions is over; the text has ids and rewards
+  kCount = 14,
 };
 
 /// What the first words of an event say.

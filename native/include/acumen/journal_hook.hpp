@@ -18,6 +18,7 @@
 #include "acumen/choice_types.hpp"
 #include "acumen/journal_event.hpp"
 #include "acumen/journal_ring.hpp"
+#include "acumen/lesson_memory.hpp"
 
 namespace acumen {
 
@@ -41,6 +42,7 @@ class JournalHook {
 
   JournalRing& ring() { return *ring_; }
   std::uint64_t sequence() const { return ring_->sequence(); }
+  LessonMemory& lessons() { return lessons_; }
 
   /// Around Schema::meet, which marks in the row what was never seen before.
   void before_meeting(const double* row) {
@@ -70,13 +72,16 @@ class JournalHook {
 
   void feedback(std::uint64_t id, const double* values, FeedbackResult fate) {
     const auto mark = static_cast<std::uint8_t>(fate);
-    if (!begin({EventKind::kFeedback, mark, false, EventHeader::kWords + metrics_}, id)) return;
-    put(values, metrics_);
-    ring_->commit();
+    if (begin({EventKind::kFeedback, mark, false, EventHeader::kWords + metrics_}, id)) {
+      put(values, metrics_);
+      ring_->commit();
+    }
+    if (fate == FeedbackResult::kLearned) lessons_.add(ring_->sequence(), id, false);
   }
 
   void timed_out(std::uint64_t id) {
     if (begin({EventKind::kTimeout}, id)) ring_->commit();
+    lessons_.add(ring_->sequence(), id, true);
   }
 
   void candidates(const float* rows, std::size_t count) {
@@ -129,6 +134,7 @@ class JournalHook {
   std::uint32_t fields_, metrics_, features_;
   std::vector<std::uint32_t> categories_;
   std::vector<double> codes_;
+  LessonMemory lessons_;
 };
 
 }  // namespace acumen

@@ -43,6 +43,7 @@ struct Lesson {
   const float* features = nullptr;  ///< that arm's features, or null
   float propensity = 1.0f;          ///< probability with which it was taken, in (0, 1]
   float reward = 0.0f;              ///< more is better; in the objective's own unit
+  bool demonstrated = false;        ///< the default took this arm, whatever the policy wanted
 };
 
 /// What a lesson may contain at most: far outside of anything that means something, and small

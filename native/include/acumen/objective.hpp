@@ -25,6 +25,7 @@ struct Metric {
   double lower = -std::numeric_limits<double>::infinity();
   double penalty = 0.0;  ///< reward lost for each 100 % beyond the limit
 
+  bool operator==(const Metric&) const = default;
   bool needed() const { return weight != 0.0 || penalty != 0.0; }
 };
 
@@ -32,6 +33,7 @@ class Objective {
  public:
   explicit Objective(std::vector<Metric> metrics) : metrics_(std::move(metrics)) {}
 
+  bool operator==(const Objective&) const = default;
   std::uint32_t metrics() const { return static_cast<std::uint32_t>(metrics_.size()); }
 
   /// NaN where a needed metric is missing or unusable.

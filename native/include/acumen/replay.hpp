@@ -79,9 +79,10 @@ class Replay {
     return usable == past.usable;
   }
 
-  FeedbackResult feedback(std::uint64_t id, const double* values) {
+  /// `taught`: it belongs to an episode that has taught already.
+  FeedbackResult feedback(std::uint64_t id, const double* values, bool taught = false) {
     // Time-outs are events of their own: on this clock none is ever due.
-    return engine_.feedback_locked(id, values, -std::numeric_limits<double>::infinity());
+    return engine_.feedback_locked(id, values, -std::numeric_limits<double>::infinity(), taught);
   }
 
   /// False: there is no such decision that waits.

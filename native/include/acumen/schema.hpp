@@ -99,9 +99,6 @@ class Schema {
   const Field& field(std::uint32_t i) const { return fields_[i]; }
   std::uint32_t numbers() const { return numbers_; }  ///< they stand in x[1 … numbers()]
 
-  /// Whether meet() may change a row.
-  bool marks() const { return !seen_.empty(); }
-
   /// Turns categories that were never seen into "unseen" and remembers them. Changes the row, so
   /// that the same row encodes in the same way when its feedback comes.
   void meet(double* row) {
@@ -122,7 +119,11 @@ class Schema {
     if (code < fields_[field].buckets) seen_[seen_offsets_[field] + code] = 1;
   }
 
-  /// The same without remembering: for who asks what would be chosen, and chooses nothing.
+  bool has_seen(std::uint32_t field, std::uint32_t code) const {
+    return seen_[seen_offsets_[field] + code] != 0;
+  }
+
+  /// meet() without remembering: for who asks what would be chosen, and chooses nothing.
   void veil(double* row) const {
     for (const std::uint32_t i : others_) {
       const Field& field = fields_[i];

@@ -4,6 +4,8 @@ from acumen.core.arms import Candidates, Range
 from acumen.core.choice import Choice, Decision, Decisions
 from acumen.core.comparison import Comparison
 from acumen.core.context import Category, Schema
+from acumen.core.drift import Drift, DriftDetector, DriftMonitor
+from acumen.core.drift_watch import DriftAlarm, DriftWatch
 from acumen.core.episode import Episode
 from acumen.core.learner import Learner, LearnerSpec, Policy, SequenceLearner
 from acumen.core.model_file import ModelError
@@ -16,6 +18,11 @@ __all__ = [
     "Comparison",
     "Decision",
     "Decisions",
+    "Drift",
+    "DriftAlarm",
+    "DriftDetector",
+    "DriftMonitor",
+    "DriftWatch",
     "Episode",
     "Learner",
     "LearnerSpec",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,16 @@ class ArmSet:
     heuristic: Callable[..., Any] | None
     takes_candidates: bool = False
     signature: list[str] = field(default_factory=list)
+    declared: object = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the signature does not say, as JSON values."""
+        if isinstance(self.declared, Candidates):
+            return {"most": self.declared.most}
+        if isinstance(self.declared, Range):
+            return {"range": asdict(self.declared)}
+        return {}
 
     @property
     def default_signature(self) -> str:
@@ -116,9 +126,9 @@ def arm_set(arms: object, default: object) -> ArmSet:
         ValueError: no arms, too many, repeated, or a default that is none of them.
     """
     if isinstance(arms, Candidates):
-        return _candidates(arms, default)
+        return replace(_candidates(arms, default), declared=arms)
     if isinstance(arms, Range):
-        return _range(arms, default)
+        return replace(_range(arms, default), declared=arms)
     if isinstance(arms, (str, bytes)) or not isinstance(arms, Sequence):
         raise TypeError(f"arms must be a sequence, Candidates(...) or Range(...), not {arms!r}")
     return _fixed(tuple(arms), default, features=0, arm_features=[])

@@ -8,19 +8,18 @@ import os
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from acumen import _native
-from acumen.core import counterfactual, model_file, snapshot
+from acumen.core import counterfactual, forgetting, model_file, modes, snapshot
 from acumen.core.arms import arm_set
 from acumen.core.comparison import Comparison
 from acumen.core.context import Schema
 from acumen.core.episode import EpisodicCore
-from acumen.core.learner import Learner, LearnerSpec
+from acumen.core.learner import Learner, LearnerSpec, name_of
 from acumen.core.objective import Objective
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 Decision = _native.Decision
 
-MODES = ("off", "shadow", "canary", "on")
 STATES = ("empty", "waiting", "done", "timed_out")
 
 
@@ -127,7 +125,7 @@ class Choice(EpisodicCore):
         self.schema = Schema(context)
         self._arms = arm_set(arms, default)
         self._objective = _objective(metric)
-        _check_share("holdback", holdback)
+        modes.check_share("holdback", holdback)
         _check_waiting(pending_max, timeout, timeout_reward)
         fields = tuple((f.kind, f.optional, f.buckets) for f in self.schema.fields)
         spec = {
@@ -142,8 +140,8 @@ class Choice(EpisodicCore):
             "heuristic": self._arms.heuristic,
             "metrics": self._objective.native(),
             "metric_names": self._objective.metrics,
-            "mode": _mode(mode),
-            "canary_share": _check_share("canary", canary),
+            "mode": modes.code(mode),
+            "canary_share": modes.check_share("canary", canary),
             "holdback": holdback,
             "pending_max": pending_max,
             "timeout_s": timeout or 0.0,
@@ -155,12 +153,11 @@ class Choice(EpisodicCore):
         learner = learner or self.default_learner
         if learner is None:
             raise TypeError("no learner was given, and acumen.learners has set no default")
-        # A description that is a dataclass spells its parameters out; others have their name only.
-        self._learner_name = repr(learner) if is_dataclass(learner) else type(learner).__name__
+        self._learner_spec, self._learner_name = learner, name_of(learner)
         self.learner: Learner = learner.build(dimension, len(self._arms.arms), self._arms.features)
         super().__init__(spec, self.learner)
         # What a replay has to agree with, besides schema, arms and objective.
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "learner": self._learner_name,
             "pending_max": pending_max,
             "timeout_reward": timeout_reward,
@@ -190,6 +187,7 @@ class Choice(EpisodicCore):
         return Decisions(*self._choose_many(np.ascontiguousarray(rows, dtype=np.float64)))
 
     distributions = counterfactual.distributions
+    forget = forgetting.forget
 
     def feedback_many(self, ids: ArrayLike, **metrics: ArrayLike) -> int:
         """Feedback for many decisions; returns how many of them taught something.
@@ -219,17 +217,9 @@ class Choice(EpisodicCore):
     def mode(self) -> str:
         """``off``, ``shadow``, ``canary`` or ``on``; ``killed`` while the kill switch is set."""
         mode, _, killed = self._mode()
-        return "killed" if killed else MODES[mode]
+        return "killed" if killed else modes.MODES[mode]
 
-    def set_mode(self, mode: str, canary: float | None = None) -> None:
-        """Switches atomically: every decision is wholly of the old mode or wholly of the new.
-
-        Args:
-            mode: ``off``, ``shadow``, ``canary`` or ``on``.
-            canary: the learned share in canary mode; None leaves it.
-        """
-        share = self._mode()[1] if canary is None else _check_share("canary", canary)
-        self._set_mode(_mode(mode), share)
+    set_mode = modes.set_mode
 
     @property
     def objective(self) -> Objective:
@@ -418,18 +408,6 @@ class Choice(EpisodicCore):
         """Name, arms and mode."""
         arms = f"{len(self.arms)} arms" if len(self.arms) > 6 else list(self.arms)
         return f"Choice({self.name!r}, arms={arms}, mode={self.mode!r})"
-
-
-def _mode(mode: str) -> int:
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {MODES}, not {mode!r}")
-    return MODES.index(mode)
-
-
-def _check_share(name: str, share: float) -> float:
-    if not 0 <= share <= 1:
-        raise ValueError(f"{name} must be a share between 0 and 1, not {share}")
-    return float(share)
 
 
 def _check_waiting(pending_max: int, timeout: float | None, reward: float | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import threading
@@ -17,9 +18,11 @@ from acumen import _native
 from acumen.core.learner import SequenceLearner
 
 if TYPE_CHECKING:
+    from acumen.core.journal_writer import JournalWriter
     from acumen.core.objective import Objective
 
 OPEN_MAX = 1024
+EVENT_STEPS = 1000  # in one event: a journal cuts texts off at 64 KiB
 """Episodes of one choice that may be open at once; the oldest is dropped for a younger one."""
 
 _COUNTED = (
@@ -143,6 +146,7 @@ class EpisodicCore(_native.ChoiceCore):
     """The engine behind a `Choice`, and its open episodes."""
 
     _objective: Objective
+    _writer: JournalWriter | None
 
     def __init__(self, spec: dict[str, Any], learner: object) -> None:
         super().__init__(spec, learner)
@@ -325,9 +329,28 @@ def _teach(episode: Episode, ended: bool) -> None:
     if choice._learns_sequences:
         rewards = np.array([step.reward for step in steps], dtype=np.float64)
         limited = np.clip(rewards, -_native.REWARD_MAX, _native.REWARD_MAX)
-        choice._end_episode(ids, returns if ended else None, limited, episode.discount)
+        events = [] if choice._writer is None else _events(ids, limited, episode.discount, ended)
+        choice._end_episode(ids, returns if ended else None, limited, episode.discount, events)
     else:
         choice._feedback_many(ids, returns)
+
+
+def _events(
+    ids: NDArray[np.uint64], rewards: NDArray[np.float64], discount: float, ended: bool
+) -> list[str]:
+    """What the journal keeps of an episode: texts of at most EVENT_STEPS steps, last one marked."""
+    return [
+        json.dumps(
+            {
+                "ids": ids[i : i + EVENT_STEPS].tolist(),
+                "rewards": rewards[i : i + EVENT_STEPS].tolist(),
+                "discount": discount,
+                "ended": ended,
+                "last": i + EVENT_STEPS >= len(ids),
+            }
+        )
+        for i in range(0, len(ids), EVENT_STEPS)
+    ]
 
 
 def discounted(rewards: NDArray[np.float64], discount: float) -> NDArray[np.float64]:

@@ -183,7 +183,7 @@ class Journal:
         found: list[str] = []
         seen: dict[str, int] = dict(after or {})
         for segment in segments_in(folder_of(self.path, self._one_choice(choice))):
-            yield from _read(segment, seen, found)
+            yield from read_segment(segment, seen, found)
         if problems is not None:
             problems.extend(found)
         elif found:
@@ -349,7 +349,9 @@ def _within(name: str, value: _Number, least: float, most: float) -> _Number:
     return value
 
 
-def _read(segment: Segment, seen: dict[str, int], problems: list[str]) -> Iterator[EventBatch]:
+def read_segment(
+    segment: Segment, seen: dict[str, int], problems: list[str]
+) -> Iterator[EventBatch]:
     """The events of one segment that were not seen; `seen` moves on."""
     try:
         reader = _reader(segment)

@@ -60,6 +60,7 @@ KINDS = (
     "replay",
     "note",
     "gap",
+    "episode",
 )
 FATES = ("learned", "recorded", "duplicate", "unknown", "bad")
 KIND_CODES = {name: code for code, name in enumerate(KINDS)}

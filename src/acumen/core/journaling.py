@@ -52,7 +52,7 @@ def describe(choice: Choice, stream: str) -> JournalInfo:
         features=arms.features if arms.takes_candidates else 0,
         metrics=choice.objective.metrics,
         objective=choice.objective.describe(),
-        settings=choice._settings,
+        settings=choice._settings | arms.settings,
         names={},
     )
 

@@ -7,6 +7,7 @@ the recorded propensity is the probability with which the arm was sampled, whoev
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -119,3 +120,8 @@ class LearnerSpec(Protocol):
             features: features of an arm; 0 where arms are known by their index alone.
         """
         ...
+
+
+def name_of(spec: LearnerSpec) -> str:
+    """Names a learner in files: a dataclass spells its parameters out, others have a name only."""
+    return repr(spec) if is_dataclass(spec) else type(spec).__name__

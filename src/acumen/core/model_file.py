@@ -51,7 +51,7 @@ def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: Mapping[
     Raises:
         OSError: the folder is missing, read-only or full; the old file is then untouched.
     """
-    contents = _encode(header, arrays)
+    contents = encode(header, arrays)
     target = Path(path)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
@@ -83,7 +83,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Arrays]:
         raise ModelError(f"{path}: {error}") from None
 
 
-def _encode(header: dict[str, Any], arrays: Mapping[str, Any]) -> bytes:
+def encode(header: dict[str, Any], arrays: Mapping[str, Any]) -> bytes:
+    """The bytes of a model file."""
     blobs: list[bytes] = []
     index = []
     offset = 0

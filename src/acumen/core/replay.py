@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from acumen import _native
+from acumen.core import forgetting
 from acumen.core.journal import EventBatch, Journal
 from acumen.core.journal_format import KIND_CODES, JournalInfo
 from acumen.core.objective import Objective
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from acumen.core.choice import Choice
 
 Positions = dict[str, int]
-_OURS = {KIND_CODES[k] for k in ("start", "load", "replay", "objective", "gap")}
+_OURS = {KIND_CODES[k] for k in ("start", "load", "replay", "objective", "episode", "gap")}
 _ACTS = {KIND_CODES[k] for k in ("decision", "feedback", "timeout", "candidate", "seen")}
 _NATIVE_EVENTS = 4096
 
@@ -86,6 +88,7 @@ class Replayer:
         self._notes: dict[str, None] = {}
         self._stream = ""
         self._foreign = False
+        self._steps: tuple[list[int], list[float]] = [], []  # of an episode not read to its end
         # Stream → number of the last event that did something to the model.
         self._last_act: Positions = dict(positions)
         # What the stream's process held before its first act: positions, and its recent decisions.
@@ -106,8 +109,6 @@ class Replayer:
                 if cut is not None and batch.info.stream != self._mine.stream:
                     self._take(cut)
         self._notes |= dict.fromkeys(problems)
-        if self._choice._learns_sequences and self.report.lessons:
-            self._notes["its learner learns from episodes, which are journaled as steps"] = None
         self._choice._shift_times(self._choice._clock_s() - time.time())
         self.report.notes = tuple(self._notes)
         return self.report
@@ -119,13 +120,15 @@ class Replayer:
             return
         kinds = batch.rows.column("kind").indices.to_numpy()
         self.report.events += len(kinds)
-        columns = _columns(batch, kinds)
+        columns = event_columns(batch, kinds)
         texts = batch.rows.column("text")
         start = 0
         for i in [*np.flatnonzero(np.isin(kinds, list(_OURS))), len(kinds)]:
             self._act(kinds, columns, start, int(i))
             if i < len(kinds):
                 number = batch.rows.column("number")[int(i)].as_py()
+                if kinds[i] == KIND_CODES["episode"]:
+                    self._last_act[self._stream] = int(columns["sequence"][i])
                 self._apply(int(kinds[i]), texts[int(i)].as_py() or "", number or 0)
             start = int(i) + 1
         self.report.positions[self._stream] = batch.last
@@ -134,6 +137,7 @@ class Replayer:
         info, mine = batch.info, self._mine
         self._stream = info.stream
         self._foreign = False
+        self._steps = [], []
         for what in ("schema", "arms", "metrics", "features"):
             if getattr(info, what) != getattr(mine, what):
                 self._foreign = True
@@ -188,16 +192,30 @@ class Replayer:
     def _apply(self, kind: int, text: str, number: int) -> None:
         if kind == KIND_CODES["gap"]:
             self.report.lost += number
+            self._steps = [], []
             self._note(f"{number} events were dropped")
             return
         try:
             said = json.loads(text) if text else {}
+            if kind == KIND_CODES["episode"]:
+                self._episode(said)
+                return
+            if kind == KIND_CODES["objective"] and forgetting.is_forgetting(said):
+                forgetting.forget_again(self._choice, said)
+                return
             if kind == KIND_CODES["objective"]:
                 become_objective(self._choice, Objective.from_description(said))
                 return
             base = {str(s): int(n) for s, n in said.get("positions", {}).items() if int(n)}
             history = bool(said.get("history", True))
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            ArithmeticError,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             self._note(f"an event makes no sense: {error}")
             return
         if self._acted:
@@ -206,6 +224,22 @@ class Replayer:
         self._base, self._base_history = base, history
         if said.get("unknown"):
             self._base = {"a model of unknown origin": 1}
+
+    def _episode(self, said: Mapping[str, Any]) -> None:
+        """Teaches an episode when its last steps are there; its feedback comes after it."""
+        ids, rewards = self._steps
+        ids += [int(number) for number in said["ids"]]
+        rewards += [float(reward) for reward in said["rewards"]]
+        if not said["last"]:
+            return
+        self._steps = [], []
+        credited = np.array(rewards, dtype=np.float64)
+        discount, ended = float(said["discount"]), bool(said["ended"])
+        if not np.all(np.abs(credited) <= _native.REWARD_MAX) or not 0 <= discount <= 1:
+            raise ValueError("an episode that cannot have been")
+        known = np.array(ids, dtype=np.uint64)
+        taught = self._choice._replay_episode(known, credited, discount, ended)
+        self.report.lessons += 0 if ended else taught  # else its feedback is counted
 
 
 def become_objective(choice: Choice, objective: Objective) -> None:
@@ -229,7 +263,7 @@ def _up_to(batch: EventBatch, until: Mapping[str, int] | None) -> EventBatch | N
     return EventBatch(batch.info, batch.first, last, batch.rows.slice(0, count))
 
 
-def _columns(batch: EventBatch, kinds: Any) -> dict[str, Any]:
+def event_columns(batch: EventBatch, kinds: Any) -> dict[str, Any]:
     """A batch's columns as the native side takes them."""
     rows, info = batch.rows, batch.info
 

@@ -7,6 +7,8 @@ decisions, too, and *positions*: stream → number of the last event that the mo
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +20,18 @@ if TYPE_CHECKING:
     from acumen.core.choice import Choice
 
 _HISTORY = "history:"
+
+# A model and what is said of it change together (following.py), and are saved together.
+model_lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    global model_lock
+    model_lock = threading.RLock()  # a thread that is not in the child may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclass
@@ -37,7 +51,9 @@ class Held:
 
 def take(choice: Choice) -> tuple[dict[str, Any], dict[str, Any]]:
     """What to save: additions to the header, and arrays."""
-    model, history, sequence, learner = choice._snapshot()
+    with model_lock:
+        model, history, sequence, learner = choice._snapshot()
+        held = choice._held
     arrays: dict[str, Any] = dict(model)
     if learner is not None:
         arrays |= {f"learner:{name}": array for name, array in learner.items()}
@@ -45,7 +61,6 @@ def take(choice: Choice) -> tuple[dict[str, Any], dict[str, Any]]:
     if writer is None:
         return {}, arrays
     arrays |= {_HISTORY + name: array for name, array in history.items()}
-    held = choice._held
     journaled = {
         "positions": held.positions | {writer.stream: sequence},
         "known": held.known,

@@ -7,6 +7,7 @@ adapter to somebody else's; it stands outside `__all__`, because the contract of
 """
 
 from acumen.learners.actor_critic import ActorCritic
+from acumen.learners.apprentice import Apprentice
 from acumen.learners.binned_additive import BinnedAdditive
 from acumen.learners.epsilon_greedy import EpsilonGreedy
 from acumen.learners.lin_ucb import LinUCB
@@ -19,6 +20,7 @@ from acumen.learners.vowpal_wabbit import VowpalWabbit as VowpalWabbit
 
 __all__ = [
     "ActorCritic",
+    "Apprentice",
     "BinnedAdditive",
     "EpsilonGreedy",
     "LinUCB",

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from acumen import _native
-from acumen.core.choice import MODES
 from acumen.core.journal_format import FATES
+from acumen.core.modes import MODES
 
 if TYPE_CHECKING:
     from acumen.core.choice import Choice

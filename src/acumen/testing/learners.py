@@ -22,7 +22,7 @@ def discover_learners(package: ModuleType) -> list[type[Any]]:
     Example:
         >>> import acumen.learners
         >>> [c.__name__ for c in discover_learners(acumen.learners)][:2]
-        ['BinnedAdditive', 'EpsilonGreedy']
+        ['Apprentice', 'BinnedAdditive']
     """
     named = [getattr(package, name) for name in package.__all__]
     specs = [c for c in named if isinstance(c, type) and hasattr(c, "build")]

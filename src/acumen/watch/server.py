@@ -50,7 +50,7 @@ class _Pages:
         from starlette.applications import Starlette
         from starlette.routing import Route
 
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/", self.page),
                 Route("/login", self.login),
@@ -59,6 +59,8 @@ class _Pages:
                 Route("/api/events", self.events),
             ]
         )
+        app.router.redirect_slashes = False  # what is not there is not elsewhere either
+        return app
 
     async def page(self, request: Request) -> Response:
         return self._file("page.html")

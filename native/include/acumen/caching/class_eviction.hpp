@@ -18,16 +18,18 @@
 //     hash_    uint32  of its key, for the ghost
 //     older_, newer_  2 to 4 bytes (slot_column.hpp)  neighbours in its class's list
 //     kind_    uint16  its class, or kFree
-// and each class 20: its list's ends and probe, the lowest index there and until when it holds.
+// and each class 19: its list's ends and probe, the lowest index there and until when it holds.
 //
 // Paper: LHD (Beckmann et al., NSDI 2018) for hazards by age; Gittins (JRSS B 1979) for the index.
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "acumen/caching/eviction_model.hpp"
@@ -120,15 +122,8 @@ class ClassEviction {
     if (residents_ == 0) return kBypass;
     if (!ghosts_.allocated() && pending_.waits) start_ghosts();
     if (options_.sized) return victim_by_size();
-    std::uint32_t lowest = ~0u, choice = 0;
-    for (std::uint32_t kind = 0; kind < model_.classes().count(); ++kind) {
-      List& list = lists_[kind];
-      if (static_cast<std::int32_t>(now_ - list.until) >= 0) refresh(kind);
-      if (list.lowest < lowest) {
-        lowest = list.lowest;
-        choice = kind;
-      }
-    }
+    refresh_due();
+    const std::uint32_t choice = lowest_class(), lowest = lowest_[choice];
     if (options_.bypass && pending_.waits) {
       const auto newcomer = static_cast<float>(model_.newborn_index(pending_.kind));
       if (newcomer < static_cast<float>(lowest / 4) + options_.tuning.bypass_margin) return kBypass;
@@ -185,7 +180,8 @@ class ClassEviction {
   }
   // The part of it that does not grow with the objects.
   std::size_t fixed_bytes() const {
-    return sizeof(*this) + model_.bytes() + lists_.capacity() * sizeof(List);
+    return sizeof(*this) + model_.bytes() + lists_.capacity() * sizeof(List) +
+           lowest_.capacity() * 2 + due_.capacity() * 8;
   }
 
   // True when every invariant holds; walks everything, for tests and fuzzing.
@@ -199,7 +195,11 @@ class ClassEviction {
         if (++found > residents_) return false;
         before = slot;
       }
-      if (lists_[kind].newest != before) return false;
+      const List& list = lists_[kind];
+      if (list.newest != before) return false;
+      const bool due = (due_[kind / 64] >> kind % 64 & 1) != 0;
+      if (!due && static_cast<std::int32_t>(list.until - soonest_) < 0) return false;
+      if (!due && (lowest_[kind] == kEmpty) != (list.oldest == kNone)) return false;
     }
     const auto used = std::count_if(kind_.begin(), kind_.end(), [](auto k) { return k != kFree; });
     return found == residents_ && static_cast<std::uint32_t>(used) == found &&
@@ -209,14 +209,14 @@ class ClassEviction {
  private:
   static constexpr std::uint32_t kNone = SlotColumn::kNone;
   static constexpr std::uint16_t kFree = 0xffffu;
+  static constexpr std::int16_t kEmpty = INT16_MAX;  // above every 4 * index + 3
   static constexpr std::uint32_t kProbeSteps = 16;
   static constexpr std::uint32_t kSamples = 64;  // residents weighed for a victim by size
 
   struct List {
     std::uint32_t oldest = kNone, newest = kNone;
     std::uint32_t probe = kNone;  // a member near the age at which the index is lowest
-    std::uint32_t lowest = ~0u;   // 4 * index + whose: 0 the oldest's, 1 newest's, 2 probe's
-    std::uint32_t until = 0;      // the time at which `lowest` must be computed anew
+    std::uint32_t until = 0;      // the time at which its lowest index must be computed anew
   };
   struct Pending {
     bool waits = false;
@@ -251,11 +251,16 @@ class ClassEviction {
     capacity_ = objects;
     tick_ = std::max(1u, objects / 16);
     ghosts_.release();
-    const std::size_t class_bytes = EvictionModel::bytes_per_class() + sizeof(List);
+    const std::size_t class_bytes =
+        EvictionModel::bytes_per_class() + sizeof(List) + 4;  // lowest, due
     const float share = std::max(options_.metadata_bytes_per_object * kModelShare, 0.0f);
     const auto budget = static_cast<std::size_t>(share * static_cast<float>(objects));
     model_.reset(objects, budget / class_bytes, options_.tuning);
-    lists_ = std::vector<List>(model_.classes().count());
+    const std::uint32_t classes = model_.classes().count();
+    lists_ = std::vector<List>(classes);
+    lowest_ = std::vector<std::int16_t>(classes, kEmpty);
+    due_ = std::vector<std::uint64_t>((classes + 63) / 64, ~std::uint64_t{0});
+    soonest_ = now_ + (1u << 30);
     std::vector<std::uint32_t> slots;
     for (std::uint32_t slot = 0; slot < kind_.size(); ++slot)
       if (kind_[slot] != kFree) slots.push_back(slot);
@@ -311,19 +316,56 @@ class ClassEviction {
       return keep;
     });
     model_.fit(running, tuning);
-    for (List& list : lists_) list.until = now_;
+    std::fill(due_.begin(), due_.end(), ~std::uint64_t{0});
+  }
+
+  void make_due(std::uint32_t kind) { due_[kind / 64] |= std::uint64_t{1} << kind % 64; }
+
+  // A few classes have changed since the last victim; that time has come for others is rare.
+  void refresh_due() {
+    if (static_cast<std::int32_t>(now_ - soonest_) >= 0) {
+      soonest_ = now_ + (1u << 30);
+      for (std::uint32_t kind = 0; kind < lists_.size(); ++kind) {
+        const std::uint32_t until = lists_[kind].until;
+        if (static_cast<std::int32_t>(now_ - until) >= 0)
+          make_due(kind);
+        else
+          sooner(until);
+      }
+    }
+    for (std::size_t word = 0; word < due_.size(); ++word) {
+      for (std::uint64_t bits = std::exchange(due_[word], 0); bits != 0; bits &= bits - 1) {
+        const auto kind = static_cast<std::uint32_t>(word * 64) +
+                          static_cast<std::uint32_t>(std::countr_zero(bits));
+        if (kind >= lists_.size()) break;
+        refresh(kind);
+        sooner(lists_[kind].until);
+      }
+    }
+  }
+  void sooner(std::uint32_t until) {
+    if (static_cast<std::int32_t>(until - soonest_) < 0) soonest_ = until;
+  }
+
+  // The first class with the lowest index. Written for the compiler to vectorise.
+  std::uint32_t lowest_class() const {
+    std::int16_t lowest = kEmpty;
+    for (const std::int16_t each : lowest_) lowest = std::min(lowest, each);
+    const auto at = std::find(lowest_.begin(), lowest_.end(), lowest);
+    return static_cast<std::uint32_t>(at - lowest_.begin());
   }
 
   void refresh(std::uint32_t kind) {
     List& list = lists_[kind];
     if (list.oldest == kNone) {
-      list.lowest = ~0u;
+      lowest_[kind] = kEmpty;
       list.until = now_ + (1u << 30);
       return;
     }
     const std::uint32_t old_age = now_ - last_[list.oldest], new_age = now_ - last_[list.newest];
     const auto old_value = model_.value(kind, old_age), new_value = model_.value(kind, new_age);
-    list.lowest = std::min(4 * old_value.index, 4 * new_value.index + 1);
+    std::uint32_t lowest = std::min(4 * old_value.index, 4 * new_value.index + 1);
+    lowest_[kind] = static_cast<std::int16_t>(lowest);
     const std::uint32_t holds =
         std::min(old_value.until_age - old_age, new_value.until_age - new_age);
     list.until = now_ + std::max(capacity_ / 32, std::min(holds, 1u << 30));
@@ -334,7 +376,8 @@ class ClassEviction {
     walk_probe(list, target);
     const std::uint32_t age = now_ - last_[list.probe];
     const auto value = model_.value(kind, age);
-    list.lowest = std::min(list.lowest, 4 * value.index + 2);
+    lowest = std::min(lowest, 4 * value.index + 2);
+    lowest_[kind] = static_cast<std::int16_t>(lowest);
     list.until = std::min(list.until, now_ + std::max(capacity_ / 32, value.until_age - age));
   }
 
@@ -399,7 +442,7 @@ class ClassEviction {
     else
       newer_.set(list.newest, slot);
     list.newest = slot;
-    list.until = now_;
+    make_due(kind);
   }
   void unlink(std::uint32_t slot) {
     List& list = lists_[kind_[slot]];
@@ -413,7 +456,7 @@ class ClassEviction {
     else
       older_.set(newer, older);
     if (list.probe == slot) list.probe = newer != kNone ? newer : older;
-    if (older == kNone || newer == kNone || (list.lowest & 3u) == 2) list.until = now_;
+    if (older == kNone || newer == kNone || (lowest_[kind_[slot]] & 3) == 2) make_due(kind_[slot]);
   }
 
   static constexpr std::uint32_t kRefitSlowdown = 64;  // at least every 1/64 of the time so far
@@ -431,6 +474,10 @@ class ClassEviction {
   EvictionModel model_;
   GhostTable ghosts_;
   std::vector<List> lists_;
+  // By class: 4 * index + whose (0 the oldest's, 1 the newest's, 2 the probe's), or kEmpty.
+  std::vector<std::int16_t> lowest_;
+  std::vector<std::uint64_t> due_;  // a bit a class: its lowest index must be computed anew
+  std::uint32_t soonest_ = 0;       // no list's `until` comes before
   std::vector<std::uint32_t> last_, hash_;
   SlotColumn older_, newer_;
   std::vector<std::uint16_t> kind_, size_;

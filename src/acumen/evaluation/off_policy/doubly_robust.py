@@ -1,8 +1,8 @@
 """The doubly robust estimator.
 
 The direct method, corrected by the weighted mean of what the model did not foresee:
-Σ_a π(a|x) r̂(x, a) + w (r - r̂(x, a)). Unbiased where propensities are right, whatever the
-model is, as long as r̂ has not seen r (see `cross_fit`); and the better the model, the less the
+Σ_a π(a|x) r̂(x, a) + w (r - r̂(x, a)). Unbiased where propensities are right, whatever the model
+is, as long as r̂ has not seen r (see `reward_model`); and the better the model, the less the
 weights matter.
 
 References:

@@ -27,16 +27,18 @@ class Limits:
     Attributes:
         effective_sample_size: of the weights; see `weights`.
         spread_size: of the weights: records that decide their variance.
-        deviating_size: the same of the estimate itself: with 3 clicks in a million views, no
-            interval can be right.
+        deviating_size: the same of the estimate itself: from a single click in a million views no
+            interval can be right. A higher limit would not make answers better but worse: whether
+            it is met depends on the rewards that happened to come, and so on how far the estimate
+            is off.
         unsupported_mass: share of the policy's decisions that may go where the log has none.
         weight_confidence: of the interval of the mean weight, which has to hold 1; if it does not,
             propensities are wrong, or the log lacks arms that the policy wants.
     """
 
     effective_sample_size: float = 100.0
-    spread_size: float = 20.0
-    deviating_size: float = 5.0
+    spread_size: float = 50.0
+    deviating_size: float = 2.0
     unsupported_mass: float = 0.01
     weight_confidence: float = 0.9999
 
@@ -202,8 +204,8 @@ class Judge:
         every = self.weights or w
         if every.unsupported_mass > limits.unsupported_mass:
             return (
-                f"no support: {every.unsupported_mass:.1%} of the policy's decisions would "
-                "take arms that the log could not"
+                f"no support: {every.unsupported_mass:.1%} of the policy's decisions would take "
+                "arms that the log could not"
             )
         if w.effective_sample_size < limits.effective_sample_size:
             return (
@@ -219,8 +221,8 @@ class Judge:
         expected = 1.0 - every.unsupported_mass
         if not -spread.below - ROUNDING <= expected - every.mean <= spread.above + ROUNDING:
             return (
-                f"the weights average {every.mean:.3g} instead of {expected:.3g}: propensities "
-                "are wrong, or the log could not take arms that the policy wants"
+                f"the weights average {every.mean:.3g} instead of {expected:.3g}: propensities are "
+                "wrong, or the log could not take arms that the policy wants"
             )
         return ""
 

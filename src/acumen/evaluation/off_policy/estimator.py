@@ -23,7 +23,7 @@ class Modelling:
     """How rewards are modelled; see `expected_rewards`."""
 
     learner: LearnerSpec | None = None
-    folds: int = 5
+    folds: int | None = None
     seed: int = 0
 
 
@@ -57,9 +57,14 @@ class Case:
 
     @cached_property
     def predictions(self) -> Floats:
-        """float64[n, arms], cross-fitted expected rewards."""
-        how = self.modelling
-        return expected_rewards(self.log, how.learner, folds=how.folds, seed=how.seed)
+        """float64[n, arms], expected rewards, each without its own.
+
+        A row's error enters the variance of a doubly robust estimate with the square of its weight.
+        """
+        how, weight = self.modelling, self.weights.values**2
+        return expected_rewards(
+            self.log, how.learner, folds=how.folds, seed=how.seed, weight=weight
+        )
 
     @property
     def matrix(self) -> Floats:

@@ -2,19 +2,26 @@
 
 Weighted rewards are skewed, and the few records with large weights decide both the estimate and
 its standard error: where the one is too low, so is the other, and the plain normal interval misses
-on that side. Two corrections, both from the sample's own moments:
+on that side. Two corrections, both from the sample's own moments, skewness g and kurtosis k:
 
-- Skewness: Hall's cubic transformation of the studentised mean, monotone and so always invertible.
-- Kurtosis: a variance is an estimate, too. Its relative variance is (kurtosis - 1) / n, that of a
-  chi-square with 2n / (kurtosis - 1) degrees of freedom, and Student's t with so many replaces the
-  normal distribution (Satterthwaite's argument).
+- What the variance's error has to do with the mean's: Hall's cubic transformation of the
+  studentised mean, monotone and so always invertible. Where influences are events of one size,
+  which come or do not (k = 1 + g², the least that Pearson's inequality allows), their number is
+  discrete, and the whole transformation gives what Clopper and Pearson would: too wide. It is given
+  1 - 0.4 (1 + g²) / k of the skewness.
+- The rest of the variance's error: of its relative variance (k - 1) / n the mean explains g² / n;
+  Student's t takes the remainder, as Satterthwaite argues, twice over, because the kurtosis of a
+  sample from a heavy tail is too small.
 
-Neither replaces data that is not there: see `spread_size`.
+0.4 and twice were chosen on simulated logs, and measured on others: docs/results/off_policy.md.
+Neither replaces data that is not there: see `Limits`.
 
 References:
     Hall, "On the removal of skewness by transformation", JRSS B 1992. Satterthwaite, "An
     approximate distribution of estimates of variance components", Biometrics Bulletin 1946.
-    Abramowitz & Stegun, "Handbook of Mathematical Functions", 1964, 26.7.5.
+    Clopper & Pearson, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial", Biometrika 1934. Abramowitz & Stegun, "Handbook of Mathematical Functions", 1964,
+    26.7.5.
 """
 
 from __future__ import annotations
@@ -27,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FREEDOM_MIN = 3.0
+_TWO_VALUED = 0.4
 
 
 @dataclass(frozen=True)
@@ -68,12 +76,13 @@ def spread_of(influence: NDArray[np.float64], confidence: float = 0.95) -> Sprea
     second, fourth = float(squares.sum()), float((squares * squares).sum())
     error = math.sqrt(second / (n - 1) / n) * largest
     size = second * second / fourth
-    freedom = max(2.0 / max(1.0 / size - 1.0 / n, 1e-12), _FREEDOM_MIN)
-    t = student_quantile(0.5 + confidence / 2, freedom)
-    skewness = float((squares * x).sum()) / n / (second / n) ** 1.5 / math.sqrt(n)
-    return Spread(
-        error, size, error * _untransformed(t, skewness), -error * _untransformed(-t, skewness)
-    )
+    # Of the sample: skewness, kurtosis, and how far its values are only two.
+    skewness = float((squares * x).sum()) / n / (second / n) ** 1.5
+    kurtosis, least = n / size, 1.0 + skewness**2
+    freedom = n / max(kurtosis - least, 1e-12 * n)
+    t = student_quantile(0.5 + confidence / 2, max(freedom, _FREEDOM_MIN))
+    skew = skewness / math.sqrt(n) * (1.0 - _TWO_VALUED * least / kurtosis)
+    return Spread(error, size, error * _untransformed(t, skew), -error * _untransformed(-t, skew))
 
 
 def student_quantile(probability: float, freedom: float) -> float:

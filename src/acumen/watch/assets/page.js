@@ -20,7 +20,8 @@ const by = (id) => document.getElementById(id);
 const charts = {
   traffic: new TimeChart("Traffic", "Decisions and feedback per second.", { zero: true }),
   difference: new TimeChart("Learned against default",
-    "In mean reward, from the random holdback; the interval holds at all times at once.", { zero: true, format: signed }),
+    "In mean reward, from the random holdback; the interval holds at all times at once.",
+    { zero: true, format: signed }),
   arms: new TimeChart("Arms over time", "Share of decisions.", { stacked: true }),
   rewards: new TimeChart("Reward", "Mean of the feedback that came, with a 95 % interval."),
   reasons: new TimeChart("Who decided", "Share of decisions by reason.", { stacked: true }),

@@ -1,0 +1,283 @@
+"""What following costs who chooses, what trainer and hub take in, and how fast news travels.
+
+    python benchmarks/fleet_overhead.py [--json FILE] [--seed N] [--rounds N] [--processes 2,4,8]
+
+Choosing: a choice with a journal, one more (A/A), and one that follows while other processes of
+its directory bring it news all the time; the trainer is a process of its own. Blocks of 100 calls,
+their order drawn anew in every pass; medians with bootstrapped 95 % intervals, and percentiles of
+single calls.
+
+Records: a journal of decisions and feedback, read and learned by a trainer; and the same through
+uplink and hub (encoding, checks, checkpoints), without a network.
+
+News: idle processes follow; one of them learns something, and the others note when they have it.
+Times are on the machine's monotonic clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import acumen
+from acumen.core.training import Training
+from acumen.core.twin import twin
+from choice_overhead import machine
+from journal_overhead import BLOCK, FIELDS, interval, make
+
+TRAIN = [sys.executable, "-c", "from acumen.cli import main; main()", "train"]
+
+
+class Processes(ExitStack):
+    """Processes that end with the block."""
+
+    def run(self, *command: str) -> subprocess.Popen[str]:
+        """Starts a command whose input and output are ours."""
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+        )
+        self.enter_context(process)
+        self.callback(process.kill)
+        return process
+
+    def trainer(self, folder: Path, *more: str) -> None:
+        """`acumen train`."""
+        self.run(*TRAIN, str(folder), "--watch", "--quiet", *more)
+
+    def worker(self, folder: Path, mode: str, seed: int) -> subprocess.Popen[str]:
+        """This program as one process of the fleet."""
+        return self.run(sys.executable, __file__, "--worker", mode, str(folder), str(seed))
+
+
+def worker(mode: str, folder: Path, seed: int) -> None:
+    """A process of the fleet: ``busy`` brings news, ``idle`` waits for some and says when."""
+    choice = make(acumen.Journal(folder))
+    follower = acumen.follow(choice)
+    rows = np.random.default_rng(seed).normal(size=(BLOCK, FIELDS))
+    if mode == "busy":
+        while True:
+            choice.feedback_many(choice.choose_many(rows[:20]).ids, reward=np.full(20, 0.5))
+            time.sleep(0.02)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        taken = follower.health.taken
+        if line.strip() == "learn":
+            now = time.monotonic()
+            choice.feedback_many(choice.choose_many(rows[:20]).ids, reward=np.full(20, 0.5))
+        else:
+            while follower.health.taken == taken:
+                time.sleep(0.0005)
+            now = time.monotonic()
+        print(now, flush=True)
+
+
+def block(choice: acumen.Choice, rows: list[tuple[float, ...]]) -> list[tuple[int, int]]:
+    """Nanoseconds of every choose and feedback of a block."""
+    clock, choose = time.perf_counter_ns, choice.choose_row
+    times = []
+    for row in rows:
+        start = clock()
+        decision = choose(row)
+        middle = clock()
+        decision.feedback(0.5)
+        times.append((middle - start, clock() - middle))
+    return times
+
+
+def choosing(folder: Path, rounds: int, seed: int) -> dict[str, Any]:
+    order, rng = random.Random(seed), np.random.default_rng(seed)
+    rows = [tuple(row) for row in rng.normal(size=(BLOCK, FIELDS)).tolist()]
+    lineup = {
+        name: make(acumen.Journal(folder / name)) for name in ("off", "off again", "following")
+    }
+    times: dict[str, list[list[tuple[int, int]]]] = {name: [] for name in lineup}
+    with Processes() as processes:
+        follower = acumen.follow(lineup["following"])
+        for other in range(2):
+            processes.worker(folder / "following", "busy", other)
+        lineup["following"].choose_row(rows[0]).feedback(0.5)
+        time.sleep(1.0)
+        processes.trainer(folder / "following")
+        _until(lambda: follower.health.taken > 0)
+        before = follower.health.taken
+        for _ in range(rounds):
+            # As busy as a service that has something else to do, too.
+            time.sleep(0.002)
+            for name in order.sample(list(lineup), len(lineup)):
+                times[name].append(block(lineup[name], rows))
+        health = follower.health
+        follower.stop()
+    result: dict[str, Any] = {"models_taken": health.taken - before, "missed": health.missed}
+    result["rows"] = []
+    warm = {name: np.array(t)[len(t) // 10 :] for name, t in times.items()}
+    for column, call in enumerate(("choose_row", "feedback")):
+        plain = np.median(warm["off"][:, :, column], axis=1)
+        for name in lineup:
+            every = warm[name][:, :, column]
+            medians = np.median(every, axis=1)
+            result["rows"].append(
+                {
+                    "call": call,
+                    "choice": name,
+                    "ns": round(float(np.median(medians)), 1),
+                    "ratio": interval(medians / plain, rng),
+                    "percentiles_ns": [
+                        round(float(p)) for p in np.percentile(every, [99, 99.9, 99.99])
+                    ],
+                }
+            )
+    return result
+
+
+def _until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the fleet did not come to life")
+        time.sleep(0.01)
+
+
+def records(folder: Path, count: int, seed: int) -> dict[str, Any]:
+    matrix = np.random.default_rng(seed).normal(size=(2000, FIELDS))
+    choice = make(acumen.Journal(folder / "machine", ring_bytes=32 << 20), pending_max=1 << 14)
+    writer = choice.journal
+    assert writer is not None
+    while writer.sequence < count:
+        choice.feedback_many(choice.choose_many(matrix).ids, reward=np.full(len(matrix), 0.5))
+        assert writer.flush(60)
+    result: dict[str, Any] = {"events": writer.sequence, "bytes": writer.health.bytes}
+    training = Training(lambda: twin(choice), folder / "machine", publish_seconds=1e6)
+    started, cpu = time.perf_counter(), time.process_time()
+    while training.step():
+        pass
+    result["trainer_per_second"] = round(writer.sequence / (time.perf_counter() - started))
+    result["trainer_per_cpu_second"] = round(writer.sequence / (time.process_time() - cpu))
+    assert training.trainer.report.events >= count
+    training.stop()
+    result |= _through_a_hub(folder, choice)
+    writer.close(60)
+    return result
+
+
+def _through_a_hub(folder: Path, choice: acumen.Choice) -> dict[str, Any]:
+    try:
+        from acumen.fleet import Hub, Uplink
+
+        hub = Hub(str(folder / "hub"), publish_seconds=1.0)
+    except ImportError:
+        return {"hub_per_second": None}
+    assert choice.journal is not None
+    uplink = Uplink(hub.exchange, choice, folder / "machine")
+    started, cpu = time.perf_counter(), time.process_time()
+    while uplink.step():
+        pass
+    hub.tend(force=True)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    assert hub.trainer is not None
+    assert hub.trainer.positions[choice.journal.stream] == choice.journal.sequence
+    uplink.stop()
+    events = choice.journal.sequence
+    return {"hub_per_second": round(events / seconds), "hub_per_cpu_second": round(events / cpu)}
+
+
+def news(folder: Path, processes: int, rounds: int) -> dict[str, Any]:
+    """Seconds until all others have what one has learned, at the default settings."""
+    seconds = []
+    with Processes() as all_of_them:
+        workers = [all_of_them.worker(folder, "idle", seed) for seed in range(processes)]
+        for process in workers:
+            assert process.stdout is not None
+            process.stdout.readline()
+        all_of_them.trainer(folder)
+        order = random.Random(processes)
+        for _ in range(rounds):
+            time.sleep(order.uniform(1.0, 2.0))  # not in step with the trainer
+            _tell(workers[1:], "wait")
+            time.sleep(0.05)
+            _tell(workers[:1], "learn")
+            (start,) = _said(workers[:1])
+            seconds.append([end - start for end in _said(workers[1:])])
+    all_have, each = np.max(seconds, axis=1), np.ravel(seconds)
+    return {
+        "processes": processes,
+        "median_s": round(float(np.median(each)), 3),
+        "last_median_s": round(float(np.median(all_have)), 3),
+        "last_worst_s": round(float(np.max(all_have)), 3),
+    }
+
+
+def _tell(processes: list[subprocess.Popen[str]], word: str) -> None:
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(word + "\n")
+        process.stdin.flush()
+
+
+def _said(processes: list[subprocess.Popen[str]]) -> list[float]:
+    return [float(p.stdout.readline()) for p in processes if p.stdout is not None]
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    table = Table("call", "choice", "ns", "ratio to off (95 %)", "p99, p99.9, p99.99 in ns")
+    for row in report["choosing"]["rows"]:
+        ratio = row["ratio"]
+        table.add_row(
+            row["call"],
+            row["choice"],
+            f"{row['ns']:.0f}",
+            f"{ratio['median']:.3f} ({ratio['low']:.3f} … {ratio['high']:.3f})",
+            ", ".join(f"{p:,}" for p in row["percentiles_ns"]),
+        )
+    console.print(table)
+    console.print(report["choosing"] | {"rows": "above"})
+    console.print(report["records"])
+    for row in report["news"]:
+        console.print(row)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--worker"]:
+        worker(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=2000, help="blocks of each contender")
+    parser.add_argument("--events", type=int, default=400_000, help="read by trainer and hub")
+    parser.add_argument("--processes", default="2,4,8,16", help="for the travel of news")
+    parser.add_argument("--bursts", type=int, default=8, help="of news, for each count")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="fleet-"))
+    counts = [int(count) for count in options.processes.split(",") if count]
+    try:
+        report = {
+            "benchmark": "fleet_overhead",
+            "seed": options.seed,
+            "machine": machine(),
+            "choosing": choosing(folder / "choosing", options.rounds, options.seed),
+            "records": records(folder / "records", options.events, options.seed),
+            "news": [news(folder / f"news{n}", n, options.bursts) for n in counts],
+        }
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    show(report, Console())
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Forgetting: a choice gives its lessons up, because the world that taught them is over.
+
+A learner explores where it knows little. Whoever forgets explores again, as much as at the
+beginning, and less as new lessons come: no rule of exploration has to be touched. What a journal
+keeps of it is an `objective` event, since that is when models learn anew; a replay forgets at the
+same place, and ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acumen.core.choice import Choice
+
+_KEY = "forget"
+
+
+def forget(choice: Choice, *, keep: int = 0, reason: str = "") -> None:
+    """Forgets what was learned, but for the feedback of the latest decisions.
+
+    Scales, mode and comparison stay. As other learning anew it takes milliseconds, and other
+    threads are served the default meanwhile.
+
+    Args:
+        choice: which.
+        keep: so many of the latest decisions teach the model anew, as far as `pending_max` reaches.
+        reason: for the journal.
+
+    Raises:
+        ValueError: `keep` is negative.
+    """
+    if keep < 0:
+        raise ValueError(f"keep must be 0 or more decisions, not {keep}")
+    said = {_KEY: {"keep": int(keep), "reason": reason}}
+    choice._relearn(int(keep), json.dumps(said))
+
+
+def is_forgetting(said: Any) -> bool:
+    """Whether an `objective` event says that lessons were forgotten."""
+    return isinstance(said, dict) and _KEY in said
+
+
+def forget_again(choice: Choice, said: Any) -> None:
+    """Does what such an event says; the journal has it already.
+
+    Raises:
+        ValueError, AttributeError: it makes no sense.
+    """
+    keep = said[_KEY].get("keep", 0)
+    if not isinstance(keep, int) or not 0 <= keep < 1 << 64:
+        raise ValueError(f"{keep!r} is no number of decisions to keep")
+    choice._relearn(keep)

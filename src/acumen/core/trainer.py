@@ -1,0 +1,357 @@
+"""`Trainer`: one model from the events of many processes.
+
+A trainer owns a choice that nobody asks, and replays into it the events of all streams in the
+order in which it gets them. What it has got already it knows by *positions* (stream → number of the
+last event that the model contains), so batches that come twice, or late, change nothing.
+
+Each process numbers its decisions for itself. In the trainer's ring they lie one behind the other,
+as they come, under numbers of the ring's own; a table says which became which. So feedback finds
+its decision whichever process heard it, and the events of one stream alone make, bit for bit, the
+model of the process that wrote them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from acumen import _native
+from acumen.core.journal import EventBatch
+from acumen.core.journal_format import FATES, KIND_CODES, JournalInfo
+from acumen.core.journaling import describe
+from acumen.core.objective import Objective
+from acumen.core.published import Published, Stamp
+from acumen.core.replay import become_objective, event_columns
+from acumen.core.snapshot import Held
+from acumen.core.twin import kind_of
+
+if TYPE_CHECKING:
+    from acumen.core.choice import Choice
+
+_NUMBER = np.uint64((1 << 40) - 1)
+_REPLICA = np.uint64(40)
+_OURS = [KIND_CODES[kind] for kind in ("objective", "gap")]
+_PART = 4096
+_RUNS_MAX = 1 << 14
+SETTLED_ROWS = 512  # after so many scales change only where values leave their range
+_NOBODY = "0" * 12 + "-" + "0" * 6
+_LEARNED = FATES.index("learned")
+
+
+@dataclass
+class Trained:
+    """What a trainer has done.
+
+    Attributes:
+        batches: applied.
+        events: in them.
+        decisions: recorded.
+        feedback: joined to them, or found to be for nobody.
+        lessons: learned.
+        timeouts: applied.
+        duplicates: batches whose events were known already.
+        early: batches that came before the ones before them; they have to come again.
+        lost: events of which a stream says that they were dropped, or that are missing.
+        refused: events that cannot have been so.
+        unjoined: feedback that taught its process something but found no decision here: it came
+            later than `pending_max` decisions of all processes together.
+        foreign: stream → why it was left out: another schema, other arms.
+    """
+
+    batches: int = 0
+    events: int = 0
+    decisions: int = 0
+    feedback: int = 0
+    lessons: int = 0
+    timeouts: int = 0
+    duplicates: int = 0
+    early: int = 0
+    lost: int = 0
+    refused: int = 0
+    unjoined: int = 0
+    foreign: dict[str, str] = field(default_factory=dict)
+
+
+class Trainer:
+    """Learns from the events of many streams, once from each.
+
+    Args:
+        choice: what to teach: without a journal, and from now on the trainer's alone. Its
+            `pending_max` bounds the decisions of all processes that wait together. See `twin`.
+
+    Attributes:
+        choice: as given.
+        positions: stream → number of the last event that the model contains.
+        lessons: stream → how many lessons its events have taught.
+        report: counters.
+
+    Raises:
+        ValueError: the choice has a journal, or has made decisions.
+        TypeError: its learner learns from episodes.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        if choice.journal is not None or not choice._is_untouched():
+            raise ValueError("a trainer needs a choice without a journal that nobody has asked")
+        if choice._learns_sequences:
+            raise TypeError("its learner learns from episodes, a trainer from single decisions")
+        self.choice = choice
+        self.info = describe(choice, _NOBODY)
+        self.kind = kind_of(self.info)
+        self.positions: dict[str, int] = {}
+        self.lessons: dict[str, int] = {}
+        self.report = Trained()
+        # Replica → runs of its decisions: number of the first, and what to add to become the
+        # ring's number. The ring's next number, and whose decision was its last.
+        self._runs: dict[int, list[tuple[int, int]]] = {}
+        self._next = 0
+        self._last = -1
+
+    def take(self, batch: EventBatch, *, after: int | None = None) -> str:
+        """Learns from a batch what is new in it.
+
+        Args:
+            batch: some events of one stream, checked.
+            after: number of the last event before it that there is; what is missing between the
+                two will never come. None: nothing is known to be missing.
+
+        Returns:
+            ``applied``; ``known`` (all of it was); ``early`` (events before it are missing: bring
+            it again after them); ``foreign`` (of another kind of choice).
+        """
+        stream, report = batch.info.stream, self.report
+        if stream in report.foreign:
+            return "foreign"
+        known = self.positions.get(stream, 0)
+        if batch.last <= known:
+            report.duplicates += 1
+            return "known"
+        if batch.first > known + 1:
+            # A trainer that has less than that is not where whoever sends this takes it to be.
+            if after is None or known < after:
+                report.early += 1
+                return "early"
+            report.lost += batch.first - known - 1
+        if stream not in self.positions and (why := self._foreign(batch.info)):
+            report.foreign[stream] = why
+            return "foreign"
+        rows = batch.rows
+        if batch.first <= known:
+            rows = rows.filter(pc.greater(rows.column("sequence"), known))
+        self._apply(EventBatch(batch.info, known + 1, batch.last, rows))
+        self.positions[stream] = batch.last
+        return "applied"
+
+    def _foreign(self, info: JournalInfo) -> str:
+        for what in ("schema", "arms", "metrics", "features"):
+            if getattr(info, what) != getattr(self.info, what):
+                return f"its {what} differ from the trainer's"
+        for what in ("learner", "timeout_reward", "range"):
+            theirs, mine = (i.settings.get(what) for i in (info, self.info))
+            if theirs != mine:
+                return f"its {what} is {theirs!r}, the trainer's {mine!r}"
+        return ""
+
+    def _apply(self, batch: EventBatch) -> None:
+        kinds = batch.rows.column("kind").indices.to_numpy()
+        columns = event_columns(batch, kinds)
+        self._number_decisions(kinds, columns["id"])
+        columns["id"] = self._renumbered(columns["id"])
+        learned_before = self.report.lessons
+        start = 0
+        for i in [*np.flatnonzero(np.isin(kinds, _OURS)), len(kinds)]:
+            self._act(columns, start, int(i), batch.info.stream)
+            if i < len(kinds):
+                self._apply_ours(batch, int(kinds[i]), int(i))
+            start = int(i) + 1
+        fates = batch.rows.column("fate").indices
+        told = int(pc.sum(pc.equal(fates, _LEARNED)).as_py() or 0)
+        self.report.unjoined += max(0, told - (self.report.lessons - learned_before))
+        self.report.events += len(kinds)
+        self.report.batches += 1
+
+    def _act(self, columns: dict[str, Any], start: int, end: int, stream: str) -> None:
+        report = self.report
+        for a in range(start, end, _PART):
+            part = {name: c[a : min(a + _PART, end)] for name, c in columns.items()}
+            decisions, feedback, lessons, timeouts, refused = self.choice._replay(part, False)
+            report.decisions += decisions
+            report.feedback += feedback
+            report.lessons += lessons
+            report.timeouts += timeouts
+            report.refused += refused
+            if self.choice._settings["timeout_reward"] is not None:
+                lessons += timeouts
+            if lessons:
+                self.lessons[stream] = self.lessons.get(stream, 0) + lessons
+
+    def _apply_ours(self, batch: EventBatch, kind: int, row: int) -> None:
+        if kind == KIND_CODES["gap"]:
+            self.report.lost += batch.rows.column("number")[row].as_py() or 0
+            return
+        try:
+            said = json.loads(batch.rows.column("text")[row].as_py() or "")
+            become_objective(self.choice, Objective.from_description(said))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            self.report.refused += 1
+
+    def _number_decisions(self, kinds: NDArray[Any], ids: NDArray[np.uint64]) -> None:
+        """Gives the batch's decisions their places in the ring, run by run."""
+        made = ids[kinds == KIND_CODES["decision"]]
+        if not len(made):
+            return
+        replicas = (made >> _REPLICA).astype(np.int64)
+        changes = np.flatnonzero(np.diff(replicas)) + 1
+        for first, end in zip([0, *changes], [*changes, len(made)], strict=True):
+            replica, number = int(replicas[first]), int(made[first] & _NUMBER)
+            runs = self._runs.setdefault(replica, [])
+            if not runs or self._last != replica:
+                # The very first keeps its number: with one stream nothing is renumbered.
+                offset = self._next - number if self._next else 0
+                if not runs or runs[-1][1] != offset:
+                    runs.append((number, offset))
+            self._next = int(made[end - 1] & _NUMBER) + runs[-1][1] + 1
+            self._last = replica
+        if sum(map(len, self._runs.values())) > _RUNS_MAX:
+            self._forget_runs()
+
+    def _forget_runs(self) -> None:
+        """Runs whose decisions have left the ring are of no more use."""
+        oldest = self._next - 2 * self.choice._settings["pending_max"] - 1024
+        for replica, runs in list(self._runs.items()):
+            ends = [number + offset for number, offset in runs[1:]]
+            keep = [run for run, end in zip(runs, [*ends, self._next], strict=True) if end > oldest]
+            if keep or replica == self._last:
+                self._runs[replica] = keep or runs[-1:]
+            else:
+                del self._runs[replica]
+
+    def _renumbered(self, ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """The ids that the ring has; 0, which no decision has, for those it never had."""
+        result = np.zeros_like(ids)
+        replicas = ids >> _REPLICA
+        for replica in np.unique(replicas):
+            runs = self._runs.get(int(replica))
+            if not runs:
+                continue
+            mine = np.flatnonzero(replicas == replica)
+            numbers = (ids[mine] & _NUMBER).astype(np.int64)
+            firsts, offsets = (np.array(part, np.int64) for part in zip(*runs, strict=True))
+            run = np.searchsorted(firsts, numbers, side="right") - 1
+            known = (run >= 0) & (numbers > 0)
+            places = (numbers + offsets[run]).astype(np.uint64) & _NUMBER
+            result[mine] = np.where(known, places | (replica << _REPLICA), np.uint64(0))
+        return result
+
+    def settle(self, published: Published) -> None:
+        """Begins with the scales of a model, and none of its lessons: see `fleet.sharding`.
+
+        Raises:
+            ValueError: it is of another kind, its scales are still being chosen, or this
+                trainer has learned already.
+        """
+        if published.header.get("trainer", {}).get("kind") != self.kind or self.positions:
+            raise ValueError("scales of another kind of choice, or for a trainer that has begun")
+        scales, _ = scales_of(published.arrays)
+        rows = published.arrays["calibrated_rows"]
+        if int(rows[0]) < SETTLED_ROWS:
+            raise ValueError(f"scales settle after {SETTLED_ROWS} rows, these are of {rows[0]}")
+        self.choice._restore(self.choice._state() | scales | {"calibrated_rows": rows})
+
+    def publish(self, stamp: Stamp, *, whole: bool = False) -> Published:
+        """The model as others may have it.
+
+        Args:
+            stamp: term and version.
+            whole: with the recent decisions, and all else that a successor needs to go on
+                (`resume`); followers need the model only.
+        """
+        choice = self.choice
+        model, history, _, learner = choice._snapshot()
+        arrays: dict[str, Any] = dict(model)
+        arrays |= {f"learner:{name}": array for name, array in (learner or {}).items()}
+        trainer: dict[str, Any] = {
+            "kind": self.kind,
+            "term": stamp[0],
+            "version": stamp[1],
+            "lessons": dict(self.lessons),
+            "objective": choice.objective.describe(),
+            "info": self.info.to_json().decode(),
+        }
+        if whole:
+            self._forget_runs()
+            arrays |= {f"history:{name}": array for name, array in history.items()}
+            trainer["runs"] = {str(replica): runs for replica, runs in self._runs.items()}
+            trainer["next"], trainer["last"] = self._next, self._last
+        # The times of a trainer's decisions are on the wall clock, as the events have them.
+        journaled = {"positions": dict(self.positions), "known": True, "clock_s": 0.0}
+        header = choice._header() | {"journal": journaled, "trainer": trainer}
+        return Published(stamp, header, arrays)
+
+    def resume(self, published: Published) -> None:
+        """Goes on from a checkpoint, `publish(…, whole=True)`, of a trainer that has ended.
+
+        Raises:
+            ValueError: it is of another kind, or makes no sense; use a new trainer then.
+        """
+        header, choice = published.header, self.choice
+        positions, lessons = stated(header)
+        said = header["trainer"]
+        if said.get("kind") != self.kind or self.positions:
+            raise ValueError("a checkpoint of another kind of choice")
+        try:
+            runs = {
+                int(replica): [(int(number), int(offset)) for number, offset in pairs]
+                for replica, pairs in said["runs"].items()
+            }
+            following, last = int(said["next"]), int(said["last"])
+            numbers = [abs(n) for pairs in runs.values() for pair in pairs for n in pair]
+            if max([following, *numbers]) >= 1 << 40:
+                raise ValueError("numbers beyond all decisions")
+            objective = Objective.from_description(said["objective"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"a checkpoint that makes no sense: {error}") from None
+        parts: dict[str, dict[str, Any]] = {"learner": {}, "history": {}, "": {}}
+        for name, array in published.arrays.items():
+            part, colon, rest = name.partition(":")
+            parts.setdefault(part if colon else "", {})[rest if colon else name] = array
+        become_objective(choice, objective)
+        choice._restore_history(parts["history"], 0.0)
+        if isinstance(choice.learner, _native.Learner):
+            choice._restore(parts[""])
+        else:
+            choice._restore_both(choice.learner, parts["learner"], parts[""])
+        self.positions, self.lessons = positions, lessons
+        self._runs, self._next, self._last = runs, following, last
+        choice._held = Held(dict(positions), history=True)
+
+
+def scales_of(
+    arrays: Mapping[str, NDArray[Any]],
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """A model's scales and the categories it has met; and the state of its native learner."""
+    plain = {name: array for name, array in arrays.items() if ":" not in name}
+    scales = {n: a for n, a in plain.items() if n.startswith(("schema.", "candidates."))}
+    own = {"lessons", "calibrated_rows", *scales}
+    rest = {n: a for n, a in plain.items() if n not in own and not n.startswith("holdback.")}
+    return scales, rest
+
+
+def stated(header: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
+    """Positions and lessons by stream, as a published model's header has them.
+
+    Raises:
+        ValueError: it has none that make sense.
+    """
+    try:
+        parts = (header["journal"]["positions"], header["trainer"]["lessons"])
+        positions, lessons = ({str(s): int(n) for s, n in part.items()} for part in parts)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"no trainer's model: {error!r}") from None
+    return positions, lessons

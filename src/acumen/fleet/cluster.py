@@ -1,0 +1,217 @@
+"""A fleet on Ray: the hub as a named, detached actor that restarts by itself, and how to join.
+
+The only module that imports Ray. Losing the cluster costs a process nothing but news: its choices
+go on with the last model, and its journal keeps what the hub has not got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from acumen.core.journaling import describe
+from acumen.core.published import Stamp
+from acumen.core.twin import kind_of
+from acumen.fleet.hub import Hub, Reply
+from acumen.fleet.sharding import RootHub, Shards
+from acumen.fleet.uplink import Exchange, HubUnavailableError, follow_hub
+
+if TYPE_CHECKING:
+    from acumen.core.choice import Choice
+    from acumen.core.following import Follower
+
+NAMESPACE = "acumen"
+CALL_SECONDS = 30.0
+
+
+def hub_name(choice: Choice) -> str:
+    """The name of the actor that is the hub for this kind of choice.
+
+    Two versions of a program, with other arms or another schema, have two hubs.
+    """
+    return f"hub/{choice.name}/{kind_of(describe(choice, '0' * 12 + '-' + '0' * 6))}"
+
+
+def start_hub(
+    choice: Choice,
+    checkpoints: str,
+    *,
+    address: str | None = None,
+    publish_seconds: float = 1.0,
+    pending_max: int | None = None,
+) -> Any:
+    """Starts the hub of a kind of choice, unless it is there already.
+
+    Args:
+        choice: of that kind.
+        checkpoints: where it keeps itself safe: any path that fsspec knows, and every machine
+            that the actor may be restarted on can reach.
+        address: of the Ray cluster; None: where Ray is connected already, or `RAY_ADDRESS` says.
+        publish_seconds: at least so much time between two models, and their checkpoints.
+        pending_max: decisions that may wait for feedback, of all processes together.
+
+    Returns:
+        Ray's handle of the actor.
+
+    Raises:
+        ImportError: Ray is not installed: ``pip install acumen[fleet]``.
+        ConnectionError: there is no such cluster.
+    """
+    _connected(address)
+    settings = {"publish_seconds": publish_seconds, "pending_max": pending_max}
+    return _actor(Hub, hub_name(choice), checkpoints, **settings)
+
+
+def start_shards(
+    choice: Choice,
+    checkpoints: str,
+    shards: int,
+    scales: bytes,
+    *,
+    address: str | None = None,
+    publish_seconds: float = 1.0,
+    pending_max: int | None = None,
+) -> Any:
+    """Starts several hubs that share the work, and their root, unless they are there already.
+
+    Args:
+        choice: of their kind, with a native learner whose statistics add up.
+        checkpoints: as of `start_hub`; each has a folder of its own in there.
+        shards: how many; for all callers the same.
+        scales: a model file's bytes, of more than 512 rows: all begin with its scales.
+        address: as of `start_hub`.
+        publish_seconds: as of `start_hub`.
+        pending_max: as of `start_hub`, of the processes of one hub.
+
+    Returns:
+        Ray's handle of the root.
+
+    Raises:
+        ImportError, ConnectionError: as of `start_hub`.
+    """
+    _connected(address)
+    names = _shard_names(choice, shards)
+    settings = {"publish_seconds": publish_seconds, "pending_max": pending_max, "scales": scales}
+    for number, name in enumerate(names):
+        _actor(Hub, name, f"{checkpoints}/{number}-of-{shards}", **settings)
+    root = f"{checkpoints}/root-of-{shards}"
+    lines = [_Line(name) for name in names]
+    name = f"{hub_name(choice)}/root-of-{shards}"
+    return _actor(RootHub, name, root, lines, publish_seconds=publish_seconds, start=True)
+
+
+def _shard_names(choice: Choice, shards: int) -> list[str]:
+    return [f"{hub_name(choice)}/{number}-of-{shards}" for number in range(shards)]
+
+
+def _actor(kind: type[Any], name: str, *arguments: Any, **settings: Any) -> Any:
+    import ray
+
+    options = ray.remote(kind).options(
+        name=name,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        max_restarts=-1,
+        max_task_retries=0,  # whoever called calls again, with what is needed then
+        num_cpus=0,
+    )
+    return options.remote(*arguments, **settings)
+
+
+def join(
+    choice: Choice,
+    checkpoints: str | None = None,
+    *,
+    address: str | None = None,
+    publish_seconds: float = 1.0,
+    shards: int = 1,
+    period_seconds: float = 0.2,
+    poll_seconds: float = 0.1,
+) -> Follower:
+    """Lets a choice share what it learns with all machines of a fleet.
+
+    One process of a directory talks to the hub; if it ends, another that has joined does. What
+    the directory's other processes journal is shipped too, and they may simply `acumen.follow`.
+
+    Args:
+        choice: with a journal, on a disk of its machine.
+        checkpoints: where the hub keeps itself safe, if it is to be started here; None: somebody
+            else starts it, sooner or later.
+        address: of the Ray cluster; None: where Ray is connected already, or `RAY_ADDRESS` says.
+        publish_seconds: see `start_hub`.
+        shards: of `start_shards`, where several hubs share the work; then `checkpoints` is None.
+        period_seconds: between two calls to the hub.
+        poll_seconds: how often the directory is looked at for a newer model.
+
+    Returns:
+        What follows, in background threads; it ends with the choice, or with `stop`. After
+        fork() the child follows, and the parent ships its events.
+
+    Raises:
+        ImportError: Ray is not installed: ``pip install acumen[fleet]``.
+        ConnectionError: there is no such cluster.
+        ValueError, TypeError: see `acumen.follow`.
+    """
+    _connected(address)
+    if checkpoints is not None:
+        start_hub(choice, checkpoints, publish_seconds=publish_seconds)
+    exchange: Exchange = _Line(hub_name(choice))
+    if shards > 1:
+        hubs = [_Line(name) for name in _shard_names(choice, shards)]
+        exchange = Shards(hubs)
+    return follow_hub(choice, exchange, period_seconds=period_seconds, poll_seconds=poll_seconds)
+
+
+def hub_state(choice: Choice, timeout: float = CALL_SECONDS) -> dict[str, Any]:
+    """Counters of the hub; see `Hub.state`.
+
+    Raises:
+        HubUnavailableError: there is none, or it does not answer.
+    """
+    state: dict[str, Any] = _Line(hub_name(choice)).call("state", timeout)
+    return state
+
+
+class _Line:
+    """The way to a hub."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._actor: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Line, (self._name,)
+
+    def __call__(
+        self, batches: Sequence[tuple[bytes, int]], have: Stamp, streams: Sequence[str]
+    ) -> Reply:
+        reply: Reply = self.call("exchange", CALL_SECONDS, list(batches), have, list(streams))
+        return reply
+
+    def model_since(self, have: Stamp) -> tuple[Stamp, bytes | None, Stamp]:
+        said: tuple[Stamp, bytes | None, Stamp] = self.call("model_since", CALL_SECONDS, have)
+        return said
+
+    def relay(self, stamp: Stamp, model: bytes) -> None:
+        self.call("relay", CALL_SECONDS, stamp, model)
+
+    def call(self, method: str, timeout: float, *arguments: Any) -> Any:
+        import ray
+
+        try:
+            if self._actor is None:
+                self._actor = ray.get_actor(self._name, namespace=NAMESPACE)
+            return ray.get(getattr(self._actor, method).remote(*arguments), timeout=timeout)
+        # ValueError: there is no such actor. The others: it, its machine or the way to it is down.
+        except (ray.exceptions.RayError, ValueError, OSError, RuntimeError) as error:
+            self._actor = None
+            line = (str(error).splitlines() or [""])[0]
+            raise HubUnavailableError(f"{self._name}: {type(error).__name__}: {line}") from None
+
+
+def _connected(address: str | None) -> None:
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(address=address or "auto", namespace=NAMESPACE, log_to_driver=False)

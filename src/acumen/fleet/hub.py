@@ -1,0 +1,201 @@
+"""`Hub`: the trainer of a fleet. It knows no network; `cluster` makes an actor of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from acumen.core import model_file
+from acumen.core.journal_format import JournalError, JournalInfo
+from acumen.core.published import NONE, Published, Stamp
+from acumen.core.trainer import Trainer
+from acumen.fleet.checkpoints import Checkpoints
+from acumen.fleet.wire import decode
+from acumen.learners.described import choice_of_journal
+
+ERRORS_MAX = 100
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a hub answers.
+
+    Attributes:
+        taken: stream → number of the last event that the hub has.
+        durable: stream → the last that it would still have after a crash.
+        stamp: of its newest model.
+        model: that model as a file's bytes, if the caller's is older.
+        foreign: stream → why it is left out.
+        problems: what was wrong with what was sent, in words.
+    """
+
+    taken: dict[str, int] = field(default_factory=dict)
+    durable: dict[str, int] = field(default_factory=dict)
+    stamp: Stamp = NONE
+    model: bytes | None = None
+    foreign: dict[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+class Hub:
+    """Learns from the batches of many machines, once from each, and keeps itself safe.
+
+    What choice it teaches it reads from the first batch. Streams of other kinds are left out: a
+    fleet of two versions of a program has two hubs, see `cluster.hub_name`.
+
+    Args:
+        url: where it keeps its checkpoints, and finds them when it begins: a path for fsspec.
+        pending_max: decisions that may wait for feedback, of all processes together; None: as
+            many as one process keeps.
+        publish_seconds: at least so much time between two models, and their checkpoints. What
+            came after the last comes again after a crash: whoever sent it keeps it until then.
+        scales: a model file's bytes, whose scales this hub is to begin with: one of several,
+            whose statistics are to be added up; see `sharding`.
+
+    Raises:
+        ModelError: these are not a model file's bytes.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pending_max: int | None = None,
+        publish_seconds: float = 1.0,
+        scales: bytes | None = None,
+    ) -> None:
+        self._checkpoints = Checkpoints(url)
+        self._pending_max = pending_max
+        self._publish_seconds = publish_seconds
+        self._scales = None if scales is None else Published(NONE, *model_file.decode(scales))
+        self.trainer: Trainer | None = None
+        self.stamp: Stamp = (self._checkpoints.term() + 1, 0)
+        self._durable: dict[str, int] = {}
+        self._model: bytes | None = None
+        self._modelled = -1
+        # The root's, where this is one hub of several: its own model knows too little.
+        self._relayed: tuple[Stamp, bytes | None] = (NONE, None)
+        self._published_s = -1e9
+        self.errors: list[str] = []
+        self._resume()
+
+    def exchange(
+        self, batches: Sequence[tuple[bytes, int]], have: Stamp, streams: Sequence[str]
+    ) -> Reply:
+        """Takes batches, and answers what is known and what is new.
+
+        Args:
+            batches: as `wire.encode` makes them, in order; and for each the number of the last
+                event before it that there is: see `Trainer.take`.
+            have: stamp of the caller's newest model.
+            streams: those that the caller wants to know of; the batches' own besides.
+        """
+        asked, problems = set(streams), []
+        for contents, after in batches:
+            try:
+                batch = decode(contents)
+            except JournalError as error:
+                problems.append(str(error))
+                continue
+            asked.add(batch.info.stream)
+            try:
+                trainer = self.trainer or self._begin(batch.info)
+            except JournalError as error:
+                problems.append(str(error))
+                continue
+            trainer.take(batch, after=after)
+        self.tend()
+        return self._reply(have, asked, problems)
+
+    def tend(self, *, force: bool = False) -> None:
+        """Publishes and keeps what is due."""
+        trainer, now = self.trainer, time.monotonic()
+        if trainer is None or not (force or now - self._published_s >= self._publish_seconds):
+            return
+        if trainer.positions == self._durable and self._model is not None:
+            return
+        self._published_s = now
+        lessons = trainer.choice.model_version
+        news = lessons != self._modelled and lessons > 0
+        if news:
+            self.stamp = (self.stamp[0], self.stamp[1] + 1)
+        # Kept before it is shown: after a crash nobody has a model that contains more.
+        if trainer.positions != self._durable:
+            self._keep(trainer)
+        if news:
+            published = trainer.publish(self.stamp)
+            self._model = model_file.encode(published.header, published.arrays)
+            self._modelled = lessons
+
+    def _keep(self, trainer: Trainer) -> None:
+        whole = trainer.publish(self.stamp, whole=True)
+        try:
+            self._checkpoints.write(whole)
+        except Exception as error:  # file systems of fsspec raise whatever their libraries do
+            self.errors = [*self.errors, str(error) or type(error).__name__][-ERRORS_MAX:]
+        else:
+            self._durable = dict(trainer.positions)
+
+    def model_since(self, have: Stamp) -> tuple[Stamp, bytes | None, Stamp]:
+        """For a root: the own model's stamp, the model if `have` is older, and what is relayed."""
+        newer = self._model is not None and have < self.stamp
+        return self.stamp, self._model if newer else None, self._relayed[0]
+
+    def relay(self, stamp: Stamp, model: bytes) -> None:
+        """From a root: what callers are to have for a model, in place of the own one."""
+        if stamp > self._relayed[0]:
+            self._relayed = (stamp, model)
+
+    def state(self) -> dict[str, object]:
+        """Counters, for people."""
+        report = self.trainer.report if self.trainer else None
+        return {
+            "process": os.getpid(),
+            "stamp": self.stamp,
+            "lessons": self.trainer.choice.model_version if self.trainer else 0,
+            "streams": len(self.trainer.positions) if self.trainer else 0,
+            "report": report,
+            "errors": tuple(self.errors),
+        }
+
+    def _begin(self, info: JournalInfo) -> Trainer:
+        trainer = Trainer(choice_of_journal(info, self._pending_max))
+        if self._scales is not None:
+            try:
+                trainer.settle(self._scales)
+            except ValueError as error:
+                raise JournalError(str(error)) from None
+        self.trainer = trainer
+        return trainer
+
+    def _reply(self, have: Stamp, asked: set[str], problems: list[str]) -> Reply:
+        trainer = self.trainer
+        stamp, model = (self.stamp, self._model) if self._scales is None else self._relayed
+        reply = Reply(stamp=stamp, model=model if have < stamp else None, problems=tuple(problems))
+        if trainer is None:
+            return reply
+        return replace(
+            reply,
+            taken={s: trainer.positions.get(s, 0) for s in asked},
+            durable={s: self._durable.get(s, 0) for s in asked},
+            foreign={s: why for s, why in trainer.report.foreign.items() if s in asked},
+        )
+
+    def _resume(self) -> None:
+        """From the newest checkpoint that can be used."""
+        checkpoint = self._checkpoints.newest()
+        while checkpoint is not None:
+            try:
+                info = JournalInfo.from_json(checkpoint.header["trainer"]["info"])
+                self._begin(info).resume(checkpoint)
+                self._durable = dict(self.trainer.positions) if self.trainer else {}
+                break
+            except (ValueError, KeyError, TypeError) as error:
+                self.errors.append(f"checkpoint {checkpoint.stamp}: {error}")
+                self.trainer = None
+                checkpoint = self._checkpoints.newest(checkpoint.stamp)
+        self.errors += self._checkpoints.problems
+        if self.trainer is not None:
+            self.tend()

@@ -1,0 +1,86 @@
+"""A process of a fleet, for tests: chooses, learns and follows until it is told to stop.
+
+    python replica.py DIR SEED [--clock SECONDS] [--fields N] [--train]
+
+It ends when the file DIR/stop is there, and prints what it knows as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+import acumen
+
+
+def make(
+    folder: Path, seed: int, fields: int = 2, journal: acumen.Journal | None = None
+) -> acumen.Choice:
+    return acumen.Choice(
+        "fleet",
+        arms=["a", "b", "c"],
+        context={f"f{i}": float for i in range(fields)},
+        default="a",
+        metric=acumen.maximize("reward"),
+        learner=acumen.learners.LinUCB(),
+        pending_max=1 << 14,
+        journal=journal or acumen.Journal(folder, commit_seconds=0.005, segment_bytes=1 << 16),
+        seed=seed,
+    )
+
+
+def rewards(row: np.ndarray, arm: int) -> float:
+    return float(row[arm % len(row)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--clock", type=float, default=0.0, help="how wrong the clock is")
+    parser.add_argument("--fields", type=int, default=2)
+    parser.add_argument("--train", action="store_true")
+    options = parser.parse_args()
+    if options.clock:
+        now, now_ns = time.time, time.time_ns
+        time.time = lambda: now() + options.clock
+        time.time_ns = lambda: now_ns() + int(options.clock * 1e9)
+    choice = make(options.folder, options.seed, options.fields)
+    follower = acumen.follow(choice, train=options.train, poll_seconds=0.02, publish_seconds=0.05)
+    rng = np.random.default_rng(options.seed)
+    slowest = decisions = 0
+    while not (options.folder / "stop").exists():
+        for row in rng.normal(size=(20, options.fields)):
+            started = time.perf_counter_ns()
+            decision = choice.choose_row(row)
+            slowest = max(slowest, time.perf_counter_ns() - started)
+            decision.feedback(rewards(row, decision.index))
+            decisions += 1
+        time.sleep(0.01)
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    (options.folder / f"waits-{options.seed}").touch()
+    deadline = time.monotonic() + 10
+    while not (options.folder / "end").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    while follower.health.taken == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    follower.stop()
+    said = {
+        "stream": choice.journal.stream,
+        "decisions": decisions,
+        "learned": choice.counters()["feedback_learned"],
+        "model_version": choice.model_version,
+        "slowest_ms": slowest / 1e6,
+        "following": dataclasses.asdict(follower.health),
+    }
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main()

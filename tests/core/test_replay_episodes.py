@@ -1,0 +1,162 @@
+"""A learner of sequences from its journal, bit for bit."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from journaled import differences, events, make
+
+import acumen
+from acumen.core import episode as episodes
+from acumen.learners import ActorCritic, QLambda, SarsaLambda
+
+LEARNERS = [ActorCritic(), SarsaLambda(), QLambda()]
+
+
+class Trail:
+    """A learner in Python whose state shows every episode, and their order."""
+
+    version = 0
+
+    def build(self, dimension: int, arms: int, features: int) -> "Trail":
+        self.arms = arms
+        self.reset()
+        return self
+
+    def reset(self) -> None:
+        self.total = np.zeros(3)
+
+    def distribution(self, x: Any, features: Any = None) -> Any:
+        return np.full(self.arms, 1 / self.arms, np.float32)
+
+    def learn(self, x: Any, arm: int, propensity: float, reward: float, f: Any = None) -> None:
+        self.total = self.total * 0.99 + [reward, arm, 1]
+
+    def learn_episode(
+        self, xs: Any, arms: Any, propensities: Any, rewards: Any, discount: float, ended: bool
+    ) -> None:
+        for x, arm, reward in zip(xs, arms, rewards, strict=True):
+            self.total = self.total * 0.9 + [float(x.sum()) + reward, arm, ended + discount]
+
+    def state(self) -> dict[str, Any]:
+        return {"total": self.total.copy()}
+
+    def restore(self, arrays: dict[str, Any]) -> None:
+        self.total = arrays["total"].copy()
+
+
+def walk(choice: acumen.Choice, count: int, seed: int = 0) -> None:
+    """Episodes that end, are cut off or interleave; and single choices between them."""
+    rng = np.random.default_rng(seed)
+    opened: list[episodes.Episode] = []
+    for i in range(count):
+        opened.append(choice.episode(discount=0.9))
+        for _ in range(int(rng.integers(1, 6))):
+            which = opened[int(rng.integers(len(opened)))]
+            size = float("nan") if rng.integers(30) == 0 else float(rng.normal())
+            which.choose(size=size, kind="xyz"[i % 3], level=None, hot=bool(i % 2))
+            if rng.integers(2):
+                which.reward(seconds=float(rng.exponential()), bytes=1.0)
+        if len(opened) > 2 or i == count - 1:
+            done = opened.pop(int(rng.integers(len(opened))))
+            if i % 7 == 0:
+                done.cut_off()
+            else:
+                done.feedback(seconds=float(rng.normal()), bytes=float(i))
+        lone = choice.choose(size=1.0, kind="x", level=2.0, hot=True)
+        if i % 4:
+            lone.feedback(seconds=0.5, bytes=0.0)
+
+
+@pytest.mark.parametrize("learner", [*LEARNERS, Trail()], ids=lambda spec: type(spec).__name__)
+def test_bit_for_bit(tmp_path: Path, learner: Any) -> None:
+    choice = make(tmp_path, learner=learner, pending_max=512)
+    walk(choice, 300)
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    again = make(learner=learner, pending_max=512)
+    report = again.replay(tmp_path)
+    assert report.exact, report
+    assert report.refused == 0
+    assert differences(choice, again) == []
+    walk(choice, 50, seed=1)  # chance is not part of a model; what is learned from now on is
+    assert differences(choice, again) != []
+
+
+def test_a_snapshot_and_the_rest(tmp_path: Path) -> None:
+    learner = SarsaLambda()
+    choice = make(tmp_path / "journal", learner=learner)
+    walk(choice, 60)
+    choice.save(tmp_path / "model")
+    walk(choice, 60, seed=1)
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    again = make(learner=learner)
+    again.load(tmp_path / "model")
+    report = again.replay(tmp_path / "journal")
+    assert report.exact, report
+    assert differences(choice, again) == []
+
+
+def test_a_long_episode_is_several_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(episodes, "EVENT_STEPS", 7)
+    choice = make(tmp_path, learner=ActorCritic())
+    with choice.episode() as episode:
+        for step in range(20):
+            episode.choose(size=float(step), kind="x", level=None, hot=False)
+        episode.feedback(seconds=1.0, bytes=1.0)
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    texts = [json.loads(row["text"]) for row in events(tmp_path) if row["kind"] == "episode"]
+    assert [len(text["ids"]) for text in texts] == [7, 7, 6]
+    assert [text["last"] for text in texts] == [False, False, True]
+    again = make(learner=ActorCritic())
+    assert again.replay(tmp_path).exact
+    assert differences(choice, again) == []
+
+
+def test_threads_with_episodes_of_their_own(tmp_path: Path) -> None:
+    """The order in the journal is the order in which the model changed."""
+    choice = make(tmp_path, learner=QLambda())
+    threads = [threading.Thread(target=walk, args=(choice, 40, seed)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    again = make(learner=QLambda())
+    report = again.replay(tmp_path)
+    assert report.exact, report
+    assert differences(choice, again) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"ids": [1], "rewards": [1e300], "discount": 1, "ended": true, "last": true}',
+        '{"ids": [1], "rewards": [NaN], "discount": 1, "ended": true, "last": true}',
+        '{"ids": [1], "rewards": [], "discount": 1, "ended": true, "last": true}',
+        '{"ids": [-1], "rewards": [1], "discount": 1, "ended": true, "last": true}',
+        '{"ids": [1], "rewards": [1], "discount": 7, "ended": true, "last": true}',
+        '{"ids": [1], "rewards": [1], "discount": NaN, "ended": true, "last": true}',
+        '{"ids": 3, "rewards": "x", "discount": [], "ended": true, "last": true}',
+    ],
+)
+def test_what_cannot_have_been_is_left_out(tmp_path: Path, text: str) -> None:
+    choice = make(tmp_path, learner=SarsaLambda())
+    choice.choose(size=1.0, kind="x", level=None, hot=False).feedback(seconds=1.0, bytes=1.0)
+    from acumen.core.journal_format import KIND_CODES
+
+    choice._note(KIND_CODES["episode"], text)
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    again = make(learner=SarsaLambda())
+    report = again.replay(tmp_path)
+    assert not report.exact
+    assert differences(choice, again) == []

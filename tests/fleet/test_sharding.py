@@ -1,0 +1,130 @@
+"""Several hubs and a root: the sums of one hub, and no wrong merge."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from journaled import live, make
+from test_hub import Line, learned, ship, told
+
+import acumen
+from acumen.core import model_file
+from acumen.core.following import Follower
+from acumen.core.published import Published
+from acumen.core.trainer import Trainer
+from acumen.core.twin import twin
+from acumen.fleet.sharding import Root, RootHub, Shards, shard_of
+from acumen.fleet.uplink import Uplink
+
+LINEAR: dict[str, Any] = {"learner": acumen.learners.LinUCB(), "pending_max": 1 << 14}
+SHARDS = 3
+
+
+@pytest.fixture
+def settled(tmp_path: Path) -> bytes:
+    """A model whose scales are settled."""
+    choice = make(tmp_path / "settled", **LINEAR)
+    live(choice, 700)
+    told(choice)
+    trainer = Trainer(twin(choice))
+    for batch in acumen.Journal(tmp_path / "settled").events():
+        trainer.take(batch)
+    published = trainer.publish((1, 1))
+    return model_file.encode(published.header, published.arrays)
+
+
+def model_of(line: Line) -> Published:
+    line.hub.tend(force=True)
+    stamp, contents, _ = line.model_since((0, 0))
+    assert contents is not None
+    return Published(stamp, *model_file.decode(contents))
+
+
+def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: bytes) -> None:
+    lines = [Line(str(tmp_path / f"hub{i}"), scales=settled) for i in range(SHARDS)]
+    alone = Line(str(tmp_path / "alone"), scales=settled)
+    members = [make(tmp_path / f"m{i}", seed=i, **LINEAR) for i in range(8)]
+    root = RootHub(str(tmp_path / "root"), lines)
+    shards = Shards(lines)
+    uplinks = [Uplink(shards, c, tmp_path / f"m{i}") for i, c in enumerate(members)]
+    for part in range(4):
+        for i, choice in enumerate(members):
+            live(choice, 40, seed=10 * part + i)
+            told(choice)
+            uplinks[i].step()
+        root.step()
+        lines[part % SHARDS].crash()
+        if part == 2:
+            root = RootHub(str(tmp_path / "root"), lines)
+    for i, uplink in enumerate(uplinks):
+        ship(uplink)
+        lone = Uplink(alone, members[i], tmp_path / f"m{i}")
+        uplink.stop()
+        ship(lone)
+        lone.stop()
+    busy = [line.hub.trainer is not None and len(line.hub.trainer.positions) for line in lines]
+    assert sum(busy) == 8
+    assert max(busy) < 8
+    for line in lines:
+        line.hub.tend(force=True)
+    root.step()
+    assert root.stamp[0] == 2
+    assert root.model is not None
+    merged = Published(root.stamp, *model_file.decode(root.model))
+    assert root.state()["refused"] == {}
+    assert root.errors == []
+    one = alone.hub.trainer
+    assert one is not None
+    total = sum(learned(choice) for choice in members)
+    assert int(merged.arrays["lessons"][0]) == total == one.choice.model_version
+    assert merged.header["trainer"]["lessons"] == one.lessons
+    theirs = one.choice.learner.state()
+    for name in ("sums", "products", "counts"):
+        difference = np.abs(theirs[name] - merged.arrays[name]).max()
+        assert difference <= 1e-9 * np.abs(theirs[name]).max(), name
+    # And it is a model that members take.
+    ship(uplinks[0])
+    follower = Follower(members[0], uplinks[0].models)
+    assert follower.step(), follower.health
+    assert members[0].model_version == total
+
+
+def test_what_does_not_add_up_is_refused(tmp_path: Path, settled: bytes) -> None:
+    lines = [Line(str(tmp_path / f"hub{i}"), scales=settled) for i in range(2)]
+    plain = Line(str(tmp_path / "plain"))
+    choice = make(tmp_path / "m", **LINEAR)
+    live(choice, 200)
+    told(choice)
+    for line in (*lines, plain):
+        uplink = Uplink(line, choice, tmp_path / "m")
+        ship(uplink)
+        uplink.stop()
+    root = Root(twin(choice))
+    for hub, line in zip(("a", "b", "c"), (*lines, plain), strict=True):
+        assert root.take(hub, model_of(line))
+        assert not root.take(hub, model_of(line))  # once
+    merged = root.merged()
+    assert int(merged.arrays["lessons"][0]) == learned(choice)
+    assert "which another has too" in root.refused["b"]
+    assert "scales are not those of the others" in root.refused["c"]
+    with pytest.raises(TypeError, match="do not add up"):
+        Root(make())
+    with pytest.raises(ValueError, match="another kind"):
+        Root(make(arms=["a", "b"], **LINEAR)).take("a", model_of(lines[0]))
+    with pytest.raises(ValueError, match="no hub"):
+        Root(twin(choice)).merged()
+    early = Line(str(tmp_path / "early"), scales=None)
+    few = make(tmp_path / "few", **LINEAR)
+    live(few, 100)
+    told(few)
+    ship(Uplink(early, few, tmp_path / "few"))
+    with pytest.raises(ValueError, match="settle after 512"):
+        Trainer(twin(choice)).settle(model_of(early))
+
+
+def test_streams_are_spread_evenly() -> None:
+    counts = np.bincount([shard_of(f"{i:012x}-{i % 7919:06x}", 8) for i in range(8000)])
+    assert len(counts) == 8
+    assert counts.min() > 800
+    assert counts.max() < 1200
