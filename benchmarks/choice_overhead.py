@@ -38,6 +38,8 @@ OURS = "acumen LinUCB"
 COMPARED = [
     ("vowpalwabbit squarecb pre-parsed", "acumen SquareCB", 40),
     ("vowpalwabbit squarecb pre-parsed", "acumen SquareCB late", None),
+    ("vowpalwabbit squarecb pre-parsed", "acumen LinUCB", 40),
+    ("vowpalwabbit squarecb pre-parsed", "acumen LinearThompson", 40),
     ("vowpalwabbit epsilon pre-parsed", "acumen EpsilonGreedy", 40),
     ("vowpalwabbit squarecb strings", "acumen SquareCB", None),
     ("mabwiser LinUCB", "acumen LinUCB", 150),

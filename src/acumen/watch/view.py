@@ -105,7 +105,7 @@ class ChoiceView:
 
     @property
     def objective(self) -> Objective | None:
-        """What the choice is learning for now."""
+        """The objective as the newest event has it."""
         return self._objective
 
     def take(self, batch: EventBatch) -> None:
