@@ -130,10 +130,9 @@ class TemporalDifference final : public SequenceLearner {
   /// the previous step took this one to have.
   void move(const float* x, std::uint32_t arm, double target, double now, double before,
             float fade) {
-    float square = 0.0f, overlap = 0.0f;
-    kernels_->dots(x, stride_, 1, x, stride_, &square);
+    const float square = kernels_->dot(x, x, stride_);
     float* trace = traces_.data() + std::size_t{arm} * stride_;
-    kernels_->dots(trace, stride_, 1, x, stride_, &overlap);
+    const float overlap = kernels_->dot(trace, x, stride_);
     float rate = static_cast<float>(options_.rate) / std::max(square, 1.0f);
     if (options_.settling > 0.0) {
       const float tries = square / std::max(rarity(x, arm), 1e-20f) - 1.0f;
@@ -176,8 +175,7 @@ class TemporalDifference final : public SequenceLearner {
   }
 
   void favour_rare(const float* x, std::uint32_t count) {
-    float square = 0.0f;
-    kernels_->dots(x, stride_, 1, x, stride_, &square);
+    const float square = kernels_->dot(x, x, stride_);
     const auto unit = static_cast<float>(options_.bonus * unit_of_values());
     for (std::uint32_t a = 0; a < count; ++a) values_[a] += unit * std::sqrt(rarity(x, a) / square);
   }
