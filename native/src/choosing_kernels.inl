@@ -23,20 +23,17 @@ ACUMEN_INLINE Vec rest_of(const float* values, U32 count, float other) {
   return lanes_before(count, full) ? load(values + full) : splat(other);
 }
 
-// exp(x) = 2^k · exp(r) with |r| <= ln(2)/2; adding 1.5·2^23 rounds to the nearest integer.
+// exp(x) = 2^k · 2^f with |f| <= 1/2; adding 1.5·2^23 rounds to the nearest integer, and leaves k
+// in the lowest bits. Terms in pairs wait for each other less than in a row.
 ACUMEN_INLINE Vec exponential(Vec x) {
   const float round = 12582912.0f;
   x = larger(x, splat(-87.0f));
   const Vec shifted = x * 1.44269504f + round;
-  const Vec k = shifted - round;
-  const Vec r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
-  const Vec square = r * r;  // in pairs, which wait for each other less than the terms in a row
-  const Vec high = 1.9875691500e-4f * r + 1.3981999507e-3f;
-  const Vec mid = 8.3334519073e-3f * r + 4.1665795894e-2f;
-  const Vec low = 1.6666665459e-1f * r + 5.0000001201e-1f;
-  const Vec p = ((high * square + mid) * square + low) * square + (r + 1.0f);
-  const Int power = (__builtin_convertvector(k, Int) + 127) << 23;
-  return p * reinterpret_cast<Vec>(power);
+  const Vec f = x * 1.44269504f - (shifted - round), square = f * f;
+  const Vec high = 0.00132647331f * f + 0.00967151485f;
+  const Vec mid = 0.0555073358f * f + 0.240222424f;
+  const Vec p = (high * square + mid) * square + (0.693147004f * f + 1.0f);
+  return reinterpret_cast<Vec>(reinterpret_cast<Int>(p) + (reinterpret_cast<Int>(shifted) << 23));
 }
 
 void exponential(const float* in, U32 n, float* out) {
@@ -50,29 +47,29 @@ void deviations(const float* variance, float scale, U32 n, float* out) {
   }
 }
 
-// -log Φ(z) = q(z)^8 with the polynomial q of degree 4 whose relative error is least: 1.2 % of the
-// logarithm, for z >= -3. Less its value at 3.5, so that it is zero (within 1e-10) from there on,
+// -log Φ(z) = q(z)^8 with the polynomial q of degree 4 whose relative error is least: 0.5 % of the
+// logarithm, for z >= -2. Less its value at 3.5, so that it is zero (within 1e-10) from there on,
 // however many arms are added up; falling throughout.
 ACUMEN_INLINE Vec minus_log_cdf(Vec z) {
   const Vec x = smaller(z, splat(3.5f));
-  Vec q = 0.000436044444f * x + 0.000124820392f;
-  q = q * x - 0.0153522268f;
-  q = q * x - 0.139407232f;
-  q = q * x + 0.956108272f;
+  Vec q = 0.000557906809f * x - 0.000382444588f;
+  q = q * x - 0.0154544348f;
+  q = q * x - 0.137858525f;
+  q = q * x + 0.955736101f;
   const Vec q2 = q * q, q4 = q2 * q2;
-  return q4 * q4 - 0.000229881829f;
+  return q4 * q4 - 0.00023163922f;
 }
 
 /// Where the grid's point 0 lies for every arm, in its deviations from its mean, and the unit of
-/// the grid's steps in them. The grid begins where the best arm's lower tail ends and ends where
-/// the highest upper tail does, finer at the lower end, because that is where the well-known arms
-/// lie when another one is uncertain.
+/// the grid's steps in them. The grid begins two deviations below the best arm and ends two above
+/// the highest, finer at the lower end, because that is where the well-known arms lie when another
+/// one is uncertain. A grid that reached further would be coarser: that costs more than is cut off.
 ACUMEN_INLINE void normal_grid(const float* mean, const float* deviation, U32 count, float* first,
                                float* unit) {
   Vec lows = splat(-__builtin_inff()), highs = lows;
   const Vec rest = rest_of(deviation, count, 0.0f);
   each_eight(mean, count, rest_of(mean, count, -__builtin_inff()), [&](U32 a, Vec m) {
-    const Vec reach = 3.0f * (a + 8 <= count ? load(deviation + a) : rest);
+    const Vec reach = 2.0f * (a + 8 <= count ? load(deviation + a) : rest);
     lows = larger(m - reach, lows);
     highs = larger(m + reach, highs);
   });
@@ -83,68 +80,45 @@ ACUMEN_INLINE void normal_grid(const float* mean, const float* deviation, U32 co
     // No mean is further above the grid but by rounding, where it is far larger than a deviation.
     // What is far below it stays finite.
     const Vec from = smaller((begin - load(mean + a)) * inverse, splat(3.5f));
-    store(first + a, larger(from, splat(-3.0f)));
+    store(first + a, larger(from, splat(-2.0f)));
     store(unit + a, smaller(step * inverse, splat(1e30f)));
   }
 }
 
-/// The values one point further on; `next` supplies the last lane. In registers: reading what has
-/// just been stored at another offset would stall.
-ACUMEN_INLINE Vec one_on(Vec v, Vec next) {
-  return ACUMEN_SHUFFLE(v, next, 1, 2, 3, 4, 5, 6, 7, 8);
-}
-ACUMEN_INLINE Vec one_back(Vec v, Vec previous) {
-  return ACUMEN_SHUFFLE(previous, v, 7, 8, 9, 10, 11, 12, 13, 14);
-}
-
-/// What each cell of the grid weighs: P(the largest value lies in it) over the fall of Σ G in it,
-/// which is the mean of exp(-ΣG) there. By that mean where the fall is too small to divide by.
-ACUMEN_INLINE Vec cell_weight(Vec total, Vec next_total, Vec all_below, Vec next_all_below) {
-  const Vec fall = total - next_total;
-  const Vec by_fall = (next_all_below - all_below) / fall;
-  return fall < 0.03f ? 0.5f * (all_below + next_all_below) : by_fall;
-}
-
-/// The steps of the cells' weights, from Σ G at the grid's points. Returns P(all lie below it).
-ACUMEN_INLINE float weight_steps(const Vec* total, float* steps) {
-  constexpr U32 kParts = kNormalGrid / 8;
-  Vec all_below[kParts], before = {};
-  for (U32 i = 0; i < kParts; ++i) all_below[i] = exponential(-total[i]);
-  for (U32 i = 0; i < kParts; ++i) {
-    const bool last = i + 1 == kParts;
-    const Vec weight =
-        cell_weight(total[i], one_on(total[i], last ? Vec{} : total[i + 1]), all_below[i],
-                    one_on(all_below[i], last ? splat(1.0f) : all_below[i + 1]));
-    store(steps + 8 * i, weight - one_back(weight, before));
-    before = weight;
-  }
-  return all_below[0][0];
+/// The steps of the cells' weights, from Σ G at the grid's points. A cell's weight is P(the largest
+/// value lies in it) over the fall of Σ G in it, which is the mean of exp(-Σ G) there: by that mean
+/// where the fall is too small to divide by. In registers: reading what has just been stored at
+/// another offset would stall.
+ACUMEN_INLINE Vec weight_steps(Vec total, Vec all_below) {
+  const Vec fall = total - ACUMEN_SHUFFLE(total, Vec{}, 1, 2, 3, 4, 5, 6, 7, 8);
+  const Vec next = ACUMEN_SHUFFLE(all_below, splat(1.0f), 1, 2, 3, 4, 5, 6, 7, 8);
+  const Vec by_fall = (next - all_below) / fall;
+  const Vec weight = fall < 0.03f ? 0.5f * (all_below + next) : by_fall;
+  return weight - ACUMEN_SHUFFLE(Vec{}, weight, 7, 8, 9, 10, 11, 12, 13, 14);
 }
 
 // With G_a = -log F_a, the largest of all values lies below t with probability exp(-Σ G_a(t)). In
 // a cell of the grid, arm a has it in proportion to the fall of G_a. The sum over the cells, of
 // weight times fall, is by parts one of G_a times the steps of the weights: a scalar product an
-// arm. Behind the grid G is zero, so that nothing is lost above; what is below it, at most Φ(-3),
+// arm. Behind the grid G is zero, so that nothing is lost above; what is below it, at most Φ(-2),
 // is given to the arms as the rest is.
 void best_of_normals(const float* mean, const float* deviation, U32 count, float mix,
                      float* scratch, float* out) {
-  constexpr U32 kParts = kNormalGrid / 8;
+  static_assert(kNormalGrid == 8);
   float *rows = scratch, *first = rows + count * kNormalGrid, *unit = first + (count + 7) / 8 * 8;
   normal_grid(mean, deviation, count, first, unit);
-  Vec squares[kParts], total[kParts] = {}, k = {0, 1, 2, 3, 4, 5, 6, 7};
-  for (U32 i = 0; i < kParts; ++i, k += 8.0f) squares[i] = k * k;
+  const Vec squares = {0, 1, 4, 9, 16, 25, 36, 49};
+  Vec total = {};
   for (U32 a = 0; a < count; ++a) {
-    const Vec from = splat(first[a]), by = splat(unit[a]);
-    for (U32 i = 0; i < kParts; ++i) {
-      const Vec g = minus_log_cdf(by * squares[i] + from);
-      store(rows + a * kNormalGrid + 8 * i, g);
-      total[i] += g;
-    }
+    const Vec g = minus_log_cdf(splat(unit[a]) * squares + splat(first[a]));
+    store(rows + a * kNormalGrid, g);
+    total += g;
   }
+  const Vec all_below = exponential(-total);
   alignas(32) float steps[kNormalGrid];
-  const float none = weight_steps(total, steps);
+  store(steps, weight_steps(total, all_below));
   const Vec floor = splat(mix / static_cast<float>(count));
-  const Vec scale = splat((1.0f - mix) / (1.0f - none));
+  const Vec scale = splat((1.0f - mix) / (1.0f - all_below[0]));
   each_eight_dots(rows, kNormalGrid, count, steps, kNormalGrid, [&](U32 a, Vec won) {
     const Vec p = scale * larger(won, Vec{}) + floor;
     store(out + a, lanes_before(count, a) ? p : Vec{});

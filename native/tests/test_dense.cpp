@@ -263,10 +263,10 @@ void check_inverse(const DenseKernels& k, std::uint32_t d) {
 
 void check_functions(const DenseKernels& k) {
   AlignedArray<float> in(8), out(8);
-  for (float v = -12.0f; v <= 0.0f; v += 0.01f) {
+  for (float v = -86.0f; v <= 0.0f; v += 0.01f) {
     std::fill(in.begin(), in.end(), v);
     k.exponential(in.data(), 8, out.data());
-    EXPECT_NEAR(out[3] / std::exp(static_cast<double>(v)), 1.0, 1e-6);
+    EXPECT_NEAR(out[3] / std::exp(static_cast<double>(v)), 1.0, v > -12.0f ? 1e-6 : 1e-5);
   }
   in.fill(-1e30f);
   k.exponential(in.data(), 8, out.data());
@@ -390,9 +390,9 @@ int main() {
     check_functions(k);
     check_locate(k);
     check_deviations(k);
-    check_best_of_normals(k, 0.0, 0.01);
+    check_best_of_normals(k, 0.0, 0.02);
     check_best_of_normals(k, 1.0, 0.03);
-    check_best_of_normals(k, 2.0, 0.05);
+    check_best_of_normals(k, 2.0, 0.03);
     check_extreme_normals(k);
   }
   EXPECT(std::string_view(dense_kernels(true).name) == "portable");

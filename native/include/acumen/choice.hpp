@@ -315,13 +315,13 @@ class ChoiceEngine {
 
   /// Tosses the guard's coin and draws an arm; fills the answer.
   void draw(float total, std::uint32_t count, float share, Mode mode, Answer& answer) {
-    const float* p = probabilities_.data();
+    const float scale = share / total;  // before the arm is known: nothing waits for the division
     const std::uint32_t default_arm = answer.arm;
-    answer.suggested = draw_arm(*kernels_, p, count, random_.uniform() * total);
+    answer.suggested = draw_arm(*kernels_, probabilities_.data(), count, random_.uniform() * total);
     const bool learned = share > 0.0f && random_.uniform() < static_cast<double>(share);
     answer.reason = learned ? Reason::kLearned : default_by_chance(mode);
     if (learned) answer.arm = answer.suggested;
-    answer.propensity = (answer.arm < count ? share * (p[answer.arm] / total) : 0.0f) +
+    answer.propensity = (answer.arm < count ? scale * probabilities_[answer.arm] : 0.0f) +
                         (answer.arm == default_arm ? 1.0f - share : 0.0f);
   }
 

@@ -42,7 +42,7 @@ constexpr std::size_t packed_size(std::uint32_t d) {
 inline constexpr std::size_t kDenseAlignment = 64;
 
 /// Points at which `best_of_normals` looks at each distribution, and the scratch that it needs.
-inline constexpr std::uint32_t kNormalGrid = 16;
+inline constexpr std::uint32_t kNormalGrid = 8;
 constexpr std::size_t normal_scratch(std::uint32_t arms) {
   return std::size_t{arms} * kNormalGrid + 2 * padded(arms);
 }
@@ -80,7 +80,7 @@ struct DenseKernels {
   /// at least floor · I. Returns the smallest pivot met, which is below floor only by rounding.
   double (*invert)(double* square, std::uint32_t n, double floor);
 
-  /// out[i] = exp(in[i]) for in[i] <= 0, relative error below 1e-6; n is a multiple of 8.
+  /// out[i] = exp(in[i]) for in[i] <= 0, relative error below 1e-5; n is a multiple of 8.
   void (*exponential)(const float* in, std::uint32_t n, float* out);
 
   /// out[i] = scale · √variance[i] within 1e-30 … 1e30; where variance is negative, the least.

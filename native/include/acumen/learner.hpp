@@ -12,6 +12,7 @@
 //            zero padding. Arm features: padded(shape.features) floats a row, zero padding.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -53,9 +54,11 @@ inline constexpr float kContextLimit = 1e4f;
 
 /// Whether all |values| are at most `limit`; false for NaN. Written for the compiler to vectorise.
 inline bool within(const float* values, std::uint32_t count, float limit) {
-  std::int32_t bad = 0;
-  for (std::uint32_t i = 0; i < count; ++i) bad |= std::fabs(values[i]) <= limit ? 0 : 1;
-  return bad == 0;
+  const auto most = std::bit_cast<std::int32_t>(limit);
+  std::int32_t left = 0;
+  for (std::uint32_t i = 0; i < count; ++i)
+    left |= most - (std::bit_cast<std::int32_t>(values[i]) & 0x7fffffff);
+  return left >= 0;
 }
 
 /// Walks over a learner's whole state, array by array, to save it or to restore it.

@@ -5,10 +5,10 @@
 //            is computed instead, and the engine draws from that. The choice is the same, but
 //            its propensity is known.
 // Guarantee  The recorded propensity is exact: it is what was drawn from. What is approximate is
-//            the rule: the integral P(a wins) = ∫ Π F · d log F_a is a sum over a grid of 16
+//            the rule: the integral P(a wins) = ∫ Π F · d log F_a is a sum over a grid of eight
 //            points, quadratically finer at its lower end; -log F is a polynomial's eighth power.
-//            Against the exact integral the error of a probability is below 0.01, and below 0.03
-//            where deviations differ a hundredfold.
+//            Against the exact integral a probability is off by 0.005 on average over cases, by
+//            less than 0.03 where deviations differ up to a hundredfold.
 //            The arms' scores are taken as independent, which they are for arms of their own; for
 //            arms with features, the part that all share is removed first (see linear.hpp).
 //            A small uniform mix keeps every propensity positive.
