@@ -60,4 +60,6 @@ class QLambda(SarsaLambda):
             temperature=self.temperature,
             bonus=self.bonus,
             settling=self.settling,
+            hidden=self.hidden,
+            seed=self.seed,
         )

@@ -53,6 +53,8 @@ class SarsaLambda:
     temperature: float = 0.0
     bonus: float = 2.0
     settling: float = 0.7
+    hidden: int = 0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_between("rate", self.rate, 1e-6, 1.0)
@@ -62,6 +64,8 @@ class SarsaLambda:
         check_between("temperature", self.temperature, 0.0, 1e6)
         check_between("bonus", self.bonus, 0.0, 1e6)
         check_between("settling", self.settling, 0.0, 1.0)
+        check_between("hidden", self.hidden, 0, 1024)
+        check_between("seed", self.seed, 0, 2**63)
 
     def build(self, dimension: int, arms: int, features: int) -> _native.SequenceLearner:
         """Build the native learner for contexts of ``dimension`` values, the bias included."""
@@ -77,4 +81,6 @@ class SarsaLambda:
             temperature=self.temperature,
             bonus=self.bonus,
             settling=self.settling,
+            hidden=self.hidden,
+            seed=self.seed,
         )
