@@ -123,7 +123,7 @@ class ActionValues {
     const float* h = phi + stride_;
     const float* output = own + stride_;
     for (std::uint32_t j = 0; j < hidden_.width(); ++j)
-      slopes_[j] = std::clamp(output[j] / unit, -kSlopeLimit, kSlopeLimit) * (1.0f - h[j] * h[j]);
+      slopes_[j] = std::clamp(output[j] / unit, -kSlopeLimit, kSlopeLimit) * hidden_.slope(h[j]);
     kernels_->dots(traces_.data() + weights_.size(), stride_, hidden_.units(), z, stride_,
                    overlaps_.data());
     square += dot(z, z, stride_) * dot(slopes_.data(), slopes_.data(), hidden_.width());

@@ -52,6 +52,9 @@ class HiddenLayer {
       h[j] = std::copysign((1.0f - h[j]) / (1.0f + h[j]), scores_[j]);
   }
 
+  /// ∂h[j] / ∂(U z)[j] where h[j] is this.
+  static float slope(float h) { return 1.0f - h * h; }
+
   void limit() {
     for (float& w : weights_) w = std::clamp(w, -kWeightLimit, kWeightLimit);
   }

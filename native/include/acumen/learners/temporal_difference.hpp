@@ -55,6 +55,7 @@ class TemporalDifference final : public SequenceLearner {
         products_(shape.dimension * (1 + shape.features) <= kDesignLimit),
         inputs_(shape.dimension + shape.features * (products_ ? shape.dimension : 1)),
         stride_(padded(inputs_)),
+        scale_(kUnitHalfLife),
         action_(shape.features ? 1 : shape.arms, inputs_, options.hidden, options.seed),
         taken_(static_cast<std::size_t>(action_.rows()) * stride_),
         design_(shape.features ? stride_ : 0),
@@ -136,6 +137,9 @@ class TemporalDifference final : public SequenceLearner {
 
  private:
   static constexpr float kCountLimit = 1e9f;
+  /// Steps after which what values were moved towards counts half. What was far off at first (where
+  /// one walks in circles it falls and falls) would else be a yardstick for ever.
+  static constexpr double kUnitHalfLife = 500.0;
 
   /// What Q is a function of: x, and for arms with features x ⊗ (1, c) or (x, c).
   const float* inputs(const float* x, const float* features) {
