@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,8 +96,12 @@ class DecisionProcess:
     def step(self, state: int, arm: int, rng: np.random.Generator) -> tuple[float, int]:
         """One step: its reward and the next state, -1 where the episode has ended."""
         reward = self.rewards[state, arm] + self.noise * rng.standard_normal()
-        reached = int(np.searchsorted(np.cumsum(self.transitions[state, arm]), rng.random()))
+        reached = int(self._reach[state, arm].searchsorted(rng.random()))
         return float(reward), reached if reached < self.states else -1
+
+    @cached_property
+    def _reach(self) -> Floats:
+        return np.cumsum(self.transitions, axis=2)
 
     def teach(self, learner: SequenceLearner, episodes: int, seed: int) -> None:
         """Lets a learner of sequences act, and teaches it every episode."""
@@ -106,9 +111,13 @@ class DecisionProcess:
             state = int(rng.choice(self.states, p=self.start))
             xs: list[NDArray[np.float32]] = []
             arms, propensities, rewards = [], [], []
+            asked: dict[int, tuple[Floats, Floats]] = {}  # it learns between episodes only
             while state >= 0 and len(xs) < self.steps_max:
-                p = probabilities(learner, contexts[state])
-                arm = min(int(np.searchsorted(np.cumsum(p), rng.random())), self.arms - 1)
+                if state not in asked:
+                    p = probabilities(learner, contexts[state])
+                    asked[state] = p, np.cumsum(p)
+                p, sums = asked[state]
+                arm = min(int(sums.searchsorted(rng.random())), self.arms - 1)
                 xs.append(contexts[state])
                 arms.append(arm)
                 propensities.append(p[arm])
