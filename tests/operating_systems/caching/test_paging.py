@@ -1,6 +1,5 @@
 """Learners of sequences on real page requests, between the heuristics and Belady's optimum."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np

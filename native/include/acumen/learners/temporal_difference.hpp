@@ -202,7 +202,7 @@ class TemporalDifference final : public SequenceLearner {
   }
 
   double best_value() const {
-    return static_cast<double>(*std::max_element(values_.data(), values_.data() + shape().arms));
+    return static_cast<double>(*std::max_element(values_.data(), values_.data() + action_.rows()));
   }
 
   void soften(std::uint32_t count, float* probabilities) {
