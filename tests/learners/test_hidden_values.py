@@ -11,14 +11,11 @@ from acumen.testing import SequenceLearnerContract
 from acumen.testing.decision_processes import signposts
 from acumen.testing.worlds import probabilities
 
-FRESH = range(2000, 2024)  # nothing was chosen on these
+FRESH = range(5000, 5024)  # nothing was chosen on these
 
 
 class TestSarsaLambdaHidden(SequenceLearnerContract):
-    """In 2 of 20 runs it settles for the chain's nearer end: `fraction_least` allows for these."""
-
     spec = SarsaLambda(hidden=32)
-    fraction_least = 0.5
 
 
 class TestQLambdaHidden(SequenceLearnerContract):
