@@ -16,7 +16,7 @@ PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -name '*.[ch]pp' -o -name '*.inl' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-native test-threads check bench format clean
+.PHONY: help demo test test-python test-native build-native check bench format clean
 
 help:  ## Show this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,10 +30,12 @@ test: test-native test-python  ## Run every test, Python and C++ (under ASan, UB
 test-python: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
-test-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt
+build-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt
 	$(BIN)/cmake --build $(SANITIZED) -j $(JOBS)
 	$(BIN)/cmake --build $(THREADED) -j $(JOBS) --target test_threads test_journal_threads test_draft
-	ACUMEN_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure --no-tests=error
+
+test-native: build-native
+	ACUMEN_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure --no-tests=error -j $(JOBS)
 	$(THREADED)/native/tests/test_threads
 	$(THREADED)/native/tests/test_journal_threads
 	$(THREADED)/native/tests/test_draft

@@ -7,17 +7,6 @@
 namespace acumen::ACUMEN_ISA {
 namespace {
 
-/// All ones in the lanes of a vector at `first` that lie before `count`.
-ACUMEN_INLINE Int lanes_before(U32 count, U32 first) {
-  const Int lane = {0, 1, 2, 3, 4, 5, 6, 7};
-  return lane < static_cast<std::int32_t>(count - first);
-}
-
-/// The values that do not fill a vector, and -infinity behind them.
-ACUMEN_INLINE Vec rest_of(const float* values, U32 count) {
-  return load_few(values + count / 8 * 8, count % 8, -__builtin_inff());
-}
-
 /// Calls visit(first, values) for eight values at a time; `rest` is the last vector, if there is
 /// one that is not full.
 template <typename Visit>
@@ -27,119 +16,139 @@ ACUMEN_INLINE void each_eight(const float* values, U32 count, Vec rest, Visit vi
   if (a < count) visit(a, rest);
 }
 
-// Φ(z) = 1/2 + z·Q(z²), odd around its centre, with the polynomial Q of degree 9 that errs least
-// (minimax, in s = 2z²/4.5² - 1 so that its terms stay small); beyond ±4.5 the value there.
-// Absolute error below 1e-5, always inside (0, 1).
-ACUMEN_INLINE Vec cdf(Vec z) {
-  const Vec x = larger(smaller(z, splat(4.5f)), splat(-4.5f));
-  const Vec s = x * x * (2.0f / (4.5f * 4.5f)) - 1.0f;
-  Vec q = -0.00193052599f * s + 0.00496270321f;
-  q = q * s - 0.00607020594f;
-  q = q * s + 0.00965322368f;
-  q = q * s - 0.0184839666f;
-  q = q * s + 0.0288576521f;
-  q = q * s - 0.040236976f;
-  q = q * s + 0.0546374917f;
-  q = q * s - 0.0771858841f;
-  q = q * s + 0.156906039f;
-  return x * q + 0.5f;
-}
-
-void normal_cdf(const float* z, U32 n, float* out) {
-  for (U32 i = 0; i < n; i += 8) store(out + i, cdf(load(z + i)));
+/// The values that do not fill a vector, and `other` behind them.
+ACUMEN_INLINE Vec rest_of(const float* values, U32 count, float other) {
+  const U32 full = count / 8 * 8;
+  if (full == count) return splat(other);
+  return lanes_before(count, full) ? load(values + full) : splat(other);
 }
 
 // exp(x) = 2^k · exp(r) with |r| <= ln(2)/2; adding 1.5·2^23 rounds to the nearest integer.
-void exponential(const float* in, U32 n, float* out) {
+ACUMEN_INLINE Vec exponential(Vec x) {
   const float round = 12582912.0f;
+  x = larger(x, splat(-87.0f));
+  const Vec shifted = x * 1.44269504f + round;
+  const Vec k = shifted - round;
+  const Vec r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
+  const Vec square = r * r;  // in pairs, which wait for each other less than the terms in a row
+  const Vec high = 1.9875691500e-4f * r + 1.3981999507e-3f;
+  const Vec mid = 8.3334519073e-3f * r + 4.1665795894e-2f;
+  const Vec low = 1.6666665459e-1f * r + 5.0000001201e-1f;
+  const Vec p = ((high * square + mid) * square + low) * square + (r + 1.0f);
+  const Int power = (__builtin_convertvector(k, Int) + 127) << 23;
+  return p * reinterpret_cast<Vec>(power);
+}
+
+void exponential(const float* in, U32 n, float* out) {
+  for (U32 i = 0; i < n; i += 8) store(out + i, exponential(load(in + i)));
+}
+
+void deviations(const float* variance, float scale, U32 n, float* out) {
   for (U32 i = 0; i < n; i += 8) {
-    const Vec x = larger(load(in + i), splat(-87.0f));
-    const Vec shifted = x * 1.44269504f + round;
-    const Vec k = shifted - round;
-    const Vec r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
-    Vec p = 1.9875691500e-4f * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    const Int power = (__builtin_convertvector(k, Int) + 127) << 23;
-    store(out + i, p * reinterpret_cast<Vec>(power));
+    const Vec deviation = scale * root(larger(load(variance + i), Vec{}));
+    store(out + i, smaller(larger(deviation, splat(1e-30f)), splat(1e30f)));
   }
 }
 
-/// The grid: from where the best arm's lower tail ends to where the highest upper tail ends, finer
-/// at the lower end, because that is where the well-known arms lie when another one is uncertain.
-/// Returns its lowest point.
-ACUMEN_INLINE float normal_grid(const float* mean, const float* deviation, U32 count, Vec* grid) {
+// -log Φ(z) = q(z)^8 with the polynomial q of degree 4 whose relative error is least: 1.2 % of the
+// logarithm, for z >= -3. Less its value at 3.5, so that it is zero (within 1e-10) from there on,
+// however many arms are added up; falling throughout.
+ACUMEN_INLINE Vec minus_log_cdf(Vec z) {
+  const Vec x = smaller(z, splat(3.5f));
+  Vec q = 0.000436044444f * x + 0.000124820392f;
+  q = q * x - 0.0153522268f;
+  q = q * x - 0.139407232f;
+  q = q * x + 0.956108272f;
+  const Vec q2 = q * q, q4 = q2 * q2;
+  return q4 * q4 - 0.000229881829f;
+}
+
+/// Where the grid's point 0 lies for every arm, in its deviations from its mean, and the unit of
+/// the grid's steps in them. The grid begins where the best arm's lower tail ends and ends where
+/// the highest upper tail does, finer at the lower end, because that is where the well-known arms
+/// lie when another one is uncertain.
+ACUMEN_INLINE void normal_grid(const float* mean, const float* deviation, U32 count, float* first,
+                               float* unit) {
   Vec lows = splat(-__builtin_inff()), highs = lows;
-  const Vec rest = load_few(deviation + count / 8 * 8, count % 8, 0.0f);
-  each_eight(mean, count, rest_of(mean, count), [&](U32 a, Vec m) {
+  const Vec rest = rest_of(deviation, count, 0.0f);
+  each_eight(mean, count, rest_of(mean, count, -__builtin_inff()), [&](U32 a, Vec m) {
     const Vec reach = 3.0f * (a + 8 <= count ? load(deviation + a) : rest);
     lows = larger(m - reach, lows);
     highs = larger(m + reach, highs);
   });
-  const float low = largest(lows), unit = (largest(highs) - low) / (kNormalGrid * kNormalGrid);
-  Vec k = {0, 1, 2, 3, 4, 5, 6, 7};
-  for (U32 i = 0; i < kNormalGrid / 8; ++i, k += 8.0f) grid[i] = low + unit * k * k;
-  return low;
+  const float low = largest(lows), high = largest(highs);
+  const Vec begin = splat(low), step = splat((high - low) / (kNormalGrid * kNormalGrid));
+  for (U32 a = 0; a < count; a += 8) {
+    const Vec inverse = 1.0f / load(deviation + a);
+    // No mean is further above the grid but by rounding, where it is far larger than a deviation.
+    // What is far below it stays finite.
+    const Vec from = smaller((begin - load(mean + a)) * inverse, splat(3.5f));
+    store(first + a, larger(from, splat(-3.0f)));
+    store(unit + a, smaller(step * inverse, splat(1e30f)));
+  }
 }
 
 /// The values one point further on; `next` supplies the last lane. In registers: reading what has
 /// just been stored at another offset would stall.
-ACUMEN_INLINE Vec shifted(Vec v, Vec next) {
+ACUMEN_INLINE Vec one_on(Vec v, Vec next) {
   return ACUMEN_SHUFFLE(v, next, 1, 2, 3, 4, 5, 6, 7, 8);
 }
+ACUMEN_INLINE Vec one_back(Vec v, Vec previous) {
+  return ACUMEN_SHUFFLE(previous, v, 7, 8, 9, 10, 11, 12, 13, 14);
+}
 
-// The largest value falls into cell k with probability Π F(t_k+1) - Π F(t_k). Within a cell, arm
-// a is the one in proportion to the growth of log F_a, here (F' - F)/(F' + F), which is half of
-// it to third order and needs no logarithm. F is 1 by definition where the grid ends, so that
-// nothing is lost.
-void best_of_normals(const float* mean, const float* deviation, U32 count, float* scratch,
-                     float* out) {
+/// What each cell of the grid weighs: P(the largest value lies in it) over the fall of Σ G in it,
+/// which is the mean of exp(-ΣG) there. By that mean where the fall is too small to divide by.
+ACUMEN_INLINE Vec cell_weight(Vec total, Vec next_total, Vec all_below, Vec next_all_below) {
+  const Vec fall = total - next_total;
+  const Vec by_fall = (next_all_below - all_below) / fall;
+  return fall < 0.03f ? 0.5f * (all_below + next_all_below) : by_fall;
+}
+
+/// The steps of the cells' weights, from Σ G at the grid's points. Returns P(all lie below it).
+ACUMEN_INLINE float weight_steps(const Vec* total, float* steps) {
   constexpr U32 kParts = kNormalGrid / 8;
-  const Vec one = splat(1.0f);
-  Vec grid[kParts], product[kParts], total[kParts];
-  const float low = normal_grid(mean, deviation, count, grid);
-  for (U32 i = 0; i < kParts; ++i) product[i] = one, total[i] = splat(1e-20f);
-  U32 alive = 0;
-  for (U32 a = 0; a < count; ++a) {
-    // Three deviations below the grid: its F is 1 throughout, it does not win.
-    if (mean[a] + 3.0f * deviation[a] < low) continue;
-    float* share = scratch + (1 + alive++) * kNormalScratch;
-    const Vec inverse = splat(1.0f / deviation[a]), centre = splat(mean[a]);
-    Vec f[kParts + 1];
-    for (U32 i = 0; i < kParts; ++i) {
-      f[i] = cdf((grid[i] - centre) * inverse);
-      // With many arms the product leaves the normal numbers, on which arithmetic is slow. No F
-      // is below Φ(-3) on the grid, so that this floor keeps the next product normal.
-      product[i] = larger(product[i] * f[i], splat(1e-30f));
-    }
-    f[kParts] = one;
-    for (U32 i = 0; i < kParts; ++i) {
-      const Vec to = shifted(f[i], f[i + 1]);
-      const Vec part = larger((to - f[i]) / (to + f[i]), Vec{});
-      store(share + 8 * i, part);
-      total[i] += part;
-    }
-  }
+  Vec all_below[kParts], before = {};
+  for (U32 i = 0; i < kParts; ++i) all_below[i] = exponential(-total[i]);
   for (U32 i = 0; i < kParts; ++i) {
-    const Vec to = shifted(product[i], i + 1 < kParts ? product[i + 1] : one);
-    store(scratch + 8 * i, larger(to - product[i], Vec{}) / total[i]);
+    const bool last = i + 1 == kParts;
+    const Vec weight =
+        cell_weight(total[i], one_on(total[i], last ? Vec{} : total[i + 1]), all_below[i],
+                    one_on(all_below[i], last ? splat(1.0f) : all_below[i + 1]));
+    store(steps + 8 * i, weight - one_back(weight, before));
+    before = weight;
   }
-  float* won = scratch + (1 + alive) * kNormalScratch;
-  dots(scratch + kNormalScratch, kNormalScratch, alive, scratch, kNormalGrid, won);
-  const Vec rest = load_few(won + alive / 8 * 8, alive % 8, 0.0f);
-  Vec sums = splat(1e-31f);
-  each_eight(won, alive, rest, [&](U32, Vec w) { sums += w; });
-  const Vec scale = splat(1.0f / sum(sums));
-  if (alive == count) {
-    each_eight(won, alive, rest, [&](U32 a, Vec w) { store(out + a, scale * w); });
-    return;
-  }
+  return all_below[0][0];
+}
+
+// With G_a = -log F_a, the largest of all values lies below t with probability exp(-Σ G_a(t)). In
+// a cell of the grid, arm a has it in proportion to the fall of G_a. The sum over the cells, of
+// weight times fall, is by parts one of G_a times the steps of the weights: a scalar product an
+// arm. Behind the grid G is zero, so that nothing is lost above; what is below it, at most Φ(-3),
+// is given to the arms as the rest is.
+void best_of_normals(const float* mean, const float* deviation, U32 count, float mix,
+                     float* scratch, float* out) {
+  constexpr U32 kParts = kNormalGrid / 8;
+  float *rows = scratch, *first = rows + count * kNormalGrid, *unit = first + (count + 7) / 8 * 8;
+  normal_grid(mean, deviation, count, first, unit);
+  Vec squares[kParts], total[kParts] = {}, k = {0, 1, 2, 3, 4, 5, 6, 7};
+  for (U32 i = 0; i < kParts; ++i, k += 8.0f) squares[i] = k * k;
   for (U32 a = 0; a < count; ++a) {
-    out[a] = mean[a] + 3.0f * deviation[a] < low ? 0.0f : scale[0] * *won++;
+    const Vec from = splat(first[a]), by = splat(unit[a]);
+    for (U32 i = 0; i < kParts; ++i) {
+      const Vec g = minus_log_cdf(by * squares[i] + from);
+      store(rows + a * kNormalGrid + 8 * i, g);
+      total[i] += g;
+    }
   }
+  alignas(32) float steps[kNormalGrid];
+  const float none = weight_steps(total, steps);
+  const Vec floor = splat(mix / static_cast<float>(count));
+  const Vec scale = splat((1.0f - mix) / (1.0f - none));
+  each_eight_dots(rows, kNormalGrid, count, steps, kNormalGrid, [&](U32 a, Vec won) {
+    const Vec p = scale * larger(won, Vec{}) + floor;
+    store(out + a, lanes_before(count, a) ? p : Vec{});
+  });
 }
 
 struct Best {
@@ -165,7 +174,7 @@ ACUMEN_INLINE float split(float share, std::int32_t ties) {
 }
 
 void greedy(const float* scores, U32 count, float mix, float* out) {
-  const Vec rest = rest_of(scores, count);
+  const Vec rest = rest_of(scores, count, -__builtin_inff());
   const Best best = best_of(scores, count, rest);
   const float floor = mix / static_cast<float>(count);
   const Vec low = splat(floor), top = splat(floor + split(1.0f - mix, best.ties));
@@ -176,7 +185,7 @@ void greedy(const float* scores, U32 count, float mix, float* out) {
 }
 
 void inverse_gap(const float* scores, U32 count, float gamma, float* out) {
-  const Vec rest = rest_of(scores, count);
+  const Vec rest = rest_of(scores, count, -__builtin_inff());
   const Best best = best_of(scores, count, rest);
   const Vec arms = splat(static_cast<float>(count)), endless = splat(__builtin_inff());
   Vec total = {};

@@ -7,69 +7,96 @@
 namespace acumen::ACUMEN_ISA {
 namespace {
 
-// Two accumulators a row: one chain of fused multiply-adds would wait for itself. Unrolled by
-// order, because compilers keep arrays in registers only where every index is a constant.
+/// Rows that are multiplied at once: as many as leave registers for the rest.
+constexpr U32 kDotRows = 12;
+
+/// Lane m % 8 of out[m / 8] is row m's product. Rows keep each other busy; of few, each has two
+/// accumulators. Unrolled by order, because compilers keep arrays in registers only where every
+/// index is a constant.
 template <U32 kRows>
-ACUMEN_INLINE void dot_rows(const float* rows, Size row_stride, const float* x, Size n,
-                            float* out) {
-  Vec even[kRows] = {}, odd[kRows] = {};
+ACUMEN_INLINE void dot_rows(const float* rows, Size row_stride, const float* x, Size n, Vec* out) {
+  constexpr bool kTwo = kRows <= 4;
+  Vec even[kDotRows] = {}, odd[4] = {};
   Size j = 0;
-  for (; j + 16 <= n; j += 16) {
+  for (; kTwo && j + 16 <= n; j += 16) {
     const Vec x0 = load(x + j), x1 = load(x + j + 8);
-#pragma GCC unroll 4
+#pragma GCC unroll 12
     for (U32 m = 0; m < kRows; ++m) {
       even[m] += load(rows + m * row_stride + j) * x0;
-      odd[m] += load(rows + m * row_stride + j + 8) * x1;
+      odd[m % 4] += load(rows + m * row_stride + j + 8) * x1;
     }
   }
-  if (j < n) {
-    const Vec x0 = load(x + j);
-#pragma GCC unroll 4
-    for (U32 m = 0; m < kRows; ++m) even[m] += load(rows + m * row_stride + j) * x0;
-  }
-  if constexpr (kRows == 4) {
-    const Vec folded =
-        fold4(even[0] + odd[0], even[1] + odd[1], even[2] + odd[2], even[3] + odd[3]);
-    *reinterpret_cast<LooseHalf*>(out) = lower(folded) + upper(folded);
-  } else {
-#pragma GCC unroll 4
-    for (U32 m = 0; m < kRows; ++m) out[m] = sum(even[m] + odd[m]);
-  }
-}
-
-/// Eight rows keep each other busy: one accumulator each, and one store, for whoever reads next.
-ACUMEN_INLINE void dot_eight_rows(const float* rows, Size row_stride, const float* x, Size n,
-                                  float* out) {
-  Vec total[8] = {};
-  for (Size j = 0; j < n; j += 8) {
+  for (; j < n; j += 8) {
     const Vec xj = load(x + j);
-#pragma GCC unroll 8
-    for (U32 m = 0; m < 8; ++m) total[m] += load(rows + m * row_stride + j) * xj;
+#pragma GCC unroll 12
+    for (U32 m = 0; m < kRows; ++m) even[m] += load(rows + m * row_stride + j) * xj;
   }
-  store(out, sums8(total));
+  if constexpr (kTwo) {
+    out[0] = join(sums4(even[0] + odd[0], even[1] + odd[1], even[2] + odd[2], even[3] + odd[3]),
+                  Half{});
+  } else {
+    out[0] = sums8(even);
+    if constexpr (kRows > 8) out[1] = join(sums4(even[8], even[9], even[10], even[11]), Half{});
+  }
 }
 
-void dots(const float* rows, Size row_stride, U32 count, const float* x, Size n, float* out) {
+/// The last rows, `count` <= kRows of them.
+template <U32 kRows>
+ACUMEN_INLINE void dot_last_rows(const float* rows, Size row_stride, U32 count, const float* x,
+                                 Size n, Vec* out) {
+  if (count == kRows) return dot_rows<kRows>(rows, row_stride, x, n, out);
+  if constexpr (kRows > 1) dot_last_rows<kRows - 1>(rows, row_stride, count, x, n, out);
+}
+
+/// Calls visit(first, products) for eight rows at a time; zero behind the last one.
+template <typename Visit>
+ACUMEN_INLINE void each_eight_dots(const float* rows, Size row_stride, U32 count, const float* x,
+                                   Size n, Visit visit) {
+  Vec out[2] = {};
   U32 m = 0;
-  for (; m + 8 <= count; m += 8) dot_eight_rows(rows + m * row_stride, row_stride, x, n, out + m);
-  if (m + 4 <= count) {
-    dot_rows<4>(rows + m * row_stride, row_stride, x, n, out + m);
-    m += 4;
+  for (; m + kDotRows < count; m += 8) {
+    dot_rows<8>(rows + m * row_stride, row_stride, x, n, out);
+    visit(m, out[0]);
   }
-  if (m + 2 <= count) {
-    dot_rows<2>(rows + m * row_stride, row_stride, x, n, out + m);
-    m += 2;
-  }
-  if (m < count) dot_rows<1>(rows + m * row_stride, row_stride, x, n, out + m);
+  dot_last_rows<kDotRows>(rows + m * row_stride, row_stride, count - m, x, n, out);
+  if (m < count) visit(m, out[0]);
+  if (m + 8 < count) visit(m + 8, out[1]);
+}
+
+// Eight results are one store, for whoever reads next: a vector loaded from where its values have
+// just been stored one by one would wait for the stores.
+void dots(const float* rows, Size row_stride, U32 count, const float* x, Size n, float* out) {
+  each_eight_dots(rows, row_stride, count, x, n, [&](U32 m, Vec dot) { store(out + m, dot); });
+}
+
+float dot(const float* x, const float* y, Size n) {
+  Vec out[2] = {};
+  dot_rows<1>(x, 0, y, n, out);
+  return out[0][0];
+}
+
+/// The 8×8 block of rows x[0 … 7]; `columns` may be twice another part of x.
+ACUMEN_INLINE void outer_block(const float* x, Vec columns, Size width, float* z) {
+#pragma GCC unroll 8
+  for (U32 r = 0; r < 8; ++r) store(z + r * width, splat(x[r]) * columns);
 }
 
 void outer(const float* x, U32 d, float* z) {
-  for (U32 i = 0; i < d; ++i) {
+  U32 first = 0;
+  for (; first + 8 <= d; first += 8) {
+    const Size width = first + 8;
+    for (U32 j = 0; j < first; j += 8) {
+      const Vec xj = load(x + j);
+      outer_block(x + first, xj + xj, width, z + j);
+    }
+    outer_block(x + first, load(x + first), width, z + first);
+    z += 8 * width;
+  }
+  for (U32 i = first; i < d; ++i) {
     const Vec xi = splat(x[i]), twice = xi + xi;
-    const U32 diagonal = i / 8 * 8;
-    for (U32 j = 0; j < diagonal; j += 8) store(z + j, twice * load(x + j));
-    store(z + diagonal, xi * load(x + diagonal));
-    z += diagonal + 8;
+    for (U32 j = 0; j < first; j += 8) store(z + j, twice * load(x + j));
+    store(z + first, xi * load(x + first));
+    z += first + 8;
   }
 }
 

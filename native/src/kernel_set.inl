@@ -7,8 +7,8 @@
 namespace acumen::ACUMEN_ISA {
 
 inline constexpr DenseKernels kKernels{
-    ACUMEN_ISA_NAME, dots,         outer,       multiply,    rank_one,        add_scaled,
-    accumulate,      invert,       normal_cdf,  exponential, best_of_normals, greedy,
-    inverse_gap,     usable_total, count_below, standardise, locate,          weigh_rows};
+    ACUMEN_ISA_NAME, dot, dots, outer, multiply, rank_one, add_scaled, accumulate,
+    invert, exponential, deviations, best_of_normals, greedy, inverse_gap, usable_total,
+    count_below, standardise, locate, weigh_rows};
 
 }  // namespace acumen::ACUMEN_ISA

@@ -73,13 +73,18 @@ ACUMEN_INLINE Wide load_wide(const double* p) {
   return *reinterpret_cast<const LooseWide*>(p);
 }
 
-/// The first `count` < 8 values at p, and `other` behind them, put together value by value: where
-/// they were stored one by one just now, a load of all eight would wait for the stores.
-ACUMEN_INLINE Vec load_few(const float* p, U32 count, float other) {
+/// All ones in the lanes of a vector at `first` that lie before `count`.
+ACUMEN_INLINE Int lanes_before(U32 count, U32 first) {
   const Int lane = {0, 1, 2, 3, 4, 5, 6, 7};
-  Vec v = splat(other);
-  for (U32 i = 0; i < count; ++i) v = lane == static_cast<std::int32_t>(i) ? splat(p[i]) : v;
+  return lane < static_cast<std::int32_t>(count - first);
+}
+ACUMEN_INLINE Vec root(Vec v) {
+#if defined(__AVX2__) && !defined(__clang__)
+  return __builtin_ia32_sqrtps256(v);
+#else
+  for (U32 i = 0; i < 8; ++i) v[i] = __builtin_sqrtf(v[i]);
   return v;
+#endif
 }
 
 /// The sums of four vectors: lanes 0–3 hold the lower halves' sums, 4–7 the upper halves'.
@@ -90,6 +95,12 @@ ACUMEN_INLINE Vec fold4(Vec a, Vec b, Vec c, Vec d) {
                  ACUMEN_SHUFFLE(c, d, 1, 9, 3, 11, 5, 13, 7, 15);
   return ACUMEN_SHUFFLE(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13) +
          ACUMEN_SHUFFLE(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15);
+}
+
+/// The sums of four vectors.
+ACUMEN_INLINE Half sums4(Vec a, Vec b, Vec c, Vec d) {
+  const Vec folded = fold4(a, b, c, d);
+  return lower(folded) + upper(folded);
 }
 
 /// Lane i of the result is the sum of v[i].

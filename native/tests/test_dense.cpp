@@ -59,9 +59,7 @@ void check_products(const DenseKernels& k, std::uint32_t d) {
   for (std::uint32_t i = d; i < padded(d); ++i) EXPECT(y[i] == 0.0f);
   EXPECT_NEAR(quadratic, expected, 1e-4 * d * d);
   k.outer(x.data(), d, z.data());
-  float dotted = 0;
-  k.dots(p.data(), 0, 1, z.data(), p.size(), &dotted);
-  EXPECT_NEAR(dotted, expected, 1e-4 * d * d);
+  EXPECT_NEAR(k.dot(p.data(), z.data(), p.size()), expected, 1e-4 * d * d);
 
   AlignedArray<float> moved(p.size());
   std::copy(p.begin(), p.end(), moved.begin());
@@ -215,14 +213,30 @@ void check_dots(const DenseKernels& k) {
   for (std::uint32_t rows = 1; rows <= 23; ++rows) {
     for (std::uint32_t n = 8; n <= 40; n += 8) {
       const auto x = vector_of(n), m = vector_of(rows * n);
-      std::vector<float> out(rows);
+      AlignedArray<float> out(padded(rows));
+      out.fill(7.0f);
       k.dots(m.data(), n, rows, x.data(), n, out.data());
       for (std::uint32_t r = 0; r < rows; ++r) {
         double sum = 0;
         for (std::uint32_t j = 0; j < n; ++j) sum += static_cast<double>(m[r * n + j]) * x[j];
         EXPECT_NEAR(out[r], sum, 1e-4);
       }
+      for (std::uint32_t r = rows; r < out.size(); ++r) EXPECT(out[r] == 0.0f);
     }
+  }
+}
+
+void check_deviations(const DenseKernels& k) {
+  const float variances[8] = {0.0f, -1e-9f, 1e-30f, 0.25f, 1.0f, 4.0f, 1e20f, -1.0f};
+  AlignedArray<float> variance(8);
+  std::copy_n(variances, 8, variance.data());
+  AlignedArray<float> wild(8);
+  k.deviations(variance.data(), std::numeric_limits<float>::infinity(), 8, wild.data());
+  for (const float v : wild) EXPECT(v >= 1e-30f && v <= 1e30f);
+  k.deviations(variance.data(), 3.0f, 8, variance.data());
+  for (std::uint32_t i = 0; i < 8; ++i) {
+    const double root = std::sqrt(std::max(static_cast<double>(variances[i]), 0.0));
+    EXPECT_NEAR(variance[i] / std::max(3.0 * root, 1e-30), 1.0, 1e-5);
   }
 }
 
@@ -249,12 +263,8 @@ void check_inverse(const DenseKernels& k, std::uint32_t d) {
 
 void check_functions(const DenseKernels& k) {
   AlignedArray<float> in(8), out(8);
-  for (float v = -12.0f; v < 12.0f; v += 0.01f) {
+  for (float v = -12.0f; v <= 0.0f; v += 0.01f) {
     std::fill(in.begin(), in.end(), v);
-    k.normal_cdf(in.data(), 8, out.data());
-    EXPECT_NEAR(out[3], 0.5 * std::erfc(-static_cast<double>(v) / std::sqrt(2.0)), 1e-5);
-    EXPECT(out[3] > 0.0f && out[3] < 1.0f);
-    if (v > 0) continue;
     k.exponential(in.data(), 8, out.data());
     EXPECT_NEAR(out[3] / std::exp(static_cast<double>(v)), 1.0, 1e-6);
   }
@@ -263,39 +273,82 @@ void check_functions(const DenseKernels& k) {
   EXPECT(out[0] >= 0.0f && out[0] < 1e-37f);
 }
 
-/// P(arm is best) by brute force, for the grid's promise in thompson.hpp.
-void check_best_of_normals(const DenseKernels& k, double spread, double tolerance) {
-  constexpr std::uint32_t kArms = 7, kSteps = 40000;
-  AlignedArray<float> mean(8), deviation(8), scratch(9 * kNormalScratch), out(8);
+/// P(arm is best) by brute force: the product rule on 4,000 cells, finer at the lower end.
+std::vector<double> best_by_force(const float* mean, const float* deviation, std::uint32_t arms) {
+  constexpr std::uint32_t kSteps = 4000;
   double low = -1e30, high = -1e30;
-  for (std::uint32_t a = 0; a < kArms; ++a) {
-    mean[a] = draw();
-    deviation[a] = static_cast<float>(std::pow(10.0, spread * (g_random.uniform() - 0.5)));
+  for (std::uint32_t a = 0; a < arms; ++a) {
     low = std::max(low, mean[a] - 8.0 * deviation[a]);
     high = std::max(high, mean[a] + 8.0 * deviation[a]);
   }
-  double expected[kArms] = {}, below[kArms];
-  std::fill(below, below + kArms, 0.0);
+  std::vector<double> best(arms), now(arms), below(arms);
   for (std::uint32_t s = 0; s <= kSteps; ++s) {
     const double u = static_cast<double>(s) / kSteps, t = low + (high - low) * u * u * u;
-    double now[kArms];
-    for (std::uint32_t a = 0; a < kArms; ++a) {
+    for (std::uint32_t a = 0; a < arms; ++a) {
       now[a] = 0.5 * std::erfc((mean[a] - t) / deviation[a] / std::sqrt(2.0));
     }
-    for (std::uint32_t a = 0; a < kArms && s > 0; ++a) {
+    for (std::uint32_t a = 0; a < arms && s > 0; ++a) {
       double others = 1;
-      for (std::uint32_t b = 0; b < kArms; ++b) others *= b == a ? 1 : 0.5 * (now[b] + below[b]);
-      expected[a] += (now[a] - below[a]) * others;
+      for (std::uint32_t b = 0; b < arms; ++b) others *= b == a ? 1 : 0.5 * (now[b] + below[b]);
+      best[a] += (now[a] - below[a]) * others;
     }
-    std::copy(now, now + kArms, below);
+    below = now;
   }
-  k.best_of_normals(mean.data(), deviation.data(), kArms, scratch.data(), out.data());
-  double total = 0;
-  for (std::uint32_t a = 0; a < kArms; ++a) {
-    EXPECT_NEAR(out[a], expected[a], tolerance);
-    total += out[a];
+  return best;
+}
+
+/// The grid's promise in thompson.hpp, for deviations that differ up to 10^spread-fold.
+void check_best_of_normals(const DenseKernels& k, double spread, double tolerance) {
+  double worst = 0.0, mean_error = 0.0;
+  constexpr int kRepeats = 25;
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    const std::uint32_t arms = 2 + static_cast<std::uint32_t>(14 * g_random.uniform());
+    AlignedArray<float> mean(padded(arms)), deviation(padded(arms)), out(padded(arms));
+    AlignedArray<float> scratch(normal_scratch(arms)), mixed(padded(arms));
+    mean.fill(1e9f), deviation.fill(1e9f), out.fill(7.0f);  // behind the last arm: nothing
+    const double size = std::pow(10.0, g_random.uniform() - 0.7);
+    for (std::uint32_t a = 0; a < arms; ++a) {
+      mean[a] = draw();
+      deviation[a] = static_cast<float>(size * std::pow(10.0, spread * (g_random.uniform() - 0.5)));
+    }
+    const auto expected = best_by_force(mean.data(), deviation.data(), arms);
+    k.best_of_normals(mean.data(), deviation.data(), arms, 0.0f, scratch.data(), out.data());
+    double total = 0.0, error = 0.0;
+    for (std::uint32_t a = 0; a < arms; ++a) {
+      EXPECT(out[a] >= 0.0f);
+      error = std::max(error, std::fabs(static_cast<double>(out[a]) - expected[a]));
+      total += out[a];
+    }
+    worst = std::max(worst, error), mean_error += error / kRepeats;
+    EXPECT_NEAR(total, 1.0, 1e-5);
+    for (std::uint32_t a = arms; a < out.size(); ++a) EXPECT(out[a] == 0.0f);
+    k.best_of_normals(mean.data(), deviation.data(), arms, 0.3f, scratch.data(), mixed.data());
+    for (std::uint32_t a = 0; a < arms; ++a) EXPECT_NEAR(mixed[a], 0.7 * out[a] + 0.3 / arms, 1e-6);
   }
-  EXPECT_NEAR(total, 1.0, 1e-5);
+  std::printf("%s: deviations up to %.0f-fold: P(best) off by %.4f, at most %.4f\n", k.name,
+              std::pow(10.0, spread), mean_error, worst);
+  EXPECT(worst < tolerance);
+}
+
+/// What no lesson should lead to: equal arms, no doubt at all, far too much of it, many arms.
+void check_extreme_normals(const DenseKernels& k) {
+  for (const float deviation : {1e-30f, 1e-6f, 1.0f, 1e15f}) {
+    for (const float mean : {0.0f, 1e9f, -1e9f}) {
+      for (const std::uint32_t arms : {1u, 2u, 9u, 4000u}) {
+        AlignedArray<float> means(padded(arms)), deviations(padded(arms)), out(padded(arms));
+        AlignedArray<float> scratch(normal_scratch(arms));
+        means.fill(mean), deviations.fill(deviation);
+        k.best_of_normals(means.data(), deviations.data(), arms, 0.0f, scratch.data(), out.data());
+        for (std::uint32_t a = 0; a < arms; ++a) EXPECT_NEAR(arms * out[a], 1.0, 1e-3);
+        means[0] += 100.0f * deviation + 1e3f;
+        k.best_of_normals(means.data(), deviations.data(), arms, 0.0f, scratch.data(), out.data());
+        EXPECT(out[0] > 0.99f || deviation > 1.0f);
+        means[0] = 1e18f, deviations[0] = 1e17f;
+        k.best_of_normals(means.data(), deviations.data(), arms, 0.0f, scratch.data(), out.data());
+        EXPECT_NEAR(out[0], 1.0, 1e-3);
+      }
+    }
+  }
 }
 
 void check_locate(const DenseKernels& k) {
@@ -336,11 +389,11 @@ int main() {
     check_dots(k);
     check_functions(k);
     check_locate(k);
-    for (int i = 0; i < 40; ++i) {
-      check_best_of_normals(k, 0.0, 0.01);
-      check_best_of_normals(k, 1.0, 0.01);
-      check_best_of_normals(k, 2.0, 0.05);
-    }
+    check_deviations(k);
+    check_best_of_normals(k, 0.0, 0.01);
+    check_best_of_normals(k, 1.0, 0.03);
+    check_best_of_normals(k, 2.0, 0.05);
+    check_extreme_normals(k);
   }
   EXPECT(std::string_view(dense_kernels(true).name) == "portable");
   std::puts("dense: ok");

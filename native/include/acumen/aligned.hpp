@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -13,6 +14,22 @@
 #include "acumen/dense.hpp"
 
 namespace acumen {
+
+/// std::copy_n for a few dozen values that do not overlap: calling memmove() takes longer than
+/// copying them.
+template <class T>
+inline void copy_few(const T* __restrict from, std::size_t count, T* __restrict to) {
+  constexpr std::size_t kChunk = 32 / sizeof(T);
+  std::size_t i = 0;
+  for (; i + kChunk <= count; i += kChunk) {
+    std::memcpy(to + i, from + i, 32);
+    __asm__("" ::: "memory");  // or the compiler sees a copy in the loop, and calls memmove()
+  }
+  for (; i < count; ++i) {
+    to[i] = from[i];
+    __asm__("" ::: "memory");
+  }
+}
 
 template <class T>
 class AlignedArray {

@@ -136,7 +136,7 @@ class ChoiceEngine {
     if (entry.state == EntryState::kWaiting && options_.timeout_s > 0 &&
         entry.time_s <= now_s - options_.timeout_s)
       time_out(slot);
-    std::copy_n(values, objective_.metrics(), ring_.values(slot));
+    copy_few(values, objective_.metrics(), ring_.values(slot));
     // Late feedback corrects the record; what the comparison or a time-out's reward did, stays.
     const bool late = entry.state == EntryState::kExpired;
     entry.state = EntryState::kDone;

@@ -41,18 +41,24 @@ constexpr std::size_t packed_size(std::uint32_t d) {
 /// Alignment of every array that goes into these kernels, in bytes.
 inline constexpr std::size_t kDenseAlignment = 64;
 
-/// Points at which `best_of_normals` looks at each distribution, and floats of scratch an arm.
-inline constexpr std::uint32_t kNormalGrid = 24;
-inline constexpr std::uint32_t kNormalScratch = 24;
+/// Points at which `best_of_normals` looks at each distribution, and the scratch that it needs.
+inline constexpr std::uint32_t kNormalGrid = 16;
+constexpr std::size_t normal_scratch(std::uint32_t arms) {
+  return std::size_t{arms} * kNormalGrid + 2 * padded(arms);
+}
 
 struct DenseKernels {
   const char* name;
 
-  /// out[m] = rows[m · row_stride …]·x over n values, for every m < count; n a multiple of 8.
+  /// x·y over n values, a multiple of 8.
+  float (*dot)(const float* x, const float* y, std::size_t n);
+
+  /// out[m] = rows[m · row_stride …]·x over n values, for every m < count; n a multiple of 8. out
+  /// has room for padded(count) values; those behind the last row become zero.
   void (*dots)(const float* rows, std::size_t row_stride, std::uint32_t count, const float* x,
                std::size_t n, float* out);
 
-  /// Packed outer product of x, blocks below the diagonal doubled: dots(P, z) = xᵀPx.
+  /// Packed outer product of x, blocks below the diagonal doubled: dot(P, z) = xᵀPx.
   void (*outer)(const float* x, std::uint32_t d, float* z);
 
   /// y = P x for a packed P; returns xᵀPx. y and x do not overlap; padding of y becomes zero.
@@ -74,21 +80,20 @@ struct DenseKernels {
   /// at least floor · I. Returns the smallest pivot met, which is below floor only by rounding.
   double (*invert)(double* square, std::uint32_t n, double floor);
 
-  /// out[i] = Φ(z[i]), the normal distribution function, absolute error below 1e-5; n is a
-  /// multiple of 8. (A polynomial: neither an exponential nor a division is needed.)
-  void (*normal_cdf)(const float* z, std::uint32_t n, float* out);
-
   /// out[i] = exp(in[i]) for in[i] <= 0, relative error below 1e-6; n is a multiple of 8.
   void (*exponential)(const float* in, std::uint32_t n, float* out);
 
-  /// out[a] = the probability that arm a has the largest of `count` independent normal values
-  /// with these means and deviations (> 0). Sums to 1 within rounding. See thompson.hpp for the
-  /// formula and its error. scratch: count + 1 rows of kNormalScratch floats and count more.
-  void (*best_of_normals)(const float* mean, const float* deviation, std::uint32_t count,
-                          float* scratch, float* out);
+  /// out[i] = scale · √variance[i] within 1e-30 … 1e30; where variance is negative, the least.
+  void (*deviations)(const float* variance, float scale, std::uint32_t n, float* out);
 
   // From `count` scores to the probabilities of as many arms. Arrays have room for padded(count)
-  // values; those of out behind the last arm become zero.
+  // values; what lies behind the last score means nothing, and out becomes zero there.
+
+  /// 1 - mix shared as the probability that arm a has the largest of `count` independent normal
+  /// values with these means and deviations (> 0), mix spread over all. See thompson.hpp for the
+  /// formula and its error. scratch: normal_scratch(count) floats.
+  void (*best_of_normals)(const float* mean, const float* deviation, std::uint32_t count, float mix,
+                          float* scratch, float* out);
 
   /// 1 - mix shared by the arms with the largest score (ties are split), mix spread over all.
   void (*greedy)(const float* scores, std::uint32_t count, float mix, float* out);

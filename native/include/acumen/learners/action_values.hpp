@@ -58,6 +58,11 @@ class ActionValues {
     kernels_->dots(weights_.data(), width_, rows_, features(z), width_, out);
   }
 
+  /// Q(z, row).
+  float value(const float* z, std::uint32_t row) {
+    return kernels_->dot(weights_.data() + std::size_t{row} * width_, features(z), width_);
+  }
+
   /// Between episodes, and where the trace is cut: nothing before shares in what follows.
   void forget_traces() { traces_.clear(); }
 
@@ -66,7 +71,7 @@ class ActionValues {
     float* own = weights_.data() + std::size_t{row} * width_;
     float* trace = traces_.data() + std::size_t{row} * width_;
     const auto unit = static_cast<float>(c.unit);
-    float square = dot(phi, phi, width_), overlap = dot(trace, phi, width_);
+    float square = kernels_->dot(phi, phi, width_), overlap = kernels_->dot(trace, phi, width_);
     if (hidden_.units() > 0) look_down(z, phi, own, unit, square, overlap);
     const float rate = c.rate / std::max(square, 1.0f);
     const float error = static_cast<float>(c.target - c.before);
@@ -111,12 +116,6 @@ class ActionValues {
     return phi_.data();
   }
 
-  float dot(const float* a, const float* b, std::uint32_t n) const {
-    float sum = 0.0f;
-    kernels_->dots(a, n, 1, b, n, &sum);
-    return sum;
-  }
-
   /// slopes_[j] = ∂(Q / unit) / ∂(U z)[j]; adds U's part to ‖g‖² and to e·g.
   void look_down(const float* z, const float* phi, const float* own, float unit, float& square,
                  float& overlap) {
@@ -126,8 +125,9 @@ class ActionValues {
       slopes_[j] = std::clamp(output[j] / unit, -kSlopeLimit, kSlopeLimit) * hidden_.slope(h[j]);
     kernels_->dots(traces_.data() + weights_.size(), stride_, hidden_.units(), z, stride_,
                    overlaps_.data());
-    square += dot(z, z, stride_) * dot(slopes_.data(), slopes_.data(), hidden_.width());
-    overlap += dot(overlaps_.data(), slopes_.data(), hidden_.width());
+    square += kernels_->dot(z, z, stride_) *
+              kernels_->dot(slopes_.data(), slopes_.data(), hidden_.width());
+    overlap += kernels_->dot(overlaps_.data(), slopes_.data(), hidden_.width());
   }
 
   void move_down(const float* z, float added, float error, float back) {

@@ -104,11 +104,7 @@ class ActorCritic final : public SequenceLearner {
  private:
   static constexpr float kWeightLimit = 20.0f;
 
-  double value(const float* x) {
-    float mean = 0.0f;
-    critic_.means(x, 1, &mean);
-    return bounded(static_cast<double>(mean));
-  }
+  double value(const float* x) { return bounded(static_cast<double>(critic_.mean(x))); }
 
   void learn_value(const float* x, double seen) {
     scale_.add(seen);
@@ -119,8 +115,7 @@ class ActorCritic final : public SequenceLearner {
   void move_policy(const float* x, std::uint32_t arm, float propensity, double rate,
                    double advantage) {
     softmax(x);
-    float square = 0.0f;
-    kernels_->dots(x, stride_, 1, x, stride_, &square);
+    const float square = kernels_->dot(x, x, stride_);
     const auto mix = static_cast<float>(options_.exploration);
     const float now = (1.0f - mix) * policy_[arm] + mix / static_cast<float>(shape().arms);
     const float weight = std::min(now / propensity, 1.0f) / (1.0f + square);

@@ -22,23 +22,17 @@ struct LinUCBOptions : LinearOptions {
 class LinUCB final : public LinearLearner {
  public:
   LinUCB(LearnerShape shape, const LinUCBOptions& options)
-      : LinearLearner(shape, options), options_(options), scores_(padded(shape.arms)) {}
+      : LinearLearner(shape, options), options_(options) {}
 
   void distribution(const float* x, const ArmSet& arms, float* probabilities) override {
     const float* mean = means(x, arms);
-    const float* bonus = deviations(x, arms, static_cast<float>(options_.alpha), false);
-    for (std::uint32_t a = 0; a < arms.count; ++a) scores_[a] = mean[a] + bonus[a];
-    kernels().greedy(scores_.data(), arms.count, static_cast<float>(options_.exploration),
-                     probabilities);
-  }
-
-  std::size_t memory_bytes() const override {
-    return LinearLearner::memory_bytes() + scores_.bytes();
+    float* score = deviations(x, arms, static_cast<float>(options_.alpha), false);
+    kernels().add_scaled(score, mean, 1.0f, padded(arms.count));
+    kernels().greedy(score, arms.count, static_cast<float>(options_.exploration), probabilities);
   }
 
  private:
   LinUCBOptions options_;
-  AlignedArray<float> scores_;
 };
 
 }  // namespace acumen

@@ -85,30 +85,28 @@ class LinearLearner : public Learner {
     }
     const float* theta = models_.theta(0);
     const std::uint32_t d = shape().dimension, f = shape().features;
-    kernels_->dots(theta, 0, 1, x, padded(d), &weights_[7]);
     if (products_) {
       kernels_->dots(theta + d, d, f, x, padded(d), &weights_[8]);
     } else {
       std::copy_n(theta + d, f, &weights_[8]);
     }
     kernels_->dots(arms.features, arm_stride_, arms.count, &weights_[8], arm_stride_, mean_.data());
-    for (std::uint32_t a = 0; a < arms.count; ++a) mean_[a] += weights_[7];
+    const float shared = kernels_->dot(theta, x, padded(d));
+    for (std::uint32_t a = 0; a < arms.count; ++a) mean_[a] += shared;
     return mean_.data();
   }
 
   /// The standard deviation of every arm's expected reward under the posterior, in the reward's
   /// unit, times `scale`. `contrast`: of its difference from the arms' average instead, which
   /// leaves out the uncertainty that all arms share and that decides nothing.
-  const float* deviations(const float* x, const ArmSet& arms, float scale, bool contrast) {
+  float* deviations(const float* x, const ArmSet& arms, float scale, bool contrast) {
     if (shape().features == 0) {
       models_.variances(x, arms.count, deviation_.data());
     } else {
       shared_variances(x, arms, contrast);
     }
     const float noise = scale * static_cast<float>(scale_.noise());
-    for (std::uint32_t a = 0; a < arms.count; ++a) {
-      deviation_[a] = std::max(noise * std::sqrt(deviation_[a]), 1e-30f);
-    }
+    kernels_->deviations(deviation_.data(), noise, padded(arms.count), deviation_.data());
     return deviation_.data();
   }
 
@@ -184,8 +182,7 @@ class LinearLearner : public Learner {
         arm_[k + 1] = arms.features[a * arm_stride_ + k] - share * average[k];
       }
       kernels_->outer(arm_.data(), width, arm_outer_.data());
-      kernels_->dots(form_.data(), 0, 1, arm_outer_.data(), form_.size(), &deviation_[a]);
-      deviation_[a] = std::max(deviation_[a], 0.0f);
+      deviation_[a] = kernels_->dot(form_.data(), arm_outer_.data(), form_.size());
     }
   }
 

@@ -87,15 +87,16 @@ class RidgeModels {
     kernels_->dots(thetas_.data(), stride_, count, x, stride_, mean);
   }
 
-  /// variance[m] = xᵀ P[m] x >= 0, in units of the noise's variance, for the first `count` models.
+  /// The same for model 0 alone.
+  float mean(const float* x) const { return kernels_->dot(thetas_.data(), x, stride_); }
+
+  /// variance[m] = xᵀ P[m] x, in units of the noise's variance, for the first `count` models. At
+  /// least 0 but for rounding. Both lists have room for padded(count) values.
   void variances(const float* x, std::uint32_t count, float* variance) {
     kernels_->outer(x, dimension_, outer_.data());
     kernels_->dots(inverses_.data(), packed_, count, outer_.data(), packed_, variance);
-    for (std::uint32_t m = 0; m < count; ++m) variance[m] = std::max(variance[m], 0.0f);
     if (growth_ == 1.0) return;
-    float most = 0.0f;
-    kernels_->dots(x, stride_, 1, x, stride_, &most);
-    most /= static_cast<float>(prior_);
+    const float most = kernels_->dot(x, x, stride_) / static_cast<float>(prior_);
     for (std::uint32_t m = 0; m < count; ++m) {
       variance[m] = std::min(variance[m] * static_cast<float>(staleness_[m]), most);
     }
@@ -115,9 +116,7 @@ class RidgeModels {
     const double growth = pass_time(m);
     float* p = inverses_.data() + m * packed_;
     float* theta = thetas_.data() + m * stride_;
-    float predicted = 0.0f;
-    kernels_->dots(theta, stride_, 1, x, stride_, &predicted);
-    const float error = reward - predicted;
+    const float error = reward - kernels_->dot(theta, x, stride_);
     const float grown = static_cast<float>(growth);
     const float variance = grown * kernels_->multiply(p, x, dimension_, step_.data());
     enqueue(m, x, reward, 1.0 / growth);
@@ -268,7 +267,7 @@ class RidgeModels {
 
   void enqueue(std::uint32_t m, const float* x, float reward, double decay) {
     const std::size_t at = m * kQueue + queued_[m];
-    std::copy_n(x, stride_, queue_x_.data() + at * stride_);
+    copy_few(x, stride_, queue_x_.data() + at * stride_);
     queue_rewards_[at] = static_cast<double>(reward);
     queue_decays_[at] = decay;
     if (++queued_[m] == kQueue) add_queued(m);

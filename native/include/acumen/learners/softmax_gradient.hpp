@@ -66,9 +66,8 @@ class SoftmaxGradient final : public Learner {
 
  protected:
   void update(const Lesson& lesson) override {
-    float expected = 0.0f, square = 0.0f;
-    baseline_.means(lesson.x, 1, &expected);
-    kernels_->dots(lesson.x, stride_, 1, lesson.x, stride_, &square);
+    const float expected = baseline_.mean(lesson.x);
+    const float square = kernels_->dot(lesson.x, lesson.x, stride_);
     scale_.add(lesson.reward);
     baseline_.set_prior_mean(scale_.average());
     scale_.add_error(baseline_.learn(0, lesson.x, lesson.reward).noise());

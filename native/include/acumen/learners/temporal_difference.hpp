@@ -73,9 +73,7 @@ class TemporalDifference final : public SequenceLearner {
     } else {
       for (std::uint32_t a = 0; a < arms.count; ++a) {
         const float* z = inputs(x, arms.features + std::size_t{a} * padded(shape().features));
-        float value = 0.0f;
-        action_.look(z, &value);
-        values_[a] = value + (bonus > 0.0f ? bonus * rarity(z, 0) : 0.0f);
+        values_[a] = action_.value(z, 0) + (bonus > 0.0f ? bonus * rarity(z, 0) : 0.0f);
       }
     }
     if (options_.temperature > 0.0) {
