@@ -69,13 +69,21 @@ void ChoiceCore::teach_python_episode(const EpisodeSteps& steps, const EndedEpis
     using Vector = nb::ndarray<nb::numpy, Value, nb::ndim<1>>;
     return nb::cast(Vector(values.data(), {values.size()}), nb::rv_policy::copy);
   };
-  const nb::object xs = nb::cast(Matrix(steps.xs.data(), {steps.size(), dimension}, nb::handle(),
-                                        {static_cast<std::int64_t>(padded(dimension)), 1}),
-                                 nb::rv_policy::copy);
+  const auto matrix = [&](const std::vector<float>& rows, std::uint32_t width) {
+    const auto stride = static_cast<std::int64_t>(padded(width));
+    return nb::cast(Matrix(rows.data(), {steps.size(), width}, nb::handle(), {stride, 1}),
+                    nb::rv_policy::copy);
+  };
+  const std::uint32_t features = engine->options().shape.features;
+  nb::tuple arguments =
+      nb::make_tuple(matrix(steps.xs, dimension), array(steps.arms), array(steps.propensities),
+                     array(steps.rewards), episode.discount, episode.ended);
+  // Who takes arms by their index alone need not know of features.
+  if (features > 0)
+    arguments = nb::tuple(arguments + nb::make_tuple(matrix(steps.features, features)));
   const LearnerTurn turn(*python_learner_lock_);
   try {
-    python_learner_.attr("learn_episode")(xs, array(steps.arms), array(steps.propensities),
-                                          array(steps.rewards), episode.discount, episode.ended);
+    python_learner_.attr("learn_episode")(*arguments);
   } catch (nb::python_error& error) {
     note_learner_failure(error);
   }

@@ -139,7 +139,8 @@ bool learn(LearnerHandle& self, const Vector& x, std::uint32_t arm, float propen
 }
 
 bool learn_episode(SequenceLearnerHandle& self, const Matrix& xs, const ArmVector& arms,
-                   const Vector& propensities, const Vector& rewards, float discount, bool ended) {
+                   const Vector& propensities, const Vector& rewards, float discount, bool ended,
+                   const std::optional<Matrix>& features) {
   auto& learner = static_cast<SequenceLearner&>(*self.learner);
   const std::size_t steps = xs.shape(0);
   const std::uint32_t dimension = learner.shape().dimension;
@@ -147,10 +148,19 @@ bool learn_episode(SequenceLearnerHandle& self, const Matrix& xs, const ArmVecto
   require(arms.shape(0) == steps && propensities.shape(0) == steps && rewards.shape(0) == steps,
           "xs, arms, propensities and rewards must be of one length");
   require(steps < (1u << 31), "an episode has at most 2^31 - 1 steps");
-  AlignedArray<float> rows(steps * padded(dimension));
+  const std::uint32_t width = learner.shape().features;
+  require(features.has_value() == (width > 0),
+          width > 0 ? "this learner's arms need features" : "this learner's arms have no features");
+  AlignedArray<float> rows(steps * padded(dimension)), arm_rows(steps * padded(width));
   pad_rows(rows, xs.data(), steps, dimension);
+  if (features) {
+    require(features->shape(0) == steps && features->shape(1) == width,
+            "features must have one row a step, and the learner's width");
+    pad_rows(arm_rows, features->data(), steps, width);
+  }
   return learner.learn_episode({static_cast<std::uint32_t>(steps), rows.data(), arms.data(),
-                                propensities.data(), rewards.data(), discount, ended});
+                                propensities.data(), rewards.data(), discount, ended,
+                                features ? arm_rows.data() : nullptr});
 }
 
 StateArrays save(Learner& learner) {
@@ -279,15 +289,28 @@ void bind_apprentice(nb::module_& m) {
       "own"_a, nb::kw_only(), "agreement"_a, "trial"_a, "error"_a);
 }
 
-LearnerShape make_index_shape(std::uint32_t dimension, std::uint32_t arms, std::uint32_t features) {
-  require(features == 0, "learners of sequences take fixed arms, known by their index alone");
+/// Of an episode only what was taken is known afterwards: `why` it takes the other arms too.
+LearnerShape make_index_shape(std::uint32_t dimension, std::uint32_t arms, std::uint32_t features,
+                              const std::string& why) {
+  require(features == 0,
+          why +
+              ", and of arms with features (Candidates, Range) only the one taken is "
+              "kept: take SarsaLambda, or fixed arms");
   return make_shape(dimension, arms, 0);
+}
+
+constexpr std::uint32_t kHiddenMax = 1024;
+
+void require_hidden(const LearnerShape& shape, std::uint32_t hidden) {
+  require(hidden <= kHiddenMax, "hidden must be in 0 … 1024");
+  const std::uint64_t inputs = std::uint64_t{shape.dimension} * (1 + shape.features);
+  require((inputs + shape.arms) * hidden <= kValuesMax, "too many hidden units for this shape");
 }
 
 void bind_sequence_kinds(nb::module_& m) {
   nb::class_<SequenceLearnerHandle, LearnerHandle>(m, "SequenceLearner")
       .def("learn_episode", &learn_episode, "xs"_a, "arms"_a, "propensities"_a, "rewards"_a,
-           "discount"_a, "ended"_a);
+           "discount"_a, "ended"_a, "features"_a = nb::none());
   m.def(
       "actor_critic",
       [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, double rate,
@@ -296,9 +319,9 @@ void bind_sequence_kinds(nb::module_& m) {
         require_share(trace, "trace");
         require_share(exploration, "exploration");
         require_half_life(half_life);
-        return SequenceLearnerHandle{
-            make<ActorCritic>(make_index_shape(dimension, arms, features),
-                              ActorCriticOptions{rate, trace, exploration, half_life})};
+        return SequenceLearnerHandle{make<ActorCritic>(
+            make_index_shape(dimension, arms, features, "ActorCritic moves all arms"),
+            ActorCriticOptions{rate, trace, exploration, half_life})};
       },
       "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "rate"_a, "trace"_a, "exploration"_a,
       "half_life"_a);
@@ -306,7 +329,7 @@ void bind_sequence_kinds(nb::module_& m) {
       "temporal_difference",
       [](std::uint32_t dimension, std::uint32_t arms, std::uint32_t features, bool best_next,
          double rate, double trace, double epsilon, double decay, double temperature, double bonus,
-         double settling) {
+         double settling, std::uint32_t hidden, std::uint64_t seed) {
         require_range(rate, 1e-6, 1.0, "rate");
         require_share(trace, "trace");
         require_share(epsilon, "epsilon");
@@ -314,13 +337,16 @@ void bind_sequence_kinds(nb::module_& m) {
         require_range(temperature, 0.0, 1e6, "temperature");
         require_range(bonus, 0.0, 1e6, "bonus");
         require_share(settling, "settling");
+        const LearnerShape shape = best_next ? make_index_shape(dimension, arms, features,
+                                                                "QLambda looks for the best arm")
+                                             : make_shape(dimension, arms, features);
+        require_hidden(shape, hidden);
         return SequenceLearnerHandle{make<TemporalDifference>(
-            make_index_shape(dimension, arms, features),
-            TemporalDifferenceOptions{best_next, rate, trace, epsilon, decay, temperature, bonus,
-                                      settling})};
+            shape, TemporalDifferenceOptions{best_next, rate, trace, epsilon, decay, temperature,
+                                             bonus, settling, hidden, seed})};
       },
       "dimension"_a, "arms"_a, "features"_a, nb::kw_only(), "best_next"_a, "rate"_a, "trace"_a,
-      "epsilon"_a, "decay"_a, "temperature"_a, "bonus"_a, "settling"_a);
+      "epsilon"_a, "decay"_a, "temperature"_a, "bonus"_a, "settling"_a, "hidden"_a, "seed"_a);
 }
 
 }  // namespace

@@ -6,12 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "acumen/learners/actor_critic.hpp"
 #include "acumen/learners/apprentice.hpp"
 #include "acumen/learners/binned_additive.hpp"
 #include "acumen/learners/epsilon_greedy.hpp"
 #include "acumen/learners/lin_ucb.hpp"
 #include "acumen/learners/softmax_gradient.hpp"
 #include "acumen/learners/square_cb.hpp"
+#include "acumen/learners/temporal_difference.hpp"
 #include "acumen/learners/thompson.hpp"
 
 namespace acumen {
@@ -40,6 +42,17 @@ inline LearnerKind apprentice_kind() {
           }};
 }
 
+/// Sarsa(λ) or Q(λ), which forget nothing. With features Q's best next arm is the one taken.
+inline LearnerKind temporal_difference_kind(std::string name, bool best_next,
+                                            std::uint32_t hidden) {
+  return {std::move(name), [=](LearnerShape shape, double) {
+            TemporalDifferenceOptions chosen;
+            chosen.best_next = best_next;
+            chosen.hidden = hidden;
+            return std::make_unique<TemporalDifference>(shape, chosen);
+          }};
+}
+
 inline std::vector<LearnerKind> learner_zoo() {
   return {learner_kind<EpsilonGreedy>("epsilon_greedy", EpsilonGreedyOptions{}),
           learner_kind<LinUCB>("lin_ucb", LinUCBOptions{}),
@@ -47,7 +60,12 @@ inline std::vector<LearnerKind> learner_zoo() {
           learner_kind<SquareCB>("square_cb", SquareCBOptions{}),
           learner_kind<SoftmaxGradient>("softmax_gradient", SoftmaxGradientOptions{}),
           learner_kind<BinnedAdditive>("binned_additive", BinnedAdditiveOptions{}),
-          apprentice_kind()};
+          apprentice_kind(),
+          learner_kind<ActorCritic>("actor_critic", ActorCriticOptions{}),
+          temporal_difference_kind("sarsa_lambda", false, 0),
+          temporal_difference_kind("q_lambda", true, 0),
+          temporal_difference_kind("sarsa_lambda_hidden", false, 5),
+          temporal_difference_kind("q_lambda_hidden", true, 8)};
 }
 
 /// Copies the state of a learner or an engine into one buffer, or back.

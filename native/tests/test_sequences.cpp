@@ -25,6 +25,8 @@ std::vector<std::unique_ptr<SequenceLearner>> learners() {
     all.push_back(std::make_unique<TemporalDifference>(shape, options));
     options.temperature = 0.5;
     all.push_back(std::make_unique<TemporalDifference>(shape, options));
+    options.hidden = 7;
+    all.push_back(std::make_unique<TemporalDifference>(shape, options));
   }
   return all;
 }
@@ -115,10 +117,50 @@ void an_episode_is_gathered_without_what_teaches_nothing() {
   EXPECT(learner.learn_episode(steps.lesson(0.5f, true)));
 }
 
+/// Features of candidates are those of the arm that was taken, under the scales of now.
+void an_episode_knows_the_features_of_what_was_taken() {
+  ChoiceOptions options;
+  options.metrics = {{1.0, false, std::numeric_limits<double>::infinity(),
+                      -std::numeric_limits<double>::infinity(), 0.0}};
+  options.shape = {1, kArms, 2};
+  TemporalDifference learner(options.shape, {});
+  ChoiceEngine engine(options, &learner);
+  std::vector<std::uint64_t> ids;
+  std::vector<float> taken;
+  Random random(3);
+  for (int i = 0; i < 40; ++i) {
+    float candidates[2 * kArms];
+    for (float& v : candidates) v = static_cast<float>(10.0 * random.uniform());
+    Question question;
+    question.candidates = candidates;
+    question.candidate_count = kArms;
+    const Answer answer = engine.decide(question);
+    ids.push_back(answer.id);
+    taken.insert(taken.end(), candidates + 2 * answer.arm, candidates + 2 * answer.arm + 2);
+  }
+  const std::vector<double> rewards(ids.size(), 1.0);
+  EpisodeSteps steps;
+  {
+    const std::lock_guard<SpinLock> lock(engine.lock());
+    steps = gather_episode(engine, ids.data(), rewards.data(), ids.size(), 1.0f);
+  }
+  EXPECT(steps.size() == 40 && steps.features.size() == 40 * padded(2));
+  for (std::size_t t = 0; t < steps.size(); ++t) {
+    AlignedArray<float> expected(padded(2));
+    engine.arm_features(taken.data() + 2 * t, 1, expected.data());
+    EXPECT(std::equal(expected.begin(), expected.end(), steps.features.data() + t * padded(2)));
+  }
+  EXPECT(learner.learn_episode(steps.lesson(1.0f, true)));
+  EpisodeLesson without = steps.lesson(1.0f, true);
+  without.features = nullptr;
+  EXPECT(!learner.learn_episode(without));
+}
+
 }  // namespace
 
 int main() {
   any_episode_leaves_a_valid_learner();
   an_episode_is_gathered_without_what_teaches_nothing();
+  an_episode_knows_the_features_of_what_was_taken();
   return 0;
 }

@@ -57,6 +57,7 @@ class SequenceLearner(Learner):
         rewards: NDArray[np.float32],
         discount: float,
         ended: bool,
+        features: NDArray[np.float32] | None = None,
     ) -> bool: ...
 
 def epsilon_greedy(
@@ -143,6 +144,8 @@ def temporal_difference(
     temperature: float,
     bonus: float,
     settling: float,
+    hidden: int,
+    seed: int,
 ) -> SequenceLearner: ...
 
 # Cache simulators. Keys: uint64, one dimension, contiguous. All raise ValueError for a capacity

@@ -13,7 +13,7 @@ import acumen
 from acumen.core import episode as episodes
 from acumen.learners import ActorCritic, QLambda, SarsaLambda
 
-LEARNERS = [ActorCritic(), SarsaLambda(), QLambda()]
+LEARNERS = [ActorCritic(), SarsaLambda(), QLambda(), SarsaLambda(hidden=8), QLambda(hidden=8)]
 
 
 class Trail:
@@ -22,7 +22,7 @@ class Trail:
     version = 0
 
     def build(self, dimension: int, arms: int, features: int) -> "Trail":
-        self.arms = arms
+        self.arms, self.features = arms, features
         self.reset()
         return self
 
@@ -30,15 +30,28 @@ class Trail:
         self.total = np.zeros(3)
 
     def distribution(self, x: Any, features: Any = None) -> Any:
-        return np.full(self.arms, 1 / self.arms, np.float32)
+        arms = self.arms if features is None else len(features)
+        return np.full(arms, 1 / arms, np.float32)
+
+    def __repr__(self) -> str:
+        return "Trail()"
 
     def learn(self, x: Any, arm: int, propensity: float, reward: float, f: Any = None) -> None:
         self.total = self.total * 0.99 + [reward, arm, 1]
 
     def learn_episode(
-        self, xs: Any, arms: Any, propensities: Any, rewards: Any, discount: float, ended: bool
+        self,
+        xs: Any,
+        arms: Any,
+        propensities: Any,
+        rewards: Any,
+        discount: float,
+        ended: bool,
+        features: Any = None,
     ) -> None:
-        for x, arm, reward in zip(xs, arms, rewards, strict=True):
+        seen = xs if features is None else np.hstack([xs, features])
+        assert (features is None) == (self.features == 0)
+        for x, arm, reward in zip(seen, arms, rewards, strict=True):
             self.total = self.total * 0.9 + [float(x.sum()) + reward, arm, ended + discount]
 
     def state(self) -> dict[str, Any]:
@@ -71,7 +84,7 @@ def walk(choice: acumen.Choice, count: int, seed: int = 0) -> None:
             lone.feedback(seconds=0.5, bytes=0.0)
 
 
-@pytest.mark.parametrize("learner", [*LEARNERS, Trail()], ids=lambda spec: type(spec).__name__)
+@pytest.mark.parametrize("learner", [*LEARNERS, Trail()], ids=repr)
 def test_bit_for_bit(tmp_path: Path, learner: Any) -> None:
     choice = make(tmp_path, learner=learner, pending_max=512)
     walk(choice, 300)
@@ -87,7 +100,7 @@ def test_bit_for_bit(tmp_path: Path, learner: Any) -> None:
 
 
 def test_a_snapshot_and_the_rest(tmp_path: Path) -> None:
-    learner = SarsaLambda()
+    learner = SarsaLambda(hidden=8)
     choice = make(tmp_path / "journal", learner=learner)
     walk(choice, 60)
     choice.save(tmp_path / "model")
@@ -97,6 +110,45 @@ def test_a_snapshot_and_the_rest(tmp_path: Path) -> None:
     again = make(learner=learner)
     again.load(tmp_path / "model")
     report = again.replay(tmp_path / "journal")
+    assert report.exact, report
+    assert differences(choice, again) == []
+
+
+@pytest.mark.parametrize("learner", [SarsaLambda(), SarsaLambda(hidden=8), Trail()], ids=repr)
+@pytest.mark.parametrize(
+    "arms", [acumen.Candidates(2, most=6), acumen.Range(1, 64, log=True)], ids=repr
+)
+def test_arms_with_features(tmp_path: Path, learner: Any, arms: Any) -> None:
+    def make_one(**options: Any) -> acumen.Choice:
+        default = 0 if isinstance(arms, acumen.Candidates) else 8
+        return acumen.Choice(
+            "offers",
+            arms,
+            context={"x": float},
+            default=default,
+            metric=acumen.maximize("reward"),
+            learner=learner,
+            pending_max=512,
+            **options,
+        )
+
+    choice, rng = make_one(journal=tmp_path, seed=3), np.random.default_rng(5)
+    for i in range(300):
+        with choice.episode(discount=0.9) as episode:
+            for _ in range(int(rng.integers(1, 5))):
+                row = (float(rng.normal()),)
+                if isinstance(arms, acumen.Candidates):
+                    offers = rng.normal(size=(int(rng.integers(1, 7)), 2)) * 10.0 ** (i / 100)
+                    episode.choose_row(row, offers.astype(np.float32))
+                else:
+                    episode.choose_row(row)
+                episode.reward(reward=float(rng.normal()))
+            if i % 5:
+                episode.feedback()
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    again = make_one()
+    report = again.replay(tmp_path)
     assert report.exact, report
     assert differences(choice, again) == []
 

@@ -9,8 +9,8 @@ import pytest
 import acumen.learners
 from acumen import _native
 from acumen.learners import BinnedAdditive, EpsilonGreedy, LinUCB, SoftmaxGradient, SquareCB
-from acumen.testing import discover_learners
-from acumen.testing.learners import upper_bound
+from acumen.testing import discover_learners, discover_sequence_learners
+from acumen.testing.learners import answers, teach, upper_bound
 from acumen.testing.worlds import bent_world
 
 
@@ -18,7 +18,10 @@ def bias() -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.ones(1, np.float32)
 
 
-@pytest.mark.parametrize("spec", discover_learners(acumen.learners))
+EVERYONE = [*discover_learners(acumen.learners), *discover_sequence_learners(acumen.learners)]
+
+
+@pytest.mark.parametrize("spec", EVERYONE)
 def test_every_parameter_is_checked(spec: Any) -> None:
     for field in dataclasses.fields(spec):
         if not isinstance(getattr(spec(), field.name), int | float):
@@ -28,12 +31,28 @@ def test_every_parameter_is_checked(spec: Any) -> None:
                 spec(**{field.name: bad})
 
 
-@pytest.mark.parametrize("spec", discover_learners(acumen.learners))
+@pytest.mark.parametrize("spec", EVERYONE)
 def test_descriptions_are_values(spec: Any) -> None:
     assert spec() == spec()
     assert hash(spec()) == hash(spec())
     with pytest.raises(dataclasses.FrozenInstanceError):
         spec().half_life = 3.0
+
+
+@pytest.mark.parametrize("spec", EVERYONE)
+def test_states_are_whole_and_memory_is_constant(spec: Any) -> None:
+    """Memory is told and constant; a fresh learner prefers nothing; states are bit-identical."""
+    one, two = (spec().build(5, 4, 0) for _ in range(2))
+    memory = one.memory_bytes
+    assert memory > 0
+    np.testing.assert_allclose(answers(one, (5, 4, 0)), 0.25, atol=1e-3)
+    teach(one, (5, 4, 0), count=300, seed=3)
+    two.restore(one.state())
+    for learner in (one, two):
+        teach(learner, (5, 4, 0), count=100, seed=4)
+    assert one.memory_bytes == memory
+    ours, theirs = one.state(), two.state()
+    assert {k: v.tobytes() for k, v in ours.items()} == {k: v.tobytes() for k, v in theirs.items()}
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,14 @@ class ChoiceEngine {
     }
   }
 
+  /// Scaled features of the arm that was taken. For who holds lock().
+  const float* features_taken(std::size_t slot, std::uint32_t arm) {
+    const std::size_t stride = padded(options_.shape.features);
+    if (!options_.arm_features.empty()) return scaled_.data() + arm * stride;
+    candidate_scales_.scale(ring_.features(slot), 1, scaled_.data());
+    return scaled_.data();
+  }
+
   /// Shows the model's whole state: what save() writes and load() overwrites.
   void visit(StateVisitor& visitor) {
     const std::lock_guard<SpinLock> guard(lock_);
@@ -390,14 +398,6 @@ class ChoiceEngine {
     if (learner_) return learner_->learn(lesson);
     outbox_.add(lesson, schema_.dimension(), options_.shape.features);
     return true;
-  }
-
-  /// Scaled features of the arm that was taken. Fixed arms have theirs in `scaled_`.
-  const float* features_taken(std::size_t slot, std::uint32_t arm) {
-    const std::size_t stride = padded(options_.shape.features);
-    if (!options_.arm_features.empty()) return scaled_.data() + arm * stride;
-    candidate_scales_.scale(ring_.features(slot), 1, scaled_.data());
-    return scaled_.data();
   }
 
   /// The model's `calibrated_rows_`-th row has come: chooses scales from all rows so far. Left out

@@ -6,8 +6,8 @@
 // Guarantee  Steps from which there is nothing to learn (unknown by now, a bad context, a mode that
 //            teaches nothing, feedback of their own) are left out; what was rewarded there is the
 //            step's before, discounted once more.
-// Layout     xs: `size()` rows of padded(dimension) floats. taught[i] says whether the i-th id is
-//            among the steps.
+// Layout     xs: `size()` rows of padded(dimension) floats; features, where arms have some, as many
+//            of padded(features). taught[i] says whether the i-th id is among the steps.
 #pragma once
 
 #include <cmath>
@@ -20,7 +20,7 @@
 namespace acumen {
 
 struct EpisodeSteps {
-  std::vector<float> xs, propensities, rewards;
+  std::vector<float> xs, features, propensities, rewards;
   std::vector<std::uint32_t> arms;
   std::vector<bool> taught;
 
@@ -28,7 +28,8 @@ struct EpisodeSteps {
 
   /// As a learner takes it; valid while this is.
   EpisodeLesson lesson(float discount, bool ended) const {
-    return {size(), xs.data(), arms.data(), propensities.data(), rewards.data(), discount, ended};
+    return {size(),         xs.data(), arms.data(), propensities.data(),
+            rewards.data(), discount,  ended,       features.empty() ? nullptr : features.data()};
   }
 };
 
@@ -38,6 +39,7 @@ inline EpisodeSteps gather_episode(ChoiceEngine& engine, const std::uint64_t* id
   EpisodeSteps steps;
   DecisionRing& ring = engine.ring();
   std::vector<float> x(padded(engine.schema().dimension()));
+  const std::uint32_t arm_stride = padded(engine.options().shape.features);
   float gap = 1.0f;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t slot = ring.find(ids[i]);
@@ -53,6 +55,10 @@ inline EpisodeSteps gather_episode(ChoiceEngine& engine, const std::uint64_t* id
     if (good) {
       const Entry& entry = ring.entry(slot);
       steps.xs.insert(steps.xs.end(), x.begin(), x.end());
+      if (arm_stride > 0) {
+        const float* features = engine.features_taken(slot, entry.arm);
+        steps.features.insert(steps.features.end(), features, features + arm_stride);
+      }
       steps.arms.push_back(entry.arm);
       steps.propensities.push_back(entry.propensity);
       steps.rewards.push_back(static_cast<float>(rewards[i]));

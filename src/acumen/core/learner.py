@@ -91,6 +91,7 @@ class SequenceLearner(Learner, Protocol):
         rewards: Features,
         discount: float,
         ended: bool,
+        features: Features | None = None,
         /,
     ) -> object:
         """Takes one episode.
@@ -102,6 +103,8 @@ class SequenceLearner(Learner, Protocol):
             rewards: float32[steps], what came of each step before the next.
             discount: what a reward one step later is worth, in [0, 1].
             ended: False: cut off after the last step, whose outcome is unknown.
+            features: float32[steps, features] of the arms that were taken; handed over only where
+                arms have features. What else was on offer is not kept.
 
         What it returns is not looked at.
         """

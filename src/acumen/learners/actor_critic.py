@@ -11,7 +11,9 @@ class ActorCritic:
     """Learn a policy for sequences of choices, from how much better they went than expected.
 
     When to use it: with `Choice.episode`, where smooth, slowly moving probabilities are wanted,
-    or where which arm is better is simpler than what is still to come. It takes fixed arms only.
+    or where which arm is better is simpler than what is still to come. It takes fixed arms only,
+    because each step moves the arms that were not taken, too. Like every policy gradient it may
+    settle for the nearer of two rewards: see docs/sequences.md.
 
     Args:
         rate: Step size of a whole episode; advantages are measured in standard deviations of the

@@ -1,4 +1,4 @@
-"""Watkins's Q(λ) with linear action values."""
+"""Watkins's Q(λ), with linear action values or a hidden layer."""
 
 from dataclasses import dataclass
 
@@ -24,9 +24,12 @@ class QLambda(SarsaLambda):
         temperature: Of the softmax; 0: the best arm.
         bonus: For arms rarely tried in such a context.
         settling: How the step falls.
+        hidden: Units of a hidden layer; 0: values are linear.
+        seed: Of its first weights.
 
     Raises:
-        ValueError: A parameter is out of range, or the arms have features.
+        ValueError: A parameter is out of range, or the arms have features: what else was on offer
+            at the next step, the best of which counts, is not known afterwards.
 
     Example:
         >>> import numpy as np
@@ -60,4 +63,6 @@ class QLambda(SarsaLambda):
             temperature=self.temperature,
             bonus=self.bonus,
             settling=self.settling,
+            hidden=self.hidden,
+            seed=self.seed,
         )

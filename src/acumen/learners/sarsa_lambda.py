@@ -1,4 +1,4 @@
-"""True online Sarsa(λ) with linear action values."""
+"""True online Sarsa(λ), with linear action values or a hidden layer."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ class SarsaLambda:
     """Learn what is still to come after each arm, if one goes on as one does.
 
     When to use it: with `Choice.episode`, in doubt. It values what is really served, exploration
-    and the default's share included, and so keeps away from where a slip is dear. It takes fixed
-    arms only.
+    and the default's share included, and so keeps away from where a slip is dear. It takes arms of
+    any kind: those with features (`Candidates`, `Range`) share one function.
 
     Args:
         rate: Step size; with 1 a prediction would be exact at once, until the next one.
@@ -23,9 +23,15 @@ class SarsaLambda:
             values, over `temperature` root mean squares of what they were moved towards.
         bonus: What an arm never tried in such a context counts more, in the same unit; it
             falls with the root of the tries.
+        settling: How the step falls with the times ``n`` that an arm was taken in such a context:
+            ``(1 + n / 10) ** -settling``.
+        hidden: Units of a hidden layer (tanh), 0 to 1024, whose traces are kept too. 0: values
+            are linear. For what no line can tell apart; where one can, a hidden layer learns
+            more slowly and is the likelier to settle for less.
+        seed: Of the hidden layer's first weights.
 
     Raises:
-        ValueError: A parameter is out of range, or the arms have features.
+        ValueError: A parameter is out of range.
 
     Example:
         >>> import numpy as np
@@ -43,7 +49,8 @@ class SarsaLambda:
     References:
         Sutton, "Learning to predict by the methods of temporal differences", Machine Learning
         1988; van Seijen, Mahmood, Pilarski, Machado & Sutton, "True online temporal-difference
-        learning", JMLR 2016.
+        learning", JMLR 2016; with a hidden layer: van Seijen, "Effective multi-step
+        temporal-difference learning for non-linear function approximation", 2016.
     """
 
     rate: float = 0.4
@@ -53,6 +60,8 @@ class SarsaLambda:
     temperature: float = 0.0
     bonus: float = 2.0
     settling: float = 0.7
+    hidden: int = 0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_between("rate", self.rate, 1e-6, 1.0)
@@ -62,6 +71,8 @@ class SarsaLambda:
         check_between("temperature", self.temperature, 0.0, 1e6)
         check_between("bonus", self.bonus, 0.0, 1e6)
         check_between("settling", self.settling, 0.0, 1.0)
+        check_between("hidden", self.hidden, 0, 1024)
+        check_between("seed", self.seed, 0, 2**63)
 
     def build(self, dimension: int, arms: int, features: int) -> _native.SequenceLearner:
         """Build the native learner for contexts of ``dimension`` values, the bias included."""
@@ -77,4 +88,6 @@ class SarsaLambda:
             temperature=self.temperature,
             bonus=self.bonus,
             settling=self.settling,
+            hidden=self.hidden,
+            seed=self.seed,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class DecisionProcess:
-    """A finite Markov decision process. States are told apart by one flag each.
+    """A finite Markov decision process.
 
     Args:
         transitions: float64[states, arms, states]; what a row lacks to 1 is the probability that
@@ -28,6 +29,7 @@ class DecisionProcess:
         discount: what a reward one step later is worth, in [0, 1].
         noise: standard deviation of the noise on an observed reward.
         steps_max: steps after which an episode is cut off.
+        signs: float64[states, numbers], what a learner sees of a state; None: a flag a state.
     """
 
     transitions: Floats
@@ -36,6 +38,7 @@ class DecisionProcess:
     discount: float = 1.0
     noise: float = 0.0
     steps_max: int = 200
+    signs: Floats | None = None
 
     @property
     def states(self) -> int:
@@ -48,9 +51,14 @@ class DecisionProcess:
         return int(self.rewards.shape[1])
 
     @property
+    def rows(self) -> Floats:
+        """float64[states, numbers]: what is seen of each state; a flag a state, or its signs."""
+        return np.eye(self.states) if self.signs is None else self.signs
+
+    @property
     def contexts(self) -> NDArray[np.float32]:
-        """float32[states, 1 + states]: what a learner sees of each state, the bias first."""
-        return np.hstack([np.ones((self.states, 1)), np.eye(self.states)]).astype(np.float32)
+        """float32[states, 1 + numbers]: what a learner sees of each state, the bias first."""
+        return np.hstack([np.ones((self.states, 1)), self.rows]).astype(np.float32)
 
     def value(self, policy: Floats) -> float:
         """Expected return of a policy, exactly.
@@ -88,8 +96,12 @@ class DecisionProcess:
     def step(self, state: int, arm: int, rng: np.random.Generator) -> tuple[float, int]:
         """One step: its reward and the next state, -1 where the episode has ended."""
         reward = self.rewards[state, arm] + self.noise * rng.standard_normal()
-        reached = int(np.searchsorted(np.cumsum(self.transitions[state, arm]), rng.random()))
+        reached = int(self._reach[state, arm].searchsorted(rng.random()))
         return float(reward), reached if reached < self.states else -1
+
+    @cached_property
+    def _reach(self) -> Floats:
+        return np.cumsum(self.transitions, axis=2)
 
     def teach(self, learner: SequenceLearner, episodes: int, seed: int) -> None:
         """Lets a learner of sequences act, and teaches it every episode."""
@@ -99,9 +111,13 @@ class DecisionProcess:
             state = int(rng.choice(self.states, p=self.start))
             xs: list[NDArray[np.float32]] = []
             arms, propensities, rewards = [], [], []
+            asked: dict[int, tuple[Floats, Floats]] = {}  # it learns between episodes only
             while state >= 0 and len(xs) < self.steps_max:
-                p = probabilities(learner, contexts[state])
-                arm = min(int(np.searchsorted(np.cumsum(p), rng.random())), self.arms - 1)
+                if state not in asked:
+                    p = probabilities(learner, contexts[state])
+                    asked[state] = p, np.cumsum(p)
+                p, sums = asked[state]
+                arm = min(int(sums.searchsorted(rng.random())), self.arms - 1)
                 xs.append(contexts[state])
                 arms.append(arm)
                 propensities.append(p[arm])
@@ -117,11 +133,12 @@ class DecisionProcess:
             )
 
     def choice(self, learner: LearnerSpec | None, seed: int, holdback: float = 0.0) -> Choice:
-        """A choice over this process's arms, with a flag a state for a context."""
+        """A choice over this process's arms; its context is a row of `rows`."""
+        kind, names = (bool, "s") if self.signs is None else (float, "sign")
         return Choice(
             "process",
             list(range(self.arms)),
-            context={f"s{state}": bool for state in range(self.states)},
+            context={f"{names}{i}": kind for i in range(self.rows.shape[1])},
             default=0,
             metric=maximize("reward"),
             learner=learner,
@@ -144,7 +161,7 @@ class DecisionProcess:
             float64[episodes], the discounted return of each, and all arms in order.
         """
         rng = np.random.default_rng(seed)
-        rows = np.eye(self.states)
+        rows = self.rows
         returns, arms = [], []
         for _ in range(episodes):
             state = int(rng.choice(self.states, p=self.start))
@@ -217,6 +234,26 @@ def delayed_consequence(delay: int = 4) -> DecisionProcess:
             moves[1 + arm * delay + step, :, 2 + arm * delay + step] = 1.0
         rewards[(1 + arm) * delay, :] = float(arm)
     return DecisionProcess(moves, rewards, np.eye(states)[0], noise=0.1)
+
+
+def signposts(rooms: int = 3) -> DecisionProcess:
+    """Rooms with two signs each: where they agree the one door leads on, where not the other.
+
+    Who gets through all rooms earns 1. A line through the four pairs of signs tells three of them
+    right at the most, so that no linear function earns more than (3/4)^rooms.
+    """
+    states = 4 * rooms
+    moves, rewards, signs = np.zeros((states, 2, states)), np.zeros((states, 2)), []
+    for state in range(states):
+        room, (one, other) = state // 4, divmod(state % 4, 2)
+        signs.append([room / rooms, 2 * one - 1, 2 * other - 1])
+        door = int(one == other)
+        if room + 1 < rooms:
+            moves[state, door, 4 * (room + 1) : 4 * (room + 2)] = 0.25
+        else:
+            rewards[state, door] = 1.0
+    start = np.repeat([0.25, 0.0], [4, states - 4])
+    return DecisionProcess(moves, rewards, start, signs=np.array(signs))
 
 
 PROCESSES: dict[str, Callable[[], DecisionProcess]] = {

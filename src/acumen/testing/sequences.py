@@ -36,6 +36,8 @@ class SequenceLearnerContract:
     Attributes:
         spec: What is tested.
         seeds: Runs in each decision process.
+        first_seed: Of these runs. Constants of the learners in `acumen.learners` were chosen on
+            seeds below 2006; what is measured here is on fresh ones.
         episodes: Episodes in each run.
         fraction_least: Of the way from chance (0) to the optimum (1), the least there may be.
         reward_limit: The largest reward that it must withstand.
@@ -47,8 +49,9 @@ class SequenceLearnerContract:
     """
 
     spec: ClassVar[LearnerSpec]
-    seeds: ClassVar[int] = 6
-    episodes: ClassVar[int] = 1000
+    seeds: ClassVar[int] = 20
+    first_seed: ClassVar[int] = 5000
+    episodes: ClassVar[int] = 600
     fraction_least: ClassVar[float] = 0.6
     reward_limit: ClassVar[float] = 1e18
 
@@ -57,8 +60,8 @@ class SequenceLearnerContract:
         for name, make in PROCESSES.items():
             process = make()
             fractions = []
-            for seed in range(self.seeds):
-                learner = self._build(1 + process.states, process.arms)
+            for seed in self._fresh(self.seeds):
+                learner = self._build(process.contexts.shape[1], process.arms)
                 process.teach(learner, self.episodes, seed)
                 fractions.append(process.fraction(process.policy_of(learner)))
             low = np.mean(fractions) - 3 * np.std(fractions, ddof=1) / np.sqrt(self.seeds)
@@ -68,12 +71,12 @@ class SequenceLearnerContract:
         """A choice's episodes teach it what comes late, the default's share notwithstanding."""
         process = delayed_consequence()
         late = []
-        for seed in range(self.seeds):
+        for seed in self._fresh(self.seeds // 3):
             choice = process.choice(self.spec, seed=seed, holdback=0.02)
             returns, _ = process.act(choice, 600, seed=seed)
             late.append(returns[-200:].mean())
             assert choice.counters()["episodes_ended"] == 600
-        bound = np.mean(late) - 3 * np.std(late, ddof=1) / np.sqrt(self.seeds)
+        bound = np.mean(late) - 3 * np.std(late, ddof=1) / np.sqrt(len(late))
         assert bound > 0.3 + self.fraction_least * 0.7, late
 
     def test_same_seed_same_choices(self) -> None:
@@ -157,6 +160,9 @@ class SequenceLearnerContract:
         learner.reset()
         assert learner.version == 0
         np.testing.assert_allclose(probabilities(learner, bias), 0.5, atol=1e-6)
+
+    def _fresh(self, count: int) -> range:
+        return range(self.first_seed, self.first_seed + count)
 
     def _build(self, dimension: int, arms: int) -> SequenceLearner:
         learner = self.spec.build(dimension, arms, 0)
