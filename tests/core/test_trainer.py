@@ -10,8 +10,8 @@ from journaled import differences, live, make, wait_for
 
 import acumen
 from acumen.core.journal import EventBatch
-from acumen.core.journal_segments import folder_of
-from acumen.core.tailing import JournalTail, newest_info
+from acumen.core.journal_segments import folder_of, newest_info
+from acumen.core.journal_tail import JournalTail
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin, types_of
 from acumen.learners.described import choice_of_journal
@@ -279,7 +279,7 @@ def test_a_tail_sees_every_event_once_while_it_is_written(tmp_path: Path) -> Non
     assert choice.journal.close()
     look()
     assert seen == choice.journal.sequence
-    assert tail.problems == []
+    assert not tail.problems
 
 
 def test_missing_events_are_waited_for_and_then_told(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_missing_events_are_waited_for_and_then_told(tmp_path: Path) -> None:
     for batch in tail.read(positions):
         positions[batch.info.stream] = batch.last
     assert positions == {choice.journal.stream: choice.journal.sequence}
-    assert tail.problems == []
+    assert not tail.problems
     segments[1].unlink()
     tail, positions = JournalTail(folder_of(tmp_path, "codec")), {}
 

@@ -20,9 +20,9 @@ from acumen.core.background import Background
 from acumen.core.following import Follower
 from acumen.core.journal import open_journal
 from acumen.core.journal_segments import folder_of, segments_in
+from acumen.core.journal_tail import JournalTail
 from acumen.core.journaling import describe
 from acumen.core.published import MODELS, NONE, Candidacy, ModelFolder, Published, Stamp
-from acumen.core.tailing import JournalTail
 from acumen.core.twin import kind_of
 from acumen.fleet.hub import Reply
 from acumen.fleet.wire import encode
