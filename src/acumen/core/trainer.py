@@ -351,7 +351,18 @@ def stated(header: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
     """
     try:
         parts = (header["journal"]["positions"], header["trainer"]["lessons"])
-        positions, lessons = ({str(s): int(n) for s, n in part.items()} for part in parts)
+        positions, lessons = ({str(s): number_in(n) for s, n in p.items()} for p in parts)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"no trainer's model: {error!r}") from None
     return positions, lessons
+
+
+def number_in(value: Any) -> int:
+    """A count, as JSON has it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
+        raise ValueError(f"{value!r} is no count")
+    return value
