@@ -381,9 +381,7 @@ def figures(name: str, path: Path, health: dict[str, Any], seed: int) -> dict[st
         "fault": name,
         "calls": int(times["faulted"].shape[0] * times["faulted"].shape[1]),
         "models_taken": health["taken"],
-        "refused": health["refused"],
-        "missed": health["missed"],
-    }
+    } | {name: health[name] for name in ("refused", "behind", "missed", "caught_up", "errors")}
     for column, call in enumerate(("choose", "feedback")):
         for which in NAMES:
             ninety_nine, worst = np.percentile(times[which][:, :, column], [99, 100])
