@@ -14,6 +14,7 @@ from acumen.core.following import Follower
 from acumen.core.published import Published
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin
+from acumen.fleet.hub import Shown
 from acumen.fleet.sharding import Root, RootHub, Shards, shard_of
 from acumen.fleet.uplink import Uplink
 
@@ -34,11 +35,17 @@ def settled(tmp_path: Path) -> bytes:
     return model_file.encode(published.header, published.arrays)
 
 
-def model_of(line: Line) -> Published:
+def shown_by(line: Line) -> Shown:
     line.hub.tend(force=True)
-    stamp, contents, _ = line.model_since((0, 0))
-    assert contents is not None
-    return Published(stamp, *model_file.decode(contents))
+    shown, _ = line.model_since((0, 0))
+    assert shown is not None
+    return shown
+
+
+def model_of(line: Line) -> Published:
+    shown = shown_by(line)
+    assert shown.model is not None
+    return Published(shown.stamp, *model_file.decode(shown.model))
 
 
 def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: bytes) -> None:
@@ -69,16 +76,18 @@ def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: byt
     for line in lines:
         line.hub.tend(force=True)
     root.step()
-    assert root.stamp[0] == 2
-    assert root.model is not None
-    merged = Published(root.stamp, *model_file.decode(root.model))
+    assert root.shown.stamp[0] == 2
+    assert root.shown.model is not None
+    merged = Published(root.shown.stamp, *model_file.decode(root.shown.model))
     assert root.state()["refused"] == {}
     assert root.errors == []
     one = alone.hub.trainer
     assert one is not None
     total = sum(learned(choice) for choice in members)
     assert int(merged.arrays["lessons"][0]) == total == one.choice.model_version
-    assert merged.header["trainer"]["lessons"] == one.lessons
+    assert root.shown.lessons == one.lessons
+    assert root.shown.positions == one.positions
+    assert merged.header["trainer"]["taught"] == one.taught == total
     theirs = one.choice.learner.state()
     for name in ("sums", "products", "counts"):
         difference = np.abs(theirs[name] - merged.arrays[name]).max()
@@ -102,8 +111,8 @@ def test_what_does_not_add_up_is_refused(tmp_path: Path, settled: bytes) -> None
         uplink.stop()
     root = Root(twin(choice))
     for hub, line in zip(("a", "b", "c"), (*lines, plain), strict=True):
-        assert root.take(hub, model_of(line))
-        assert not root.take(hub, model_of(line))  # once
+        assert root.take(hub, shown_by(line))
+        assert not root.take(hub, shown_by(line))  # once
     merged = root.merged()
     assert int(merged.arrays["lessons"][0]) == learned(choice)
     assert "which another has too" in root.refused["b"]
@@ -111,7 +120,7 @@ def test_what_does_not_add_up_is_refused(tmp_path: Path, settled: bytes) -> None
     with pytest.raises(TypeError, match="do not add up"):
         Root(make())
     with pytest.raises(ValueError, match="another kind"):
-        Root(make(arms=["a", "b"], **LINEAR)).take("a", model_of(lines[0]))
+        Root(make(arms=["a", "b"], **LINEAR)).take("a", shown_by(lines[0]))
     with pytest.raises(ValueError, match="no hub"):
         Root(twin(choice)).merged()
     early = Line(str(tmp_path / "early"), scales=None)

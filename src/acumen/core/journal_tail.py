@@ -15,7 +15,7 @@ import heapq
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +39,7 @@ from acumen.core.journal_segments import (
 READ_BYTES = 8 << 20
 READ_BYTES_MAX = 256 << 20
 OPEN_MAX = 64
+GONE_SECONDS = 60.0
 HOLE_SECONDS = 1.0  # a listing may miss what is being renamed; events that are gone stay gone
 PROBLEMS_KEPT = 100
 
@@ -261,6 +262,11 @@ class JournalTail:
         """Whether some stream waits for events that seem to be missing."""
         return any(stream.hole is not None for stream in self._streams.values())
 
+    @property
+    def streams(self) -> Set[str]:
+        """Those that had files at the last look."""
+        return self._streams.keys()
+
     def read(self, positions: Positions) -> Iterator[EventBatch]:
         """Batches with events behind `positions`, about in the order of their time.
 
@@ -333,3 +339,26 @@ class JournalTail:
         found.clear()
         while len(self._told) > 10 * PROBLEMS_KEPT:
             del self._told[next(iter(self._told))]
+
+
+class Absences:
+    """Which streams have had no file for a while, and so never will have again."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[float, int]] = {}
+
+    def gone(self, known: Iterable[str], present: Set[str]) -> list[str]:
+        """Those that were missing at every look, three at least, for `GONE_SECONDS`.
+
+        One look says little: a listing may miss what is being renamed.
+
+        Args:
+            known: streams that there were.
+            present: those that have files now.
+        """
+        now = time.monotonic()
+        since = {s: self._since.get(s, (now, 0)) for s in known if s not in present}
+        self._since = {s: (first, looks + 1) for s, (first, looks) in since.items()}
+        return [
+            s for s, (first, n) in self._since.items() if n >= 3 and now - first >= GONE_SECONDS
+        ]

@@ -13,7 +13,7 @@ model of the process that wrote them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ _RUNS_MAX = 1 << 14
 SETTLED_ROWS = 512  # after so many scales change only where values leave their range
 _NOBODY = "0" * 12 + "-" + "0" * 6
 _LEARNED = FATES.index("learned")
+ENDED_MAX = 1024
 
 
 @dataclass
@@ -89,6 +90,8 @@ class Trainer:
         choice: as given.
         positions: stream → number of the last event that the model contains.
         lessons: stream → how many lessons its events have taught.
+        ended: stream → the same two of the last streams that were forgotten; see `forget`.
+        taught: lessons of all streams that there ever were.
         report: counters.
 
     Raises:
@@ -106,6 +109,8 @@ class Trainer:
         self.kind = kind_of(self.info)
         self.positions: dict[str, int] = {}
         self.lessons: dict[str, int] = {}
+        self.ended: dict[str, tuple[int, int]] = {}
+        self.taught = 0
         self.report = Trained()
         # Replica → runs of its decisions: number of the first, and what to add to become the
         # ring's number. The ring's next number, and whose decision was its last.
@@ -128,6 +133,7 @@ class Trainer:
         stream, report = batch.info.stream, self.report
         if stream in report.foreign:
             return "foreign"
+        self._remember(stream)
         known = self.positions.get(stream, 0)
         if batch.last <= known:
             report.duplicates += 1
@@ -147,6 +153,25 @@ class Trainer:
         self._apply(EventBatch(batch.info, known + 1, batch.last, rows))
         self.positions[stream] = batch.last
         return "applied"
+
+    def forget(self, streams: Iterable[str]) -> None:
+        """Streams whose files are all gone need no positions: nobody can bring their events again.
+
+        Nobody but one whose call was on its way. So the last `ENDED_MAX` are kept aside, and are
+        there again if something of them comes: it is known then, or goes on behind it.
+        """
+        for stream in streams:
+            self.report.foreign.pop(stream, None)
+            if stream in self.positions:
+                self.ended[stream] = (self.positions.pop(stream), self.lessons.pop(stream, 0))
+        while len(self.ended) > ENDED_MAX:
+            del self.ended[next(iter(self.ended))]
+
+    def _remember(self, stream: str) -> None:
+        if stream in self.ended:
+            self.positions[stream], lessons = self.ended.pop(stream)
+            if lessons:
+                self.lessons[stream] = lessons
 
     def _foreign(self, info: JournalInfo) -> str:
         for what in ("schema", "arms", "metrics", "features"):
@@ -190,6 +215,7 @@ class Trainer:
                 lessons += timeouts
             if lessons:
                 self.lessons[stream] = self.lessons.get(stream, 0) + lessons
+                self.taught += lessons
 
     def _apply_ours(self, batch: EventBatch, kind: int, row: int) -> None:
         if kind == KIND_CODES["gap"]:
@@ -264,13 +290,15 @@ class Trainer:
             raise ValueError(f"scales settle after {SETTLED_ROWS} rows, these are of {rows[0]}")
         self.choice._restore(self.choice._state() | scales | {"calibrated_rows": rows})
 
-    def publish(self, stamp: Stamp, *, whole: bool = False) -> Published:
+    def publish(self, stamp: Stamp, *, whole: bool = False, positions: bool = True) -> Published:
         """The model as others may have it.
 
         Args:
             stamp: term and version.
             whole: with the recent decisions, and all else that a successor needs to go on
                 (`resume`); followers need the model only.
+            positions: which events it contains. Without, it is the same for all, and of the same
+                size however many they are; who it is for has to be told what it contains of theirs.
         """
         choice = self.choice
         model, history, _, learner = choice._snapshot()
@@ -280,7 +308,8 @@ class Trainer:
             "kind": self.kind,
             "term": stamp[0],
             "version": stamp[1],
-            "lessons": dict(self.lessons),
+            "lessons": dict(self.lessons) if positions else {},
+            "taught": self.taught,
             "objective": choice.objective.describe(),
             "info": self.info.to_json().decode(),
         }
@@ -289,8 +318,10 @@ class Trainer:
             arrays |= {f"history:{name}": array for name, array in history.items()}
             trainer["runs"] = {str(replica): runs for replica, runs in self._runs.items()}
             trainer["next"], trainer["last"] = self._next, self._last
+            trainer["ended"] = {stream: list(pair) for stream, pair in self.ended.items()}
         # The times of a trainer's decisions are on the wall clock, as the events have them.
-        journaled = {"positions": dict(self.positions), "known": True, "clock_s": 0.0}
+        contained = dict(self.positions) if positions else {}
+        journaled = {"positions": contained, "known": True, "clock_s": 0.0}
         header = choice._header() | {"journal": journaled, "trainer": trainer}
         return Published(stamp, header, arrays)
 
@@ -315,6 +346,10 @@ class Trainer:
             if max([following, *numbers]) >= 1 << 40:
                 raise ValueError("numbers beyond all decisions")
             objective = Objective.from_description(said["objective"])
+            ended = {
+                str(stream): (number_in(number), number_in(count))
+                for stream, (number, count) in said.get("ended", {}).items()
+            }
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"a checkpoint that makes no sense: {error}") from None
         parts: dict[str, dict[str, Any]] = {"learner": {}, "history": {}, "": {}}
@@ -327,7 +362,8 @@ class Trainer:
             choice._restore(parts[""])
         else:
             choice._restore_both(choice.learner, parts["learner"], parts[""])
-        self.positions, self.lessons = positions, lessons
+        self.positions, self.lessons, self.taught = positions, lessons, taught_in(header)
+        self.ended = ended
         self._runs, self._next, self._last = runs, following, last
         choice._held = Held(dict(positions), history=True)
 
@@ -355,6 +391,16 @@ def stated(header: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"no trainer's model: {error!r}") from None
     return positions, lessons
+
+
+def taught_in(header: Mapping[str, Any]) -> int:
+    """Lessons in a published model, of whichever stream.
+
+    Raises:
+        ValueError: it says nothing that makes sense.
+    """
+    _, lessons = stated(header)
+    return number_in(header["trainer"].get("taught", sum(lessons.values())))
 
 
 def number_in(value: Any) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from acumen.core.background import Background
 from acumen.core.journal import open_journal
 from acumen.core.journal_segments import folder_of
-from acumen.core.journal_tail import JournalTail
+from acumen.core.journal_tail import Absences, JournalTail
 from acumen.core.published import MODELS, NONE, Candidacy, ModelFolder, Stamp
 from acumen.core.trainer import Trainer
 
@@ -96,6 +96,7 @@ class Training:
         """No office, and a trainer that knows nothing."""
         self.trainer = Trainer(choice)
         self._tail = JournalTail(folder_of(self._root, choice.name))
+        self._absences = Absences()
         self.models = ModelFolder(self._tail.folder / MODELS / self.trainer.kind)
         self._candidacy = Candidacy(self.models, self._patience_seconds)
         self.stamp: Stamp = NONE
@@ -142,6 +143,10 @@ class Training:
                 break
         self.caught_up = self.caught_up or not cut
         self._tell(self._tail.problems)
+        if not cut and self._tail.present and self._candidacy.elected:
+            # The lock lies in the same folder: it is the one that was read, and no empty mount.
+            streams = [*self.trainer.positions, *self.trainer.report.foreign]
+            self.trainer.forget(self._absences.gone(streams, self._tail.streams))
         self.publish()
         return busy
 

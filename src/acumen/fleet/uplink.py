@@ -20,9 +20,10 @@ from acumen.core.background import Background
 from acumen.core.following import Follower
 from acumen.core.journal import open_journal
 from acumen.core.journal_segments import folder_of, segments_in
-from acumen.core.journal_tail import JournalTail
+from acumen.core.journal_tail import Absences, JournalTail
 from acumen.core.journaling import describe
 from acumen.core.published import MODELS, NONE, Candidacy, ModelFolder, Published, Stamp
+from acumen.core.trainer import stated, taught_in
 from acumen.core.twin import kind_of
 from acumen.fleet.hub import Reply
 from acumen.fleet.wire import encode
@@ -37,7 +38,7 @@ STOP_SECONDS = 5.0
 RETRY_SECONDS_MAX = 5.0
 _FOREIGN = 1 << 62
 
-Exchange = Callable[[Sequence[tuple[bytes, int]], Stamp, Sequence[str]], Reply]
+Exchange = Callable[[Sequence[tuple[bytes, int]], Stamp, Sequence[str], Sequence[str]], Reply]
 
 
 class HubUnavailableError(OSError):
@@ -108,6 +109,9 @@ class Uplink:
         # What the hub has, as it last said; None: it has to be asked first.
         self._taken: dict[str, int] | None = None
         self._brought: Stamp = NONE
+        # Streams of which the hub may have positions, and which of them have no file any more.
+        self._told: set[str] = set()
+        self._absences = Absences()
         self._forgotten = False
         # Ray does not survive fork(): the parent goes on shipping what the child journals.
         self._background = Background("acumen-uplink", self._run, None, self._give_up_office)
@@ -125,19 +129,24 @@ class Uplink:
                 return False
             self.health.elected = True
             self._taken = None
-            newest = self.models.files()
-            self._brought = newest[0][0] if newest else NONE
+            newest = self.models.newer(NONE, [])
+            self._brought = newest.stamp if newest else NONE
+            self._told |= set(stated(newest.header)[0]) if newest else set()
         self._candidacy.show_life()
-        streams = sorted({segment.stream for segment in segments_in(self._tail.folder)})
+        streams = {segment.stream for segment in segments_in(self._tail.folder)}
+        self._told |= streams
+        # The lock lies in the same folder: it is the one that was read, and no empty mount.
+        gone = self._absences.gone(self._told, streams) if self._candidacy.elected else []
         asks = self._taken is None
         sent = dict(self._taken or {})
         try:
             batches = [] if asks else self._gather(sent)
-            reply = self._exchange(batches, self._brought, streams)
+            reply = self._exchange(batches, self._brought, sorted(streams), gone)
         except BaseException:
             # Whether it was taken is not known: the hub will say.
             self._taken, self._tail = None, JournalTail(self._tail.folder)
             raise
+        self._told -= set(gone)
         self._note(reply, sent)
         return bool(batches) or asks
 
@@ -178,10 +187,16 @@ class Uplink:
             health.last_error = problem
         self._tail.problems.clear()
         if reply.model is not None and reply.stamp > self._brought:
-            self._bring(reply.stamp, reply.model)
+            self._bring(reply, reply.model)
 
-    def _bring(self, stamp: Stamp, contents: bytes) -> None:
+    def _bring(self, reply: Reply, contents: bytes) -> None:
         header, arrays = model_file.decode(contents)  # followers look at the rest
+        taught_in(header)
+        # What is the same for all becomes this machine's: its followers have to know which of
+        # their own lessons are in there.
+        header["journal"] |= {"positions": reply.positions}
+        header["trainer"] |= {"lessons": reply.lessons}
+        stamp = reply.stamp
         self.models.write(Published(stamp, header, arrays))
         self.models.prune(KEEP, stamp)
         self._brought = stamp
