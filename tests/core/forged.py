@@ -45,7 +45,8 @@ def forge(header: dict[str, Any], arrays: model_file.Arrays, rng: random.Random)
         if rng.random() < 0.5:
             _change_value(header, rng)
         elif arrays:
-            _change_array(arrays, rng)
+            with np.errstate(all="ignore"):
+                _change_array(arrays, rng)
     return model_file.encode(header, arrays)
 
 
@@ -85,5 +86,4 @@ def _change_array(arrays: dict[str, Any], rng: random.Random) -> None:
             if array.dtype == np.uint64:
                 array[at] = rng.choice([0, 1, 255, 1 << 31, 1 << 40, (1 << 64) - 1])
             else:
-                with np.errstate(over="ignore"):
-                    array[at] = np.array(rng.choice(NUMBERS)).astype(array.dtype)
+                array[at] = np.array(rng.choice(NUMBERS)).astype(array.dtype)

@@ -22,8 +22,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from acumen import _native
+from acumen.core.early_feedback import EarlyFeedback
 from acumen.core.journal import EventBatch
 from acumen.core.journal_format import FATES, KIND_CODES, JournalInfo
+from acumen.core.journal_segments import replica_of
 from acumen.core.journaling import describe
 from acumen.core.objective import Objective
 from acumen.core.published import Published, Stamp
@@ -41,7 +43,7 @@ _PART = 4096
 _RUNS_MAX = 1 << 14
 SETTLED_ROWS = 512  # after so many scales change only where values leave their range
 _NOBODY = "0" * 12 + "-" + "0" * 6
-_LEARNED = FATES.index("learned")
+_LEARNED, _UNKNOWN = FATES.index("learned"), FATES.index("unknown")
 ENDED_MAX = 1024
 
 
@@ -60,6 +62,7 @@ class Trained:
         early: batches that came before the ones before them; they have to come again.
         lost: events of which a stream says that they were dropped, or that are missing.
         refused: events that cannot have been so.
+        early_feedback: came before its decision, from another process, and was joined to it then.
         unjoined: feedback that taught its process something but found no decision here: it came
             later than `pending_max` decisions of all processes together.
         foreign: stream → why it was left out: another schema, other arms.
@@ -75,6 +78,7 @@ class Trained:
     early: int = 0
     lost: int = 0
     refused: int = 0
+    early_feedback: int = 0
     unjoined: int = 0
     foreign: dict[str, str] = field(default_factory=dict)
 
@@ -111,6 +115,7 @@ class Trainer:
         self.lessons: dict[str, int] = {}
         self.ended: dict[str, tuple[int, int]] = {}
         self.taught = 0
+        self._early = EarlyFeedback(len(self.info.metrics))
         self.report = Trained()
         # Replica → runs of its decisions: number of the first, and what to add to become the
         # ring's number. The ring's next number, and whose decision was its last.
@@ -186,9 +191,10 @@ class Trainer:
     def _apply(self, batch: EventBatch) -> None:
         kinds = batch.rows.column("kind").indices.to_numpy()
         columns = event_columns(batch, kinds)
-        self._number_decisions(kinds, columns["id"])
-        columns["id"] = self._renumbered(columns["id"])
-        learned_before = self.report.lessons
+        ids = columns["id"]
+        self._number_decisions(kinds, ids)
+        columns["id"] = self._renumbered(ids)
+        lessons = -self.report.lessons
         start = 0
         for i in [*np.flatnonzero(np.isin(kinds, _OURS)), len(kinds)]:
             self._act(columns, start, int(i), batch.info.stream)
@@ -196,10 +202,31 @@ class Trainer:
                 self._apply_ours(batch, int(kinds[i]), int(i))
             start = int(i) + 1
         fates = batch.rows.column("fate").indices
+        lessons += self.report.lessons
+        self._join_early(ids[kinds == KIND_CODES["decision"]], columns)
+        self._keep_early(batch.info.stream, ids, fates, columns["metric"])
         told = int(pc.sum(pc.equal(fates, _LEARNED)).as_py() or 0)
-        self.report.unjoined += max(0, told - (self.report.lessons - learned_before))
+        self.report.unjoined += max(0, told - lessons)
         self.report.events += len(kinds)
         self.report.batches += 1
+
+    def _join_early(self, made: NDArray[np.uint64], columns: dict[str, Any]) -> None:
+        """Feedback that others had heard of decisions that have come just now."""
+        for stream, (ids, values) in self._early.due(made).items():
+            part = {n: np.zeros((len(ids), *c.shape[1:]), c.dtype) for n, c in columns.items()}
+            part["kind"][:] = KIND_CODES["feedback"]
+            part["id"], part["metric"] = self._renumbered(ids), np.ascontiguousarray(values)
+            self._act(part, 0, len(ids), stream)
+            self.report.early_feedback += len(ids)
+
+    def _keep_early(
+        self, stream: str, ids: NDArray[np.uint64], fates: Any, values: NDArray[np.float64]
+    ) -> None:
+        """Feedback of decisions that the process did not know may have come before them."""
+        unknown = pc.equal(fates, _UNKNOWN).fill_null(False).to_numpy(zero_copy_only=False)
+        rows = np.flatnonzero(unknown & (ids >> _REPLICA != replica_of(stream)))
+        if len(rows):
+            self._early.keep(stream, ids[rows], values[rows])
 
     def _act(self, columns: dict[str, Any], start: int, end: int, stream: str) -> None:
         report = self.report
@@ -318,6 +345,8 @@ class Trainer:
             arrays |= {f"history:{name}": array for name, array in history.items()}
             trainer["runs"] = {str(replica): runs for replica, runs in self._runs.items()}
             trainer["next"], trainer["last"] = self._next, self._last
+            trainer["early"], early = self._early.arrays()
+            arrays |= early
             trainer["ended"] = {stream: list(pair) for stream, pair in self.ended.items()}
         # The times of a trainer's decisions are on the wall clock, as the events have them.
         contained = dict(self.positions) if positions else {}
@@ -350,6 +379,7 @@ class Trainer:
                 str(stream): (number_in(number), number_in(count))
                 for stream, (number, count) in said.get("ended", {}).items()
             }
+            self._early.restore(said.get("early", []), published.arrays)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"a checkpoint that makes no sense: {error}") from None
         parts: dict[str, dict[str, Any]] = {"learner": {}, "history": {}, "": {}}
