@@ -11,12 +11,12 @@ from test_hub import Line, learned, ship, told
 import acumen
 from acumen.core import model_file
 from acumen.core.following import Follower
-from acumen.core.published import Published
+from acumen.core.published import ModelFolder, Published
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin
 from acumen.fleet.hub import Shown
 from acumen.fleet.sharding import Root, RootHub, Shards, shard_of
-from acumen.fleet.uplink import Uplink
+from acumen.fleet.uplink import Uplink, models_of
 
 LINEAR: dict[str, Any] = {"learner": acumen.learners.LinUCB(), "pending_max": 1 << 14}
 SHARDS = 3
@@ -48,13 +48,16 @@ def model_of(line: Line) -> Published:
     return Published(shown.stamp, *model_file.decode(shown.model))
 
 
+def uplink_of(lines: list[Line], choice: acumen.Choice, folder: Path, home: str) -> Uplink:
+    return Uplink(Shards(lines, lambda: home), choice, folder)
+
+
 def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: bytes) -> None:
     lines = [Line(str(tmp_path / f"hub{i}"), scales=settled) for i in range(SHARDS)]
     alone = Line(str(tmp_path / "alone"), scales=settled)
     members = [make(tmp_path / f"m{i}", seed=i, **LINEAR) for i in range(8)]
     root = RootHub(str(tmp_path / "root"), lines)
-    shards = Shards(lines)
-    uplinks = [Uplink(shards, c, tmp_path / f"m{i}") for i, c in enumerate(members)]
+    uplinks = [uplink_of(lines, c, tmp_path / f"m{i}", f"{i}") for i, c in enumerate(members)]
     for part in range(4):
         for i, choice in enumerate(members):
             live(choice, 40, seed=10 * part + i)
@@ -132,8 +135,50 @@ def test_what_does_not_add_up_is_refused(tmp_path: Path, settled: bytes) -> None
         Trainer(twin(choice)).settle(model_of(early))
 
 
-def test_streams_are_spread_evenly() -> None:
-    counts = np.bincount([shard_of(f"{i:012x}-{i % 7919:06x}", 8) for i in range(8000)])
+def test_one_directory_has_one_hub_and_keeps_it(tmp_path: Path, settled: bytes) -> None:
+    """Feedback of another process is joined; and a stream never goes to two hubs."""
+    lines = [Line(str(tmp_path / f"hub{i}"), scales=settled) for i in range(SHARDS)]
+    asked, told_of = (make(tmp_path / "m", seed=seed, **LINEAR) for seed in (1, 2))
+    folder = models_of(asked)
+    home = folder.home()
+    assert home == ModelFolder(folder.folder).home()
+    ids = [asked.choose(size=float(i), kind="x", level=1.0, hot=True).id for i in range(40)]
+    for number in ids:
+        assert not told_of.feedback(number, seconds=1.0, bytes=1.0)
+    for choice in (asked, told_of):
+        told(choice)
+    uplink = Uplink(Shards(lines, folder.home), asked, tmp_path / "m")
+    ship(uplink)
+    uplink.stop()
+    trainers = [line.hub.trainer for line in lines]
+    assert [t.report.lessons for t in trainers if t is not None] == [40]
+    own = next(i for i, trainer in enumerate(trainers) if trainer is not None)
+    # The folder loses its name. What a hub has of these streams, it goes on with.
+    (folder.folder / "home").unlink()
+    names = [f"{i}" for i in range(20)]
+    other = next(name for name in names if shard_of(name, SHARDS) != own)
+    live(asked, 60)
+    late = make(tmp_path / "m", seed=3, **LINEAR)
+    live(late, 60)
+    for choice in (asked, told_of, late):
+        told(choice)
+    uplink = uplink_of(lines, asked, tmp_path / "m", other)
+    ship(uplink)
+    uplink.stop()
+    where = [sorted(t.positions) if t else [] for t in (line.hub.trainer for line in lines)]
+    streams = [choice.journal.stream for choice in (asked, told_of)]  # type: ignore[union-attr]
+    assert where[own] == sorted(streams)
+    assert where[shard_of(other, SHARDS)] == [late.journal.stream]  # type: ignore[union-attr]
+    root = RootHub(str(tmp_path / "root"), lines)
+    for line in lines:
+        line.hub.tend(force=True)
+    root.step()
+    assert root.state()["refused"] == {}
+    assert sum(root.shown.lessons.values()) == 40 + learned(asked) + learned(late)
+
+
+def test_directories_are_spread_evenly() -> None:
+    counts = np.bincount([shard_of(f"{i:032x}", 8) for i in range(8000)])
     assert len(counts) == 8
     assert counts.min() > 800
     assert counts.max() < 1200

@@ -14,7 +14,7 @@ from acumen.core.published import Stamp
 from acumen.core.twin import kind_of
 from acumen.fleet.hub import Hub, Reply, Shown
 from acumen.fleet.sharding import RootHub, Shards
-from acumen.fleet.uplink import Exchange, HubUnavailableError, follow_hub
+from acumen.fleet.uplink import Exchange, HubUnavailableError, follow_hub, models_of
 
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
@@ -159,7 +159,7 @@ def join(
     exchange: Exchange = _Line(hub_name(choice))
     if shards > 1:
         hubs = [_Line(name) for name in _shard_names(choice, shards)]
-        exchange = Shards(hubs)
+        exchange = Shards(hubs, models_of(choice).home)
     return follow_hub(choice, exchange, period_seconds=period_seconds, poll_seconds=poll_seconds)
 
 

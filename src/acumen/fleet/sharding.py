@@ -5,7 +5,8 @@ can share the work: each learns from its own streams, and the root merges what t
 Sums of differently scaled values mean nothing, so all begin with the scales of one settled model,
 and the root refuses a hub that has chosen others meanwhile.
 
-A stream's name says to which hub it goes, whoever ships it. The root keeps the newest model of
+All streams of a directory go to one hub, which the directory's own name says, whoever ships them:
+so feedback that another process has heard finds its decision. The root keeps the newest model of
 each hub and adds up those, never differences: what comes twice, or late, changes nothing. The sum
 goes back to the hubs, who answer with it: nobody but they ask the root, however large the fleet.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -47,21 +48,27 @@ class ShardLine(Protocol):
         ...
 
 
-def shard_of(stream: str, shards: int) -> int:
-    """The hub that a stream goes to, of `shards`."""
-    digest = hashlib.blake2b(stream.encode(), digest_size=8).digest()
+def shard_of(home: str, shards: int) -> int:
+    """The hub that a directory's new streams go to, of `shards`."""
+    digest = hashlib.blake2b(home.encode(), digest_size=8).digest()
     return int.from_bytes(digest) % shards
 
 
 class Shards:
-    """Asks several hubs as if they were one; an `Exchange`.
+    """Asks several hubs as if they were one; an `Exchange` for one directory.
+
+    A stream stays with the hub that has something of it. Whoever begins to ask does not know which
+    one that is, for the directory may have had another name: so the first time it asks all.
 
     Args:
         hubs: in the order that `shard_of` counts.
+        home: tells the directory's name; see `ModelFolder.home`.
     """
 
-    def __init__(self, hubs: Sequence[Exchange]) -> None:
-        self._hubs = hubs
+    def __init__(self, hubs: Sequence[Exchange], home: Callable[[], str]) -> None:
+        self._hubs, self._home = hubs, home
+        self._owner: dict[str, int] | None = None
+        self._own = 0
 
     def __call__(
         self,
@@ -71,26 +78,25 @@ class Shards:
         gone: Sequence[str] = (),
     ) -> Reply:
         """See `Hub.exchange`; one that does not answer makes the call fail, to be made again."""
-        count = len(self._hubs)
-        parts: dict[int, list[tuple[bytes, int]]] = {}
-        owner = {stream: shard_of(stream, count) for stream in (*streams, *gone)}
+        if self._owner is None:
+            self._own = shard_of(self._home(), len(self._hubs))
+            self._owner = self._look(have, [*streams, *gone])
+        parts: dict[int, list[tuple[bytes, int]]] = {self._own: []}
         for contents, after in batches:
-            stream = stream_of(contents)
-            owner[stream] = shard_of(stream, count)
-            parts.setdefault(owner[stream], []).append((contents, after))
+            shard = self._owner.get(stream_of(contents), self._own)
+            parts.setdefault(shard, []).append((contents, after))
+        for stream in (*streams, *gone):
+            parts.setdefault(self._owner.get(stream, self._own), [])
         whole = Reply()
-        for shard in sorted(set(owner.values())):
-            newest = max(have, whole.stamp)
-            ended = [stream for stream in gone if owner[stream] == shard]
-            # All are asked of the model, which is that of all hubs, at one moment; of what it has
-            # taken, each hub for itself.
-            asked = [stream for stream in owner if stream not in gone]
-            reply = self._hubs[shard](parts.get(shard, ()), newest, asked, ended)
-            own = {stream for stream, number in owner.items() if number == shard}
+        for shard, mine in parts.items():
+            ended = [s for s in gone if self._owner.get(s, self._own) == shard]
+            # All are asked of the model, which is that of all hubs at one moment; of what it has
+            # taken each hub for itself.
+            reply = self._hubs[shard](mine, max(have, whole.stamp), streams, ended)
             newer = reply if reply.model is not None else whole
             whole = Reply(
-                whole.taken | {s: n for s, n in reply.taken.items() if s in own},
-                whole.durable | {s: n for s, n in reply.durable.items() if s in own},
+                whole.taken | self._of(shard, reply.taken),
+                whole.durable | self._of(shard, reply.durable),
                 newer.stamp,
                 newer.model,
                 newer.positions,
@@ -98,7 +104,23 @@ class Shards:
                 whole.foreign | reply.foreign,
                 whole.problems + reply.problems,
             )
+        for stream in gone:
+            self._owner.pop(stream, None)
         return whole
+
+    def _look(self, have: Stamp, streams: Sequence[str]) -> dict[str, int]:
+        """Which hub has which stream, where it is not the directory's own."""
+        newest = max(have, (1 << 62, 0))  # models are not wanted
+        return {
+            stream: shard
+            for shard, hub in enumerate(self._hubs)
+            for stream, number in hub((), newest, streams, ()).taken.items()
+            if number and shard != self._own
+        }
+
+    def _of(self, shard: int, numbers: Mapping[str, int]) -> dict[str, int]:
+        assert self._owner is not None
+        return {s: n for s, n in numbers.items() if self._owner.get(s, self._own) == shard}
 
 
 class Root:

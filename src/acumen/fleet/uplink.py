@@ -97,10 +97,9 @@ class Uplink:
         period_seconds: float = 0.2,
         patience_seconds: float = 10.0,
     ) -> None:
-        info = describe(choice, "0" * 12 + "-" + "0" * 6)
-        folder = folder_of(open_journal(journal).path, choice.name)
-        self._kind = kind_of(info)
-        self.models = ModelFolder(folder / MODELS / self._kind)
+        self.models = models_of(choice, journal)
+        self._kind = self.models.folder.name
+        folder = self.models.folder.parents[1]
         self.health = UplinkHealth()
         self._exchange = exchange
         self._candidacy = Candidacy(self.models, patience_seconds)
@@ -252,6 +251,22 @@ class Uplink:
                 return True
             time.sleep(self._period_seconds / 10)
         return False
+
+
+def models_of(
+    choice: Choice, journal: Journal | str | os.PathLike[str] | None = None
+) -> ModelFolder:
+    """Where the models of a kind of choice lie in a directory; None: that of its own journal.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if journal is None:
+        if choice.journal is None:
+            raise ValueError("a choice of a fleet needs a journal: it is what the hub learns from")
+        journal = choice.journal.journal
+    kind = kind_of(describe(choice, "0" * 12 + "-" + "0" * 6))
+    return ModelFolder(folder_of(open_journal(journal).path, choice.name) / MODELS / kind)
 
 
 def follow_hub(
