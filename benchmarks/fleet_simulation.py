@@ -7,6 +7,8 @@ model with its checkpoint, and what the root does for one hub. Then calls of up 
 each at its own phase, queue before hubs that work on one at a time; every second a hub stops to
 publish, and the root asks all hubs and merges. A call's way through the network is not in these
 costs; what the cluster's own machinery adds to each is --call-us (see docs/results/fleet.md).
+
+A model is the same for all, and comes with the caller's own positions.
 """
 
 from __future__ import annotations
@@ -25,10 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 import acumen
-from acumen.core import model_file
-from acumen.core.published import Published
 from acumen.core.twin import twin
 from acumen.fleet import Hub, Root
+from acumen.fleet.hub import Shown
 from acumen.fleet.wire import encode
 from choice_overhead import machine
 from journal_overhead import FIELDS, make
@@ -80,15 +81,18 @@ def costs(folder: Path, seed: int) -> dict[str, float]:
     large = median_s(take, batches_of(folder, 100, 30, seed + 2))
     per_event = max((large - small) / 180, 0.0)
     publish = median_s(lambda _: publish_all(hub), list(range(10)))
-    small_model = model_of(hub)
-    # What every stream more adds to a model: its position, and its count of lessons.
+    small_model = shown_by(hub)
+    small_bytes, own_bytes = reply_bytes(hub)
+    # What every stream more adds: its position, and its count of lessons, to a checkpoint.
     assert hub.trainer is not None
     known = dict(hub.trainer.positions), dict(hub.trainer.lessons)
     more = {f"{number:012x}-{number:06x}": 1 for number in range(STREAMS)}
     hub.trainer.positions |= more
     hub.trainer.lessons |= more
     crowded = median_s(lambda _: publish_all(hub), list(range(10)))
-    crowded_bytes = len(model_bytes(model_of(hub)))
+    crowded_bytes, _ = reply_bytes(hub)
+    shown = shown_by(hub)
+    relayed_bytes = len(json.dumps((dict(shown.positions), dict(shown.lessons))))
     hub.trainer.positions, hub.trainer.lessons = known
     root = Root(twin(settled))
     root.take("a", small_model)
@@ -98,14 +102,22 @@ def costs(folder: Path, seed: int) -> dict[str, float]:
         "event_s": per_event,
         "publish_s": publish,
         "merge_one_s": merge_one,
-        "model_bytes": len(model_bytes(small_model)),
+        "model_bytes": small_bytes,
+        "own_bytes": own_bytes,
         "publish_stream_s": max(crowded - publish, 0.0) / STREAMS,
-        "model_stream_bytes": (crowded_bytes - len(model_bytes(small_model))) / STREAMS,
+        "relay_stream_bytes": relayed_bytes / STREAMS,
+        "model_stream_bytes": (crowded_bytes - small_bytes) / STREAMS,
     }
 
 
-def model_bytes(model: Published) -> bytes:
-    return model_file.encode(model.header, model.arrays)
+def reply_bytes(hub: Hub) -> tuple[int, int]:
+    """Of a model that is sent, and of what is sent with it to a machine with one process."""
+    assert hub.trainer is not None
+    stream = next(iter(hub.trainer.positions))
+    reply = hub.exchange([], (0, 0), [stream])
+    assert reply.model is not None
+    own = (reply.taken, reply.durable, reply.positions, reply.lessons, reply.stamp)
+    return len(reply.model), len(json.dumps(own))
 
 
 def publish_all(hub: Hub) -> None:
@@ -114,10 +126,10 @@ def publish_all(hub: Hub) -> None:
     hub.tend(force=True)
 
 
-def model_of(hub: Hub) -> Published:
-    contents = hub.exchange([], (0, 0), []).model
-    assert contents is not None
-    return Published(hub.stamp, *model_file.decode(contents))
+def shown_by(hub: Hub) -> Shown:
+    shown, _ = hub.model_since((0, 0))
+    assert shown is not None
+    return shown
 
 
 def served(arrivals: NDArray[Any], service: NDArray[Any]) -> NDArray[Any]:
@@ -177,8 +189,10 @@ def simulate(
         _, merged, use = queue(np.empty(0), 0.0, PUBLISH_S, merge_s)
         said["root_use"] = round(use, 4)
         models = [merged]
-    size = cost["model_bytes"] + machines * cost["model_stream_bytes"]
+    size = cost["model_bytes"] + cost["own_bytes"] + machines * cost["model_stream_bytes"]
     said["model_kb"], said["out_mb_per_s"] = round(size / 1e3), round(machines * size / 1e6, 1)
+    relay = cost["model_bytes"] + machines * cost["relay_stream_bytes"]
+    said["root_mb_per_s"] = round(shards * relay / 1e6 if shards > 1 else 0.0, 1)
     said["model_age_s"] = round(_age(models, periods, phases), 2)
     said["overloaded"] = max(*uses, said["root_use"]) >= 1
     return said
@@ -228,7 +242,7 @@ def main() -> None:
         "costs": cost,
         "rows": rows,
     }
-    show(report, Console())
+    show(report, Console(width=150))
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -76,8 +76,7 @@ def _training(
 ) -> Training:
     from acumen.cli_journal import open_one
     from acumen.core.journal_format import JournalError
-    from acumen.core.journal_segments import folder_of
-    from acumen.core.tailing import newest_info
+    from acumen.core.journal_segments import folder_of, newest_info
     from acumen.core.training import Training
     from acumen.learners.described import choice_of_journal
 

@@ -278,7 +278,7 @@ def test_every_so_manieth_decision() -> None:
 def test_a_thread_of_its_own() -> None:
     world = World(9)
     with acumen.DriftWatch(world.choice).start(0.005) as watch:
-        thread = watch._thread
+        thread = watch._background._thread
         assert thread is not None
         for _ in range(5):
             world.live(1000)
@@ -291,7 +291,7 @@ def test_a_thread_of_its_own() -> None:
                 world.live(50)
                 time.sleep(0.001)
             wait_for(lambda: watch.alarms)
-        assert watch._thread is thread
+        assert watch._background._thread is thread
         assert thread.is_alive()
     assert not thread.is_alive()
     assert watch.alarms[0].stream == BY_POLICY
@@ -300,7 +300,7 @@ def test_a_thread_of_its_own() -> None:
 
 def test_a_watch_that_is_thrown_away_ends() -> None:
     watch = acumen.DriftWatch(World(10).choice).start(0.005)
-    thread = watch._thread
+    thread = watch._background._thread
     assert thread is not None
     del watch
     wait_for(lambda: not thread.is_alive())

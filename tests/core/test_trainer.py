@@ -9,9 +9,10 @@ import pytest
 from journaled import differences, live, make, wait_for
 
 import acumen
+from acumen.core.early_feedback import EARLY_MAX, EarlyFeedback
 from acumen.core.journal import EventBatch
-from acumen.core.journal_segments import folder_of
-from acumen.core.tailing import JournalTail, newest_info
+from acumen.core.journal_segments import folder_of, newest_info
+from acumen.core.journal_tail import JournalTail
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin, types_of
 from acumen.learners.described import choice_of_journal
@@ -172,6 +173,53 @@ def test_feedback_counts_whichever_process_heard_it(tmp_path: Path) -> None:
     assert trainer.report.lessons == 50
 
 
+def test_feedback_may_come_before_its_decision(tmp_path: Path) -> None:
+    """From another process, read first; the checkpoint in between has it, too."""
+    asked, told = make(tmp_path), make(tmp_path, seed=2)
+    ids = [asked.choose(size=float(i), kind="x", level=1.0, hot=True).id for i in range(50)]
+    live(told, 20)
+    for i, number in enumerate([*ids, *ids[:5], 99]):
+        assert not told.feedback(number, seconds=float(i), bytes=1.0)
+    own = told.counters()["feedback_learned"]
+    for choice in (asked, told):
+        assert choice.journal is not None
+        assert choice.journal.close()
+    assert asked.journal is not None
+    assert told.journal is not None
+    parts = {stream: [] for stream in (asked.journal.stream, told.journal.stream)}
+    for batch in slices(tmp_path, 17):
+        parts[batch.info.stream].append(batch)
+    in_order, early = Trainer(twin(asked)), Trainer(twin(asked))
+    for batch in [*parts[asked.journal.stream], *parts[told.journal.stream]]:
+        in_order.take(batch)
+    for batch in parts[told.journal.stream]:
+        early.take(batch)
+    assert early.report.lessons == own
+    successor = Trainer(twin(asked))
+    successor.resume(early.publish((1, 1), whole=True))
+    for batch in [*parts[asked.journal.stream], *parts[told.journal.stream]]:
+        successor.take(batch)
+    assert successor.report.early_feedback == 50
+    assert successor.choice.model_version == in_order.choice.model_version == own + 50
+    assert successor.lessons == in_order.lessons == {told.journal.stream: own + 50}
+    assert successor.report.unjoined == 0
+
+
+def test_early_feedback_is_bounded() -> None:
+    early = EarlyFeedback(2)
+    for part in range(40):
+        ids = np.arange(1000, dtype=np.uint64) + np.uint64(1000 * part)
+        early.keep("s", ids, np.full((1000, 2), float(part)))
+    assert len(early) == EARLY_MAX
+    assert early.due(np.arange(1000, dtype=np.uint64)) == {}  # the oldest have gone
+    again = EarlyFeedback(2)
+    again.restore(*early.arrays())
+    (found,) = again.due(np.array([39_999], np.uint64)).values()
+    assert found[1].tolist() == [[39.0, 39.0]]
+    with pytest.raises(ValueError, match="no sense"):
+        EarlyFeedback(3).restore(*early.arrays())
+
+
 def test_another_kind_of_choice_is_left_out(tmp_path: Path) -> None:
     ours = make(tmp_path)
     for changes in (
@@ -279,7 +327,7 @@ def test_a_tail_sees_every_event_once_while_it_is_written(tmp_path: Path) -> Non
     assert choice.journal.close()
     look()
     assert seen == choice.journal.sequence
-    assert tail.problems == []
+    assert not tail.problems
 
 
 def test_missing_events_are_waited_for_and_then_told(tmp_path: Path) -> None:
@@ -302,7 +350,7 @@ def test_missing_events_are_waited_for_and_then_told(tmp_path: Path) -> None:
     for batch in tail.read(positions):
         positions[batch.info.stream] = batch.last
     assert positions == {choice.journal.stream: choice.journal.sequence}
-    assert tail.problems == []
+    assert not tail.problems
     segments[1].unlink()
     tail, positions = JournalTail(folder_of(tmp_path, "codec")), {}
 

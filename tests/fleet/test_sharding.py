@@ -11,11 +11,12 @@ from test_hub import Line, learned, ship, told
 import acumen
 from acumen.core import model_file
 from acumen.core.following import Follower
-from acumen.core.published import Published
+from acumen.core.published import ModelFolder, Published
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin
+from acumen.fleet.hub import Shown
 from acumen.fleet.sharding import Root, RootHub, Shards, shard_of
-from acumen.fleet.uplink import Uplink
+from acumen.fleet.uplink import Uplink, models_of
 
 LINEAR: dict[str, Any] = {"learner": acumen.learners.LinUCB(), "pending_max": 1 << 14}
 SHARDS = 3
@@ -34,11 +35,21 @@ def settled(tmp_path: Path) -> bytes:
     return model_file.encode(published.header, published.arrays)
 
 
-def model_of(line: Line) -> Published:
+def shown_by(line: Line) -> Shown:
     line.hub.tend(force=True)
-    stamp, contents, _ = line.model_since((0, 0))
-    assert contents is not None
-    return Published(stamp, *model_file.decode(contents))
+    shown, _ = line.model_since((0, 0))
+    assert shown is not None
+    return shown
+
+
+def model_of(line: Line) -> Published:
+    shown = shown_by(line)
+    assert shown.model is not None
+    return Published(shown.stamp, *model_file.decode(shown.model))
+
+
+def uplink_of(lines: list[Line], choice: acumen.Choice, folder: Path, home: str) -> Uplink:
+    return Uplink(Shards(lines, lambda: home), choice, folder)
 
 
 def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: bytes) -> None:
@@ -46,8 +57,7 @@ def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: byt
     alone = Line(str(tmp_path / "alone"), scales=settled)
     members = [make(tmp_path / f"m{i}", seed=i, **LINEAR) for i in range(8)]
     root = RootHub(str(tmp_path / "root"), lines)
-    shards = Shards(lines)
-    uplinks = [Uplink(shards, c, tmp_path / f"m{i}") for i, c in enumerate(members)]
+    uplinks = [uplink_of(lines, c, tmp_path / f"m{i}", f"{i}") for i, c in enumerate(members)]
     for part in range(4):
         for i, choice in enumerate(members):
             live(choice, 40, seed=10 * part + i)
@@ -69,16 +79,18 @@ def test_many_hubs_and_a_root_make_the_model_of_one(tmp_path: Path, settled: byt
     for line in lines:
         line.hub.tend(force=True)
     root.step()
-    assert root.stamp[0] == 2
-    assert root.model is not None
-    merged = Published(root.stamp, *model_file.decode(root.model))
+    assert root.shown.stamp[0] == 2
+    assert root.shown.model is not None
+    merged = Published(root.shown.stamp, *model_file.decode(root.shown.model))
     assert root.state()["refused"] == {}
     assert root.errors == []
     one = alone.hub.trainer
     assert one is not None
     total = sum(learned(choice) for choice in members)
     assert int(merged.arrays["lessons"][0]) == total == one.choice.model_version
-    assert merged.header["trainer"]["lessons"] == one.lessons
+    assert root.shown.lessons == one.lessons
+    assert root.shown.positions == one.positions
+    assert merged.header["trainer"]["taught"] == one.taught == total
     theirs = one.choice.learner.state()
     for name in ("sums", "products", "counts"):
         difference = np.abs(theirs[name] - merged.arrays[name]).max()
@@ -102,8 +114,8 @@ def test_what_does_not_add_up_is_refused(tmp_path: Path, settled: bytes) -> None
         uplink.stop()
     root = Root(twin(choice))
     for hub, line in zip(("a", "b", "c"), (*lines, plain), strict=True):
-        assert root.take(hub, model_of(line))
-        assert not root.take(hub, model_of(line))  # once
+        assert root.take(hub, shown_by(line))
+        assert not root.take(hub, shown_by(line))  # once
     merged = root.merged()
     assert int(merged.arrays["lessons"][0]) == learned(choice)
     assert "which another has too" in root.refused["b"]
@@ -111,7 +123,7 @@ def test_what_does_not_add_up_is_refused(tmp_path: Path, settled: bytes) -> None
     with pytest.raises(TypeError, match="do not add up"):
         Root(make())
     with pytest.raises(ValueError, match="another kind"):
-        Root(make(arms=["a", "b"], **LINEAR)).take("a", model_of(lines[0]))
+        Root(make(arms=["a", "b"], **LINEAR)).take("a", shown_by(lines[0]))
     with pytest.raises(ValueError, match="no hub"):
         Root(twin(choice)).merged()
     early = Line(str(tmp_path / "early"), scales=None)
@@ -123,8 +135,50 @@ def test_what_does_not_add_up_is_refused(tmp_path: Path, settled: bytes) -> None
         Trainer(twin(choice)).settle(model_of(early))
 
 
-def test_streams_are_spread_evenly() -> None:
-    counts = np.bincount([shard_of(f"{i:012x}-{i % 7919:06x}", 8) for i in range(8000)])
+def test_one_directory_has_one_hub_and_keeps_it(tmp_path: Path, settled: bytes) -> None:
+    """Feedback of another process is joined; and a stream never goes to two hubs."""
+    lines = [Line(str(tmp_path / f"hub{i}"), scales=settled) for i in range(SHARDS)]
+    asked, told_of = (make(tmp_path / "m", seed=seed, **LINEAR) for seed in (1, 2))
+    folder = models_of(asked)
+    home = folder.home()
+    assert home == ModelFolder(folder.folder).home()
+    ids = [asked.choose(size=float(i), kind="x", level=1.0, hot=True).id for i in range(40)]
+    for number in ids:
+        assert not told_of.feedback(number, seconds=1.0, bytes=1.0)
+    for choice in (asked, told_of):
+        told(choice)
+    uplink = Uplink(Shards(lines, folder.home), asked, tmp_path / "m")
+    ship(uplink)
+    uplink.stop()
+    trainers = [line.hub.trainer for line in lines]
+    assert [t.report.lessons for t in trainers if t is not None] == [40]
+    own = next(i for i, trainer in enumerate(trainers) if trainer is not None)
+    # The folder loses its name. What a hub has of these streams, it goes on with.
+    (folder.folder / "home").unlink()
+    names = [f"{i}" for i in range(20)]
+    other = next(name for name in names if shard_of(name, SHARDS) != own)
+    live(asked, 60)
+    late = make(tmp_path / "m", seed=3, **LINEAR)
+    live(late, 60)
+    for choice in (asked, told_of, late):
+        told(choice)
+    uplink = uplink_of(lines, asked, tmp_path / "m", other)
+    ship(uplink)
+    uplink.stop()
+    where = [sorted(t.positions) if t else [] for t in (line.hub.trainer for line in lines)]
+    streams = [choice.journal.stream for choice in (asked, told_of)]  # type: ignore[union-attr]
+    assert where[own] == sorted(streams)
+    assert where[shard_of(other, SHARDS)] == [late.journal.stream]  # type: ignore[union-attr]
+    root = RootHub(str(tmp_path / "root"), lines)
+    for line in lines:
+        line.hub.tend(force=True)
+    root.step()
+    assert root.state()["refused"] == {}
+    assert sum(root.shown.lessons.values()) == 40 + learned(asked) + learned(late)
+
+
+def test_directories_are_spread_evenly() -> None:
+    counts = np.bincount([shard_of(f"{i:032x}", 8) for i in range(8000)])
     assert len(counts) == 8
     assert counts.min() > 800
     assert counts.max() < 1200

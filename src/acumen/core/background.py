@@ -1,4 +1,4 @@
-"""A thread of a process's own upkeep: bounded at exit, and away while the process forks.
+"""Threads of a process's own upkeep: bounded at exit, and away while the process forks.
 
 Around fork() such threads pause, so that the child's copy of everything is whole, and Python has no
 other thread to warn of. In the child each one's owner says what is to become of it.
@@ -7,8 +7,10 @@ other thread to warn of. In the child each one's owner says what is to become of
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 
@@ -37,6 +39,8 @@ class Background:
         self._in_child, self._at_exit = in_child, at_exit
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._begun = False
+        _living.add(self)
 
     @property
     def alive(self) -> bool:
@@ -54,51 +58,110 @@ class Background:
         self._thread = threading.Thread(
             target=self._run, args=(self._stop,), name=self._name, daemon=True
         )
-        _running.add(self)
+        self._begun = True
         self._thread.start()
 
     def stop_soon(self) -> None:
         """Tells the thread to end; does not wait."""
-        _running.discard(self)
+        self._begun = False
         self._stop.set()
 
-    def stop(self, timeout: float) -> bool:
+    def stop(self, timeout: float | None = None) -> bool:
         """Tells the thread to end and waits for it, `timeout` seconds at most; whether it has."""
         self.stop_soon()
         self._join(timeout)
         return not self.alive
 
-    def _join(self, timeout: float) -> None:
+    def _join(self, timeout: float | None) -> None:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
+    def _go_on_in_child(self, begun: bool) -> None:
+        if begun and self._in_child is not None:
+            self._in_child()
 
-_running: weakref.WeakSet[Background] = weakref.WeakSet()
+
+class Regular(Background):
+    """One that calls a method every so many seconds, and does not keep its object alive.
+
+    After fork() the child goes on as the parent does. What a step raises ends nothing: it is
+    remembered, and the first time warned of.
+
+    Args:
+        name: the thread's.
+        step: a bound method; the thread ends when its object is gone.
+        in_child: a bound method of the same object, called in every child, thread or not.
+
+    Attributes:
+        last_error: what a step raised, in words; empty if none did.
+    """
+
+    def __init__(
+        self, name: str, step: Callable[[], object], in_child: Callable[[], object]
+    ) -> None:
+        super().__init__(name, self._beat)
+        self._step, self._child = weakref.WeakMethod(step), weakref.WeakMethod(in_child)
+        self._seconds = 0.0
+        self.last_error = ""
+
+    def start_every(self, seconds: float) -> None:
+        """Starts the thread, or starts it anew; the first step is `seconds` from now."""
+        self._seconds = seconds
+        self.start()
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(self._seconds):
+            step = self._step()
+            if step is None:
+                return
+            try:
+                step()
+            except Exception as error:
+                self._tell(error)
+            del step
+
+    def _tell(self, error: Exception) -> None:
+        first, self.last_error = not self.last_error, str(error) or type(error).__name__
+        # Filters may turn a warning into an error; this thread has to live on.
+        with contextlib.suppress(Exception):
+            if first:
+                message = f"{self._name}: a step failed, others will be tried: {error!r}"
+                warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+    def _go_on_in_child(self, begun: bool) -> None:
+        if (in_child := self._child()) is not None:
+            in_child()
+            if begun:
+                self.start()
+
+
+_living: weakref.WeakSet[Background] = weakref.WeakSet()
+
+
+def _running() -> list[Background]:
+    return [background for background in list(_living) if background._begun]
 
 
 def _before_fork() -> None:
-    paused = list(_running)
-    for background in paused:
+    for background in _running():
         background._stop.set()
-    for background in paused:
+    for background in _running():
         background._join(PAUSE_SECONDS)
 
 
 def _after_fork_in_parent() -> None:
-    for background in list(_running):
+    for background in _running():
         background.start()
 
 
 def _after_fork_in_child() -> None:
-    for background in list(_running):
-        background._thread = None
-        _running.discard(background)
-        if background._in_child is not None:
-            background._in_child()
+    for background in list(_living):
+        begun, background._begun, background._thread = background._begun, False, None
+        background._go_on_in_child(begun)
 
 
 def _finish_all() -> None:
-    for background in list(_running):
+    for background in _running():
         background.stop(PAUSE_SECONDS)
         if background._at_exit is not None:
             background._at_exit()

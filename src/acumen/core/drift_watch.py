@@ -28,11 +28,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import threading
 import time
 import warnings
-import weakref
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -42,6 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acumen import _native
+from acumen.core.background import Regular
 from acumen.core.drift import Drift, DriftDetector, is_old
 
 if TYPE_CHECKING:
@@ -170,7 +169,6 @@ class DriftWatch:
         self.decisions_per_alarm = decisions_per_alarm
         self.settle, self.every = settle, every
         self.alarms: deque[DriftAlarm] = deque(maxlen=ALARMS_MAX)
-        self.last_error = ""
         settings: dict[str, Any] = choice._settings
         self._timeout_reward: float | None = settings["timeout_reward"]
         self._patience = max(settings["pending_max"], 512) // 2
@@ -180,10 +178,7 @@ class DriftWatch:
         self._looked = self._missed = 0
         self._count_anew()
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._seconds = 0.0
-        self._thread: threading.Thread | None = None
-        _living.add(self)
+        self._background = Regular(f"acumen-drift-{choice.name}", self.look, self._after_fork)
 
     def _detectors(self, seed: int) -> dict[str, _Stream]:
         schema = self.choice.schema
@@ -226,27 +221,21 @@ class DriftWatch:
         if not (math.isfinite(seconds) and seconds > 0):
             raise ValueError(f"a positive number of seconds is needed, not {seconds}")
         self.stop()
-        self._seconds = seconds
-        self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=_run,
-            args=(weakref.ref(self), self._stop, seconds),
-            name=f"acumen-drift-{self.choice.name}",
-            daemon=True,
-        )
-        self._thread.start()
+        self._background.start_every(seconds)
         return self
 
     def stop(self) -> None:
         """Ends the thread, after the look that it is at."""
-        self._stop.set()
-        thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        self._background.stop()
+
+    @property
+    def last_error(self) -> str:
+        """What a look of the thread raised, in words; empty if none did."""
+        return self._background.last_error
 
     def __enter__(self) -> DriftWatch:
         """Starts, unless it has been started."""
-        return self if self._thread is not None else self.start()
+        return self if self._background.alive else self.start()
 
     def __exit__(self, *_: object) -> None:
         """Stops."""
@@ -375,35 +364,6 @@ class DriftWatch:
         self.choice._note(KIND_CODES["note"], json.dumps({"drift": said}))
 
     def _after_fork(self) -> None:
-        """In the child: decisions are counted anew, in a thread of its own where there was one."""
+        """In the child: decisions are counted anew."""
         self._lock = threading.Lock()
         self._count_anew()
-        if self._thread is not None:
-            self._thread = None
-            self.start(self._seconds)
-
-
-def _run(watch: weakref.ref[DriftWatch], stop: threading.Event, seconds: float) -> None:
-    """The thread's life; a watch that is thrown away ends it."""
-    while not stop.wait(seconds):
-        alive = watch()
-        if alive is None:
-            return
-        try:
-            alive.look()
-        # A warning that a filter makes an error, or what nobody has foreseen: the watch goes on.
-        except Exception as error:
-            alive.last_error = str(error) or type(error).__name__
-        del alive
-
-
-_living: weakref.WeakSet[DriftWatch] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for watch in list(_living):
-        watch._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

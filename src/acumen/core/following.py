@@ -28,7 +28,7 @@ from acumen.core.journal_segments import folder_of
 from acumen.core.journaling import describe
 from acumen.core.published import MODELS, NONE, ModelFolder, Published, Stamp
 from acumen.core.replay import positions_event
-from acumen.core.trainer import stated
+from acumen.core.trainer import stated, taught_in
 from acumen.core.training import Training
 from acumen.core.twin import kind_of, twin
 
@@ -134,6 +134,7 @@ class Follower:
         self._source = source
         self._poll_seconds = poll_seconds
         self._warned: set[str] = set()
+        self._elsewhere = 0  # lessons that the model has of streams which it does not name
         self._background = Background("acumen-following", self._run, self._begin_in_child)
         self._kind = kind_of(describe(choice, "0" * 12 + "-" + "0" * 6))
         self._arm(choice)
@@ -146,6 +147,7 @@ class Follower:
         self._writer: JournalWriter = writer
         # What the model contains of others.
         self._contained = dict(choice._held.positions)
+        self._own = 0
         self._seen: Stamp = NONE
 
     def step(self) -> bool:
@@ -189,6 +191,7 @@ class Follower:
 
     def _check(self, choice: Choice, found: Published) -> dict[str, int]:
         positions, _ = stated(found.header)
+        taught_in(found.header)
         said, mine = found.header, choice._header()
         for key in ("schema", "learner", "objective"):
             if said.get(key) != mine[key]:
@@ -201,11 +204,17 @@ class Follower:
 
     def _has_news(self, found: Published, positions: dict[str, int]) -> bool:
         _, lessons = stated(found.header)
-        return any(
+        own = self._writer.stream
+        if self._own and own not in positions:
+            # Whoever made it has lost what this process had told, or has forgotten how much of it
+            # there is: its files are all gone. Another one comes when there are more events.
+            return False
+        near = any(
             number > self._contained.get(stream, 0) and stream in lessons
             for stream, number in positions.items()
-            if stream != self._writer.stream
+            if stream != own
         )
+        return near or elsewhere(found) > self._elsewhere
 
     def _take(self, choice: Choice, found: Published, positions: dict[str, int]) -> bool:
         writer, arms = self._writer, choice._arms
@@ -226,7 +235,7 @@ class Follower:
             self.health.behind += 1
             self.health.last_problem = problem
             return False
-        self._contained = positions
+        self._contained, self._own, self._elsewhere = positions, own, elsewhere(found)
         self.health.taken += 1
         self.health.caught_up += draft.caught_up
         self.health.missed += draft.missed
@@ -269,6 +278,15 @@ class Follower:
             self.health = FollowingHealth()
             self._arm(choice)
             self._background.start()
+
+
+def elsewhere(found: Published) -> int:
+    """Lessons of a model that are of streams which it does not name: of other machines.
+
+    Raises:
+        ValueError: it says nothing that makes sense.
+    """
+    return taught_in(found.header) - sum(stated(found.header)[1].values())
 
 
 def follow(

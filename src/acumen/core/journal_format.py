@@ -280,13 +280,18 @@ def check_batch(batch: pa.RecordBatch, metadata: Mapping[Any, Any] | None) -> tu
         batch.validate(full=True)
         said = dict(metadata or {})
         first, last, checksum = int(said[b"first"]), int(said[b"last"]), int(said[b"crc32"], 16)
-        if not 0 < first <= last < 1 << 63 or batch.num_rows == 0:
+        if not 0 < first <= last < 1 << 62 or batch.num_rows == 0:
             raise JournalError("numbers out of order")
         for name, values in _VALUES.items():
             if batch.column(name).dictionary != _labels(values):
                 raise JournalError(f"unknown labels of {name!r}")
         if batch.column("sequence").offset or batch_checksum(batch, first, last) != checksum:
             raise JournalError("the checksum does not match")
+        numbers = batch.column("sequence").to_numpy()  # raises where there is none
+        if not (first <= numbers[0] and numbers[-1] <= last and (numbers[1:] > numbers[:-1]).all()):
+            raise JournalError("numbers out of order")
+        if batch.column("kind").null_count:
+            raise JournalError("an event of no kind")
     except (pa.ArrowException, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
         raise JournalError(str(error) or type(error).__name__) from None
     return first, last

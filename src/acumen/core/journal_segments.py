@@ -337,5 +337,15 @@ class SegmentReader:
         self.reading.torn_bytes = self._size - good
 
 
+def newest_info(folder: Path) -> JournalInfo | None:
+    """What the newest stream that can be read says of itself; None if there is none."""
+    for segment in reversed(segments_in(folder)):
+        try:
+            return SegmentReader(segment.path).info
+        except (JournalError, OSError):
+            continue
+    return None
+
+
 def _brief(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

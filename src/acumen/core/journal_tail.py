@@ -3,7 +3,9 @@
 Streams of several processes are read side by side, the one that is furthest behind first, so that
 events come in about the order of their time (to within a batch). Nothing stays open between two
 looks; of a segment that is being written only the bytes behind the last whole batch are read
-again. Sealing, compaction and retention may go on meanwhile: events are known by their numbers.
+again. Sealing, compaction and retention may go on meanwhile: events are known by their numbers,
+and how far it has got is its caller's to say, stream by stream: trainers and uplinks remember it
+with their models.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import heapq
 import os
+import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -36,6 +39,8 @@ from acumen.core.journal_segments import (
 READ_BYTES = 8 << 20
 READ_BYTES_MAX = 256 << 20
 OPEN_MAX = 64
+GONE_SECONDS = 60.0
+HOLE_SECONDS = 1.0  # a listing may miss what is being renamed; events that are gone stay gone
 PROBLEMS_KEPT = 100
 
 
@@ -59,7 +64,7 @@ class LiveTail:
         self._prefix = b""
         self._chunk = READ_BYTES
         self._end = 0
-        self._waiting: deque[Batch] = deque()  # read, not yet given: whoever asks may stop asking
+        self._waiting: deque[Batch] = deque()  # read, and not yet taken
 
     def read(self) -> Iterator[Batch]:
         """Batches that were not read before, small ones put together.
@@ -70,7 +75,8 @@ class LiveTail:
         """
         while True:
             while self._waiting:
-                yield self._waiting.popleft()
+                yield self._waiting[0]
+                self._waiting.popleft()  # only now: whoever broke off gets it again
             stat = self.path.stat()
             if stat.st_ino != self._file[0] or stat.st_size < self._offset:
                 self._offset, self._prefix = 0, b""  # another file under the same name
@@ -118,9 +124,13 @@ class LiveTail:
         self._offset += good - len(self._prefix)
         self._waiting.extend(gathered([checked(batches, self.reading)], schema))
 
-    def give_back(self, batch: Batch) -> None:
-        """The next `read` begins with this one."""
-        self._waiting.appendleft(batch)
+
+class Positions(Protocol):
+    """Stream → number of an event, such as a dictionary."""
+
+    def get(self, stream: str, default: int, /) -> int:
+        """That number."""
+        ...
 
 
 class _HoleError(Exception):
@@ -129,18 +139,16 @@ class _HoleError(Exception):
 
 @dataclass
 class _Stream:
-    """One process's events: which segments were read, and how far."""
+    """One process's events: which segments were read to their end."""
 
     name: str
-    seen: int = 0
     clock_us: int = 0
     read: set[int] = field(default_factory=set)
     sealed: dict[int, Path] = field(default_factory=dict)
     live: dict[int, LiveTail] = field(default_factory=dict)
     open: Iterator[EventBatch] | None = None
-    # Behind a hole: a file that was being renamed while the folder was listed, or a real one. The
-    # second look tells.
-    suspected: int = 0
+    # Behind which event some are missing, and since when (monotonic).
+    hole: tuple[int, float] | None = None
 
     def __post_init__(self) -> None:
         self.clock_us = int(self.name.partition("-")[0], 16) * 1000
@@ -157,72 +165,82 @@ class _Stream:
         self.read &= sealed.keys()
         self.live = {n: self.live.get(n) or LiveTail(path) for n, path in live.items()}
 
-    def events(self, problems: Counter[str]) -> Iterator[EventBatch]:
-        """What was not read before, segment by segment."""
+    def events(self, positions: Positions, problems: Counter[str]) -> Iterator[EventBatch]:
+        """What lies behind its position, segment by segment."""
         with contextlib.suppress(_HoleError):
             for number in sorted(self.sealed.keys() | self.live.keys()):
                 if number in self.sealed and number not in self.read:
-                    yield from self._sealed_events(number, problems)
+                    yield from self._sealed_events(number, positions, problems)
                 if number in self.live:
-                    yield from self._live_events(self.live[number], problems)
+                    yield from self._live_events(self.live[number], positions, problems)
 
-    def _sealed_events(self, number: int, problems: Counter[str]) -> Iterator[EventBatch]:
+    def _sealed_events(
+        self, number: int, positions: Positions, problems: Counter[str]
+    ) -> Iterator[EventBatch]:
         path = self.sealed[number]
         try:
             reader = SegmentReader(path)
+            known = positions.get(self.name, 0)
             # Most were read already while they were written.
-            if not self.seen or reader.bounds()[1] > self.seen:
+            if not known or reader.bounds()[1] > known:
                 reader = SegmentReader(path)
-                yield from self._fresh(reader.info, reader, problems, reader.reading)
+                yield from self._fresh(reader.info, reader, positions, problems, reader.reading)
         except (FileNotFoundError, NotADirectoryError):
             return
         except (JournalError, OSError) as error:
             problems[f"{path.name}: {error}"] += 1
         self.read.add(number)
 
-    def _live_events(self, tail: LiveTail, problems: Counter[str]) -> Iterator[EventBatch]:
+    def _live_events(
+        self, tail: LiveTail, positions: Positions, problems: Counter[str]
+    ) -> Iterator[EventBatch]:
         try:
             for batch in tail.read():
                 assert tail.info is not None
-                try:
-                    yield from self._fresh(tail.info, iter([batch]), problems, tail.reading)
-                except _HoleError:
-                    tail.give_back(batch)
-                    raise
+                yield from self._fresh(tail.info, [batch], positions, problems, tail.reading)
         except (FileNotFoundError, NotADirectoryError):
             return  # sealed just now
         except (JournalError, OSError) as error:
             problems[f"{tail.path.name}: {error}"] = 1
 
     def _fresh(
-        self, info: JournalInfo, batches: Any, problems: Counter[str], reading: Reading
+        self,
+        info: JournalInfo,
+        batches: Iterable[Batch],
+        positions: Positions,
+        problems: Counter[str],
+        reading: Reading,
     ) -> Iterator[EventBatch]:
         begun = False
         for first, last, rows in batches:
-            if last > self.seen:
-                if first <= self.seen:
-                    numbers = rows.column("sequence").to_numpy()
-                    rows = rows.slice(int(numbers.searchsorted(self.seen, side="right")))
-                    first = self.seen + 1
-                elif first > self.seen + 1 and not begun:
-                    if self.suspected != first:
-                        self.suspected = first
-                        raise _HoleError
-                    if self.seen:  # what retention has deleted is not missed
-                        hole = f"events {self.seen + 1} to {first - 1} are missing"
-                        problems[f"{self.name}: {hole}"] = 1
-                begun = True
-                self.seen = last
-                if rows.num_rows:
-                    self.clock_us = rows.column("time")[-1].value or self.clock_us
-                    yield EventBatch(info, first, last, rows)
+            known = positions.get(self.name, 0)
+            if last <= known:
+                continue
+            if first > known + 1 and not begun:
+                self._miss(known, first, problems)
+            elif first <= known:
+                numbers = rows.column("sequence").to_numpy()
+                rows = rows.slice(int(numbers.searchsorted(known, side="right")))
+                first = known + 1
+            begun, self.hole = True, None
+            self.clock_us = rows.column("time")[-1].value or self.clock_us
+            yield EventBatch(info, first, last, rows)
         for text in reading.problems:
             problems[f"{info.stream}: {text}"] = 1
         reading.problems.clear()
 
+    def _miss(self, known: int, first: int, problems: Counter[str]) -> None:
+        now = time.monotonic()
+        if self.hole is None or self.hole[0] != known:
+            self.hole = (known, now)
+        if now - self.hole[1] < HOLE_SECONDS:
+            raise _HoleError
+        if known:  # what retention has deleted is not missed
+            problems[f"{self.name}: events {known + 1} to {first - 1} are missing"] = 1
+
 
 class JournalTail:
-    """Follows one choice's folder.
+    """Follows one choice's folder. What was taken, its caller knows; see `read`.
 
     Attributes:
         folder: where its segments are.
@@ -239,10 +257,25 @@ class JournalTail:
         self._told: dict[str, None] = {}
         self._streams: dict[str, _Stream] = {}
 
-    def events(self) -> Iterator[EventBatch]:
-        """All events that were not given before, about in the order of their time.
+    @property
+    def has_holes(self) -> bool:
+        """Whether some stream waits for events that seem to be missing."""
+        return any(stream.hole is not None for stream in self._streams.values())
 
-        What cannot be read now is told in `problems`, or comes later.
+    @property
+    def streams(self) -> Set[str]:
+        """Those that had files at the last look."""
+        return self._streams.keys()
+
+    def read(self, positions: Positions) -> Iterator[EventBatch]:
+        """Batches with events behind `positions`, about in the order of their time.
+
+        Where events are missing for longer than `HOLE_SECONDS`, what follows is read. What cannot
+        be read now is told in `problems`, or comes later.
+
+        Args:
+            positions: stream → number of the last event that is not wanted. Whoever takes a batch
+                moves it on; whoever cannot take one breaks off, and gets it again.
         """
         self._look()
         found: Counter[str] = Counter()
@@ -253,7 +286,7 @@ class JournalTail:
             while heap:
                 stream = self._streams[heapq.heappop(heap)[1]]
                 if stream.open is None:
-                    stream.open = stream.events(found)
+                    stream.open = stream.events(positions, found)
                     open_now[stream.name] = stream
                     if len(open_now) > OPEN_MAX:
                         others = (s for s in open_now.values() if s is not stream)
@@ -308,4 +341,24 @@ class JournalTail:
             del self._told[next(iter(self._told))]
 
 
-__all__ = ["JournalTail", "LiveTail"]
+class Absences:
+    """Which streams have had no file for a while, and so never will have again."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[float, int]] = {}
+
+    def gone(self, known: Iterable[str], present: Set[str]) -> list[str]:
+        """Those that were missing at every look, three at least, for `GONE_SECONDS`.
+
+        One look says little: a listing may miss what is being renamed.
+
+        Args:
+            known: streams that there were.
+            present: those that have files now.
+        """
+        now = time.monotonic()
+        since = {s: self._since.get(s, (now, 0)) for s in known if s not in present}
+        self._since = {s: (first, looks + 1) for s, (first, looks) in since.items()}
+        return [
+            s for s, (first, n) in self._since.items() if n >= 3 and now - first >= GONE_SECONDS
+        ]

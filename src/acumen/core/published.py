@@ -7,6 +7,7 @@ Beside the segments of a choice lies a folder for every kind of it (see `twin.ki
         00000003.term                       terms that were claimed
         model-00000003-0000000127.acumen    term and version; the newest few are kept
         checkpoint-00000003-0000000120.acumen    the same with all that a successor needs
+        home                                the folder's name, where several hubs share the work
 
 Every file is written under another name, synced and renamed, so a reader sees it whole or not at
 all. A trainer claims a *term* by creating its file, which only one can; its models bear it, and
@@ -19,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from typing import Any
 
 from acumen.core import model_file
 from acumen.core.journal_segments import try_lock
+from acumen.core.model_file import sync_folder
 
 MODELS = "_models"  # readers of Arrow pass by what begins so
 Stamp = tuple[int, int]
@@ -122,6 +125,26 @@ class ModelFolder:
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > 60:
                     path.unlink()
+
+    def home(self) -> str:
+        """A name for this folder that it keeps: drawn by whoever asks first.
+
+        Raises:
+            OSError: it cannot be read, or written.
+        """
+        path = self.folder / "home"
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        drawn = path.with_name(f".home.{os.getpid()}")
+        drawn.write_text(secrets.token_hex(16))
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.link(drawn, path)  # whole, and only once
+        finally:
+            drawn.unlink()
+        sync_folder(self.folder)
+        return path.read_text()
 
     def _terms(self) -> list[tuple[int, Path]]:
         names = [(_TERM.fullmatch(e.name), e.name) for e in os.scandir(self.folder)]

@@ -13,7 +13,7 @@ model of the process that wrote them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from acumen import _native
+from acumen.core.early_feedback import EarlyFeedback
 from acumen.core.journal import EventBatch
 from acumen.core.journal_format import FATES, KIND_CODES, JournalInfo
+from acumen.core.journal_segments import replica_of
 from acumen.core.journaling import describe
 from acumen.core.objective import Objective
 from acumen.core.published import Published, Stamp
@@ -41,7 +43,8 @@ _PART = 4096
 _RUNS_MAX = 1 << 14
 SETTLED_ROWS = 512  # after so many scales change only where values leave their range
 _NOBODY = "0" * 12 + "-" + "0" * 6
-_LEARNED = FATES.index("learned")
+_LEARNED, _UNKNOWN = FATES.index("learned"), FATES.index("unknown")
+ENDED_MAX = 1024
 
 
 @dataclass
@@ -59,6 +62,7 @@ class Trained:
         early: batches that came before the ones before them; they have to come again.
         lost: events of which a stream says that they were dropped, or that are missing.
         refused: events that cannot have been so.
+        early_feedback: came before its decision, from another process, and was joined to it then.
         unjoined: feedback that taught its process something but found no decision here: it came
             later than `pending_max` decisions of all processes together.
         foreign: stream → why it was left out: another schema, other arms.
@@ -74,6 +78,7 @@ class Trained:
     early: int = 0
     lost: int = 0
     refused: int = 0
+    early_feedback: int = 0
     unjoined: int = 0
     foreign: dict[str, str] = field(default_factory=dict)
 
@@ -89,6 +94,8 @@ class Trainer:
         choice: as given.
         positions: stream → number of the last event that the model contains.
         lessons: stream → how many lessons its events have taught.
+        ended: stream → the same two of the last streams that were forgotten; see `forget`.
+        taught: lessons of all streams that there ever were.
         report: counters.
 
     Raises:
@@ -106,6 +113,9 @@ class Trainer:
         self.kind = kind_of(self.info)
         self.positions: dict[str, int] = {}
         self.lessons: dict[str, int] = {}
+        self.ended: dict[str, tuple[int, int]] = {}
+        self.taught = 0
+        self._early = EarlyFeedback(len(self.info.metrics))
         self.report = Trained()
         # Replica → runs of its decisions: number of the first, and what to add to become the
         # ring's number. The ring's next number, and whose decision was its last.
@@ -128,6 +138,7 @@ class Trainer:
         stream, report = batch.info.stream, self.report
         if stream in report.foreign:
             return "foreign"
+        self._remember(stream)
         known = self.positions.get(stream, 0)
         if batch.last <= known:
             report.duplicates += 1
@@ -148,6 +159,25 @@ class Trainer:
         self.positions[stream] = batch.last
         return "applied"
 
+    def forget(self, streams: Iterable[str]) -> None:
+        """Streams whose files are all gone need no positions: nobody can bring their events again.
+
+        Nobody but one whose call was on its way. So the last `ENDED_MAX` are kept aside, and are
+        there again if something of them comes: it is known then, or goes on behind it.
+        """
+        for stream in streams:
+            self.report.foreign.pop(stream, None)
+            if stream in self.positions:
+                self.ended[stream] = (self.positions.pop(stream), self.lessons.pop(stream, 0))
+        while len(self.ended) > ENDED_MAX:
+            del self.ended[next(iter(self.ended))]
+
+    def _remember(self, stream: str) -> None:
+        if stream in self.ended:
+            self.positions[stream], lessons = self.ended.pop(stream)
+            if lessons:
+                self.lessons[stream] = lessons
+
     def _foreign(self, info: JournalInfo) -> str:
         for what in ("schema", "arms", "metrics", "features"):
             if getattr(info, what) != getattr(self.info, what):
@@ -161,9 +191,10 @@ class Trainer:
     def _apply(self, batch: EventBatch) -> None:
         kinds = batch.rows.column("kind").indices.to_numpy()
         columns = event_columns(batch, kinds)
-        self._number_decisions(kinds, columns["id"])
-        columns["id"] = self._renumbered(columns["id"])
-        learned_before = self.report.lessons
+        ids = columns["id"]
+        self._number_decisions(kinds, ids)
+        columns["id"] = self._renumbered(ids)
+        lessons = -self.report.lessons
         start = 0
         for i in [*np.flatnonzero(np.isin(kinds, _OURS)), len(kinds)]:
             self._act(columns, start, int(i), batch.info.stream)
@@ -171,10 +202,31 @@ class Trainer:
                 self._apply_ours(batch, int(kinds[i]), int(i))
             start = int(i) + 1
         fates = batch.rows.column("fate").indices
+        lessons += self.report.lessons
+        self._join_early(ids[kinds == KIND_CODES["decision"]], columns)
+        self._keep_early(batch.info.stream, ids, fates, columns["metric"])
         told = int(pc.sum(pc.equal(fates, _LEARNED)).as_py() or 0)
-        self.report.unjoined += max(0, told - (self.report.lessons - learned_before))
+        self.report.unjoined += max(0, told - lessons)
         self.report.events += len(kinds)
         self.report.batches += 1
+
+    def _join_early(self, made: NDArray[np.uint64], columns: dict[str, Any]) -> None:
+        """Feedback that others had heard of decisions that have come just now."""
+        for stream, (ids, values) in self._early.due(made).items():
+            part = {n: np.zeros((len(ids), *c.shape[1:]), c.dtype) for n, c in columns.items()}
+            part["kind"][:] = KIND_CODES["feedback"]
+            part["id"], part["metric"] = self._renumbered(ids), np.ascontiguousarray(values)
+            self._act(part, 0, len(ids), stream)
+            self.report.early_feedback += len(ids)
+
+    def _keep_early(
+        self, stream: str, ids: NDArray[np.uint64], fates: Any, values: NDArray[np.float64]
+    ) -> None:
+        """Feedback of decisions that the process did not know may have come before them."""
+        unknown = pc.equal(fates, _UNKNOWN).fill_null(False).to_numpy(zero_copy_only=False)
+        rows = np.flatnonzero(unknown & (ids >> _REPLICA != replica_of(stream)))
+        if len(rows):
+            self._early.keep(stream, ids[rows], values[rows])
 
     def _act(self, columns: dict[str, Any], start: int, end: int, stream: str) -> None:
         report = self.report
@@ -190,6 +242,7 @@ class Trainer:
                 lessons += timeouts
             if lessons:
                 self.lessons[stream] = self.lessons.get(stream, 0) + lessons
+                self.taught += lessons
 
     def _apply_ours(self, batch: EventBatch, kind: int, row: int) -> None:
         if kind == KIND_CODES["gap"]:
@@ -264,13 +317,15 @@ class Trainer:
             raise ValueError(f"scales settle after {SETTLED_ROWS} rows, these are of {rows[0]}")
         self.choice._restore(self.choice._state() | scales | {"calibrated_rows": rows})
 
-    def publish(self, stamp: Stamp, *, whole: bool = False) -> Published:
+    def publish(self, stamp: Stamp, *, whole: bool = False, positions: bool = True) -> Published:
         """The model as others may have it.
 
         Args:
             stamp: term and version.
             whole: with the recent decisions, and all else that a successor needs to go on
                 (`resume`); followers need the model only.
+            positions: which events it contains. Without, it is the same for all, and of the same
+                size however many they are; who it is for has to be told what it contains of theirs.
         """
         choice = self.choice
         model, history, _, learner = choice._snapshot()
@@ -280,7 +335,8 @@ class Trainer:
             "kind": self.kind,
             "term": stamp[0],
             "version": stamp[1],
-            "lessons": dict(self.lessons),
+            "lessons": dict(self.lessons) if positions else {},
+            "taught": self.taught,
             "objective": choice.objective.describe(),
             "info": self.info.to_json().decode(),
         }
@@ -289,8 +345,12 @@ class Trainer:
             arrays |= {f"history:{name}": array for name, array in history.items()}
             trainer["runs"] = {str(replica): runs for replica, runs in self._runs.items()}
             trainer["next"], trainer["last"] = self._next, self._last
+            trainer["early"], early = self._early.arrays()
+            arrays |= early
+            trainer["ended"] = {stream: list(pair) for stream, pair in self.ended.items()}
         # The times of a trainer's decisions are on the wall clock, as the events have them.
-        journaled = {"positions": dict(self.positions), "known": True, "clock_s": 0.0}
+        contained = dict(self.positions) if positions else {}
+        journaled = {"positions": contained, "known": True, "clock_s": 0.0}
         header = choice._header() | {"journal": journaled, "trainer": trainer}
         return Published(stamp, header, arrays)
 
@@ -315,6 +375,11 @@ class Trainer:
             if max([following, *numbers]) >= 1 << 40:
                 raise ValueError("numbers beyond all decisions")
             objective = Objective.from_description(said["objective"])
+            ended = {
+                str(stream): (number_in(number), number_in(count))
+                for stream, (number, count) in said.get("ended", {}).items()
+            }
+            self._early.restore(said.get("early", []), published.arrays)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"a checkpoint that makes no sense: {error}") from None
         parts: dict[str, dict[str, Any]] = {"learner": {}, "history": {}, "": {}}
@@ -327,7 +392,8 @@ class Trainer:
             choice._restore(parts[""])
         else:
             choice._restore_both(choice.learner, parts["learner"], parts[""])
-        self.positions, self.lessons = positions, lessons
+        self.positions, self.lessons, self.taught = positions, lessons, taught_in(header)
+        self.ended = ended
         self._runs, self._next, self._last = runs, following, last
         choice._held = Held(dict(positions), history=True)
 
@@ -351,7 +417,28 @@ def stated(header: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
     """
     try:
         parts = (header["journal"]["positions"], header["trainer"]["lessons"])
-        positions, lessons = ({str(s): int(n) for s, n in part.items()} for part in parts)
+        positions, lessons = ({str(s): number_in(n) for s, n in p.items()} for p in parts)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"no trainer's model: {error!r}") from None
     return positions, lessons
+
+
+def taught_in(header: Mapping[str, Any]) -> int:
+    """Lessons in a published model, of whichever stream.
+
+    Raises:
+        ValueError: it says nothing that makes sense.
+    """
+    _, lessons = stated(header)
+    return number_in(header["trainer"].get("taught", sum(lessons.values())))
+
+
+def number_in(value: Any) -> int:
+    """A count, as JSON has it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
+        raise ValueError(f"{value!r} is no count")
+    return value

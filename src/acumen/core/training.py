@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from acumen.core.background import Background
 from acumen.core.journal import open_journal
 from acumen.core.journal_segments import folder_of
+from acumen.core.journal_tail import Absences, JournalTail
 from acumen.core.published import MODELS, NONE, Candidacy, ModelFolder, Stamp
-from acumen.core.tailing import JournalTail
 from acumen.core.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class Training:
         """No office, and a trainer that knows nothing."""
         self.trainer = Trainer(choice)
         self._tail = JournalTail(folder_of(self._root, choice.name))
+        self._absences = Absences()
         self.models = ModelFolder(self._tail.folder / MODELS / self.trainer.kind)
         self._candidacy = Candidacy(self.models, self._patience_seconds)
         self.stamp: Stamp = NONE
@@ -130,7 +131,7 @@ class Training:
         busy = cut = False
         foreign = dict.fromkeys(self.trainer.report.foreign, 1 << 62)
         known = _Known(self.trainer.positions, foreign)
-        for batch in self._tail.read(known):  # type: ignore[arg-type]
+        for batch in self._tail.read(known):
             after = known.get(batch.info.stream)
             if self.trainer.take(batch, after=after) == "foreign":
                 foreign[batch.info.stream] = 1 << 62
@@ -142,6 +143,10 @@ class Training:
                 break
         self.caught_up = self.caught_up or not cut
         self._tell(self._tail.problems)
+        if not cut and self._tail.present and self._candidacy.elected:
+            # The lock lies in the same folder: it is the one that was read, and no empty mount.
+            streams = [*self.trainer.positions, *self.trainer.report.foreign]
+            self.trainer.forget(self._absences.gone(streams, self._tail.streams))
         self.publish()
         return busy
 
@@ -150,7 +155,7 @@ class Training:
             self._alive_s = time.monotonic()
             self._candidacy.show_life()
 
-    def _tell(self, problems: list[str]) -> None:
+    def _tell(self, problems: MutableSequence[str]) -> None:
         self.problems = list(dict.fromkeys([*self.problems, *problems]))[-PROBLEMS_MAX:]
         problems.clear()
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from acumen.core.journaling import describe
 from acumen.core.published import Stamp
 from acumen.core.twin import kind_of
-from acumen.fleet.hub import Hub, Reply
+from acumen.fleet.hub import Hub, Reply, Shown
 from acumen.fleet.sharding import RootHub, Shards
-from acumen.fleet.uplink import Exchange, HubUnavailableError, follow_hub
+from acumen.fleet.uplink import Exchange, HubUnavailableError, follow_hub, models_of
 
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
@@ -159,7 +159,7 @@ def join(
     exchange: Exchange = _Line(hub_name(choice))
     if shards > 1:
         hubs = [_Line(name) for name in _shard_names(choice, shards)]
-        exchange = Shards(hubs)
+        exchange = Shards(hubs, models_of(choice).home)
     return follow_hub(choice, exchange, period_seconds=period_seconds, poll_seconds=poll_seconds)
 
 
@@ -184,17 +184,22 @@ class _Line:
         return _Line, (self._name,)
 
     def __call__(
-        self, batches: Sequence[tuple[bytes, int]], have: Stamp, streams: Sequence[str]
+        self,
+        batches: Sequence[tuple[bytes, int]],
+        have: Stamp,
+        streams: Sequence[str],
+        gone: Sequence[str] = (),
     ) -> Reply:
-        reply: Reply = self.call("exchange", CALL_SECONDS, list(batches), have, list(streams))
+        arguments = (list(batches), have, list(streams), list(gone))
+        reply: Reply = self.call("exchange", CALL_SECONDS, *arguments)
         return reply
 
-    def model_since(self, have: Stamp) -> tuple[Stamp, bytes | None, Stamp]:
-        said: tuple[Stamp, bytes | None, Stamp] = self.call("model_since", CALL_SECONDS, have)
+    def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp]:
+        said: tuple[Shown | None, Stamp] = self.call("model_since", CALL_SECONDS, have)
         return said
 
-    def relay(self, stamp: Stamp, model: bytes) -> None:
-        self.call("relay", CALL_SECONDS, stamp, model)
+    def relay(self, shown: Shown) -> None:
+        self.call("relay", CALL_SECONDS, shown)
 
     def call(self, method: str, timeout: float, *arguments: Any) -> Any:
         import ray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from acumen.core import model_file
@@ -26,7 +26,10 @@ class Reply:
         taken: stream → number of the last event that the hub has.
         durable: stream → the last that it would still have after a crash.
         stamp: of its newest model.
-        model: that model as a file's bytes, if the caller's is older.
+        model: that model as a file's bytes, if the caller's is older. It is the same for all: of
+            which events it contains it says nothing.
+        positions: stream → number of the last event in that model; of those that were asked for.
+        lessons: stream → how many lessons of its are in there.
         foreign: stream → why it is left out.
         problems: what was wrong with what was sent, in words.
     """
@@ -35,8 +38,27 @@ class Reply:
     durable: dict[str, int] = field(default_factory=dict)
     stamp: Stamp = NONE
     model: bytes | None = None
+    positions: dict[str, int] = field(default_factory=dict)
+    lessons: dict[str, int] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A model that is shown to all who ask.
+
+    Attributes:
+        stamp: its term and version.
+        model: a file's bytes, without positions; None: there is none yet.
+        positions: stream → number of the last event that it contains.
+        lessons: stream → how many lessons of its it contains.
+    """
+
+    stamp: Stamp = NONE
+    model: bytes | None = None
+    positions: Mapping[str, int] = field(default_factory=dict)
+    lessons: Mapping[str, int] = field(default_factory=dict)
 
 
 class Hub:
@@ -73,16 +95,20 @@ class Hub:
         self.trainer: Trainer | None = None
         self.stamp: Stamp = (self._checkpoints.term() + 1, 0)
         self._durable: dict[str, int] = {}
-        self._model: bytes | None = None
+        self._shown = Shown()
         self._modelled = -1
         # The root's, where this is one hub of several: its own model knows too little.
-        self._relayed: tuple[Stamp, bytes | None] = (NONE, None)
+        self._relayed = Shown()
         self._published_s = -1e9
         self.errors: list[str] = []
         self._resume()
 
     def exchange(
-        self, batches: Sequence[tuple[bytes, int]], have: Stamp, streams: Sequence[str]
+        self,
+        batches: Sequence[tuple[bytes, int]],
+        have: Stamp,
+        streams: Sequence[str],
+        gone: Sequence[str] = (),
     ) -> Reply:
         """Takes batches, and answers what is known and what is new.
 
@@ -91,6 +117,7 @@ class Hub:
                 event before it that there is: see `Trainer.take`.
             have: stamp of the caller's newest model.
             streams: those that the caller wants to know of; the batches' own besides.
+            gone: streams of which the caller has no file any more: see `Trainer.forget`.
         """
         asked, problems = set(streams), []
         for contents, after in batches:
@@ -106,6 +133,8 @@ class Hub:
                 problems.append(str(error))
                 continue
             trainer.take(batch, after=after)
+        if self.trainer is not None:
+            self.trainer.forget(gone)
         self.tend()
         return self._reply(have, asked, problems)
 
@@ -114,7 +143,7 @@ class Hub:
         trainer, now = self.trainer, time.monotonic()
         if trainer is None or not (force or now - self._published_s >= self._publish_seconds):
             return
-        if trainer.positions == self._durable and self._model is not None:
+        if trainer.positions == self._durable and self._shown.model is not None:
             return
         self._published_s = now
         lessons = trainer.choice.model_version
@@ -125,8 +154,9 @@ class Hub:
         if trainer.positions != self._durable:
             self._keep(trainer)
         if news:
-            published = trainer.publish(self.stamp)
-            self._model = model_file.encode(published.header, published.arrays)
+            published = trainer.publish(self.stamp, positions=False)
+            model = model_file.encode(published.header, published.arrays)
+            self._shown = Shown(self.stamp, model, dict(trainer.positions), dict(trainer.lessons))
             self._modelled = lessons
 
     def _keep(self, trainer: Trainer) -> None:
@@ -138,15 +168,15 @@ class Hub:
         else:
             self._durable = dict(trainer.positions)
 
-    def model_since(self, have: Stamp) -> tuple[Stamp, bytes | None, Stamp]:
-        """For a root: the own model's stamp, the model if `have` is older, and what is relayed."""
-        newer = self._model is not None and have < self.stamp
-        return self.stamp, self._model if newer else None, self._relayed[0]
+    def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp]:
+        """For a root: the own model, if `have` is older, and the stamp of what is relayed."""
+        newer = self._shown.model is not None and have < self._shown.stamp
+        return self._shown if newer else None, self._relayed.stamp
 
-    def relay(self, stamp: Stamp, model: bytes) -> None:
+    def relay(self, shown: Shown) -> None:
         """From a root: what callers are to have for a model, in place of the own one."""
-        if stamp > self._relayed[0]:
-            self._relayed = (stamp, model)
+        if shown.stamp > self._relayed.stamp:
+            self._relayed = shown
 
     def state(self) -> dict[str, object]:
         """Counters, for people."""
@@ -172,8 +202,15 @@ class Hub:
 
     def _reply(self, have: Stamp, asked: set[str], problems: list[str]) -> Reply:
         trainer = self.trainer
-        stamp, model = (self.stamp, self._model) if self._scales is None else self._relayed
-        reply = Reply(stamp=stamp, model=model if have < stamp else None, problems=tuple(problems))
+        shown = self._shown if self._scales is None else self._relayed
+        reply = Reply(stamp=shown.stamp, problems=tuple(problems))
+        if shown.model is not None and have < shown.stamp:
+            reply = replace(
+                reply,
+                model=shown.model,
+                positions={s: shown.positions[s] for s in asked if s in shown.positions},
+                lessons={s: shown.lessons[s] for s in asked if s in shown.lessons},
+            )
         if trainer is None:
             return reply
         return replace(

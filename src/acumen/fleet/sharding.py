@@ -5,7 +5,8 @@ can share the work: each learns from its own streams, and the root merges what t
 Sums of differently scaled values mean nothing, so all begin with the scales of one settled model,
 and the root refuses a hub that has chosen others meanwhile.
 
-A stream's name says to which hub it goes, whoever ships it. The root keeps the newest model of
+All streams of a directory go to one hub, which the directory's own name says, whoever ships them:
+so feedback that another process has heard finds its decision. The root keeps the newest model of
 each hub and adds up those, never differences: what comes twice, or late, changes nothing. The sum
 goes back to the hubs, who answer with it: nobody but they ask the root, however large the fleet.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,9 +25,9 @@ from acumen.core import model_file
 from acumen.core.background import Background
 from acumen.core.journal_format import JournalInfo
 from acumen.core.published import NONE, Published, Stamp
-from acumen.core.trainer import Trainer, scales_of, stated
+from acumen.core.trainer import Trainer, scales_of, taught_in
 from acumen.fleet.checkpoints import Checkpoints
-from acumen.fleet.hub import ERRORS_MAX, Reply
+from acumen.fleet.hub import ERRORS_MAX, Reply, Shown
 from acumen.fleet.uplink import Exchange
 from acumen.fleet.wire import stream_of
 from acumen.learners.described import choice_of_journal
@@ -38,57 +39,88 @@ if TYPE_CHECKING:
 class ShardLine(Protocol):
     """A root's way to one hub; see `Hub`. It raises HubUnavailableError where there is none."""
 
-    def model_since(self, have: Stamp) -> tuple[Stamp, bytes | None, Stamp]:
-        """The hub's own model, if it is newer, and what it relays."""
+    def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp]:
+        """The hub's own model, if it is newer, and the stamp of what it relays."""
         ...
 
-    def relay(self, stamp: Stamp, model: bytes) -> None:
+    def relay(self, shown: Shown) -> None:
         """What the hub is to answer with."""
         ...
 
 
-def shard_of(stream: str, shards: int) -> int:
-    """The hub that a stream goes to, of `shards`."""
-    digest = hashlib.blake2b(stream.encode(), digest_size=8).digest()
+def shard_of(home: str, shards: int) -> int:
+    """The hub that a directory's new streams go to, of `shards`."""
+    digest = hashlib.blake2b(home.encode(), digest_size=8).digest()
     return int.from_bytes(digest) % shards
 
 
 class Shards:
-    """Asks several hubs as if they were one; an `Exchange`.
+    """Asks several hubs as if they were one; an `Exchange` for one directory.
+
+    A stream stays with the hub that has something of it. Whoever begins to ask does not know which
+    one that is, for the directory may have had another name: so the first time it asks all.
 
     Args:
         hubs: in the order that `shard_of` counts.
+        home: tells the directory's name; see `ModelFolder.home`.
     """
 
-    def __init__(self, hubs: Sequence[Exchange]) -> None:
-        self._hubs = hubs
+    def __init__(self, hubs: Sequence[Exchange], home: Callable[[], str]) -> None:
+        self._hubs, self._home = hubs, home
+        self._owner: dict[str, int] | None = None
+        self._own = 0
 
     def __call__(
-        self, batches: Sequence[tuple[bytes, int]], have: Stamp, streams: Sequence[str]
+        self,
+        batches: Sequence[tuple[bytes, int]],
+        have: Stamp,
+        streams: Sequence[str],
+        gone: Sequence[str] = (),
     ) -> Reply:
         """See `Hub.exchange`; one that does not answer makes the call fail, to be made again."""
-        count = len(self._hubs)
-        parts: dict[int, list[tuple[bytes, int]]] = {}
-        asked: dict[int, list[str]] = {}
+        if self._owner is None:
+            self._own = shard_of(self._home(), len(self._hubs))
+            self._owner = self._look(have, [*streams, *gone])
+        parts: dict[int, list[tuple[bytes, int]]] = {self._own: []}
         for contents, after in batches:
-            shard = shard_of(stream_of(contents), count)
+            shard = self._owner.get(stream_of(contents), self._own)
             parts.setdefault(shard, []).append((contents, after))
-        for stream in streams:
-            asked.setdefault(shard_of(stream, count), []).append(stream)
+        for stream in (*streams, *gone):
+            parts.setdefault(self._owner.get(stream, self._own), [])
         whole = Reply()
-        for shard in sorted({*parts, *asked}):
-            newest = max(have, whole.stamp)
-            reply = self._hubs[shard](parts.get(shard, ()), newest, asked.get(shard, ()))
-            newer = reply.model is not None
+        for shard, mine in parts.items():
+            ended = [s for s in gone if self._owner.get(s, self._own) == shard]
+            # All are asked of the model, which is that of all hubs at one moment; of what it has
+            # taken each hub for itself.
+            reply = self._hubs[shard](mine, max(have, whole.stamp), streams, ended)
+            newer = reply if reply.model is not None else whole
             whole = Reply(
-                whole.taken | reply.taken,
-                whole.durable | reply.durable,
-                reply.stamp if newer else whole.stamp,
-                reply.model if newer else whole.model,
+                whole.taken | self._of(shard, reply.taken),
+                whole.durable | self._of(shard, reply.durable),
+                newer.stamp,
+                newer.model,
+                newer.positions,
+                newer.lessons,
                 whole.foreign | reply.foreign,
                 whole.problems + reply.problems,
             )
+        for stream in gone:
+            self._owner.pop(stream, None)
         return whole
+
+    def _look(self, have: Stamp, streams: Sequence[str]) -> dict[str, int]:
+        """Which hub has which stream, where it is not the directory's own."""
+        newest = max(have, (1 << 62, 0))  # models are not wanted
+        return {
+            stream: shard
+            for shard, hub in enumerate(self._hubs)
+            for stream, number in hub((), newest, streams, ()).taken.items()
+            if number and shard != self._own
+        }
+
+    def _of(self, shard: int, numbers: Mapping[str, int]) -> dict[str, int]:
+        assert self._owner is not None
+        return {s: n for s, n in numbers.items() if self._owner.get(s, self._own) == shard}
 
 
 class Root:
@@ -100,6 +132,8 @@ class Root:
 
     Attributes:
         refused: hub → why its newest model could not be added.
+        positions: stream → number of the last event in the sum, as it was made last.
+        lessons: stream → how many lessons of its are in there.
 
     Raises:
         TypeError: the learner's statistics do not add up.
@@ -107,8 +141,10 @@ class Root:
 
     def __init__(self, choice: Choice, term: int = 1) -> None:
         self._trainer = Trainer(choice)
-        self._newest: dict[str, Published] = {}
+        self._newest: dict[str, tuple[Shown, Published]] = {}
         self._stamp: Stamp = (term, 0)
+        self.positions: dict[str, int] = {}
+        self.lessons: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         if not (
             isinstance(choice.learner, _native.Learner) and choice.learner.merge(self._untaught())
@@ -122,23 +158,24 @@ class Root:
         assert isinstance(learner, _native.Learner)
         return learner
 
-    def take(self, hub: str, published: Published) -> bool:
+    def take(self, hub: str, shown: Shown) -> bool:
         """Keeps a hub's model if it is its newest; whether it is.
 
         Raises:
             ValueError: it is of another kind of choice, or makes no sense.
         """
-        stated(published.header)
+        published = Published(shown.stamp, *model_file.decode(shown.model or b""))
+        taught_in(published.header)
         if published.header["trainer"].get("kind") != self._trainer.kind:
             raise ValueError("a model of another kind of choice")
         known = self._newest.get(hub)
-        if known is not None and published.stamp <= known.stamp:
+        if known is not None and published.stamp <= known[0].stamp:
             return False
-        self._newest[hub] = published
+        self._newest[hub] = (shown, published)
         return True
 
     def merged(self) -> Published:
-        """All hubs' lessons in one model.
+        """All hubs' lessons in one model; of which events it contains `positions` tells.
 
         A hub is left out, and `refused` says why, if its scales are not the first one's, or if
         it has a stream that another has too (whose lessons would count twice).
@@ -151,40 +188,42 @@ class Root:
         arrays: dict[str, Any] = {}
         positions: dict[str, int] = {}
         lessons: dict[str, int] = {}
+        taught = 0
         for hub in sorted(self._newest):
-            found = self._newest[hub]
-            if problem := self._add(learner, found, arrays, lessons):
+            shown, found = self._newest[hub]
+            twice = shown.lessons.keys() & lessons.keys()
+            if problem := self._add(learner, found, arrays, twice):
                 self.refused[hub] = problem
                 continue
-            theirs, counts = stated(found.header)
-            positions |= theirs
-            lessons |= counts
+            positions |= shown.positions
+            lessons |= shown.lessons
+            taught += taught_in(found.header)
             header = found.header
         if not arrays:
             raise ValueError(f"no hub has told anything that can be used: {self.refused}")
         self._stamp = (self._stamp[0], self._stamp[1] + 1)
+        self.positions, self.lessons = positions, lessons
         trainer = header["trainer"] | {
-            "lessons": lessons,
+            "taught": taught,
             "term": self._stamp[0],
             "version": self._stamp[1],
         }
-        journaled = header["journal"] | {"positions": positions}
         arrays |= learner.state()
-        return Published(self._stamp, header | {"journal": journaled, "trainer": trainer}, arrays)
+        return Published(self._stamp, header | {"trainer": trainer}, arrays)
 
     def _add(
         self,
         learner: _native.Learner,
         found: Published,
         arrays: dict[str, Any],
-        lessons: Mapping[str, int],
+        twice: Set[str],
     ) -> str:
         scales, statistics = scales_of(found.arrays)
         if arrays:
             for name, values in scales.items():
                 if name != "schema.seen" and not np.array_equal(values, arrays[name]):
                     return f"its {name} are not those of the others"
-        if twice := set(stated(found.header)[1]) & set(lessons):
+        if twice:
             return f"it has the stream {min(twice)}, which another has too"
         other = self._untaught()
         try:
@@ -229,8 +268,7 @@ class RootHub:
         self._root: Root | None = None
         self._term = self._checkpoints.term() + 1
         self._seen: dict[int, Stamp] = {}
-        self.stamp: Stamp = NONE
-        self.model: bytes | None = None
+        self.shown = Shown()
         self.errors: list[str] = []
         self._background = Background("acumen-root", self._run)
         if start:
@@ -245,16 +283,16 @@ class RootHub:
         if news:
             self._publish()
         for number, stamp in relayed.items():
-            if self.model is not None and stamp < self.stamp:
+            if self.shown.model is not None and stamp < self.shown.stamp:
                 try:
-                    self._hubs[number].relay(self.stamp, self.model)
+                    self._hubs[number].relay(self.shown)
                 except OSError as error:
                     self._note(f"hub {number}: {error}")
 
     def state(self) -> dict[str, object]:
         """Counters, for people."""
         refused = dict(self._root.refused) if self._root else {}
-        return {"stamp": self.stamp, "refused": refused, "errors": tuple(self.errors)}
+        return {"stamp": self.shown.stamp, "refused": refused, "errors": tuple(self.errors)}
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(self._publish_seconds):
@@ -265,16 +303,15 @@ class RootHub:
 
     def _ask(self, number: int, relayed: dict[int, Stamp]) -> bool:
         try:
-            stamp, model, has = self._hubs[number].model_since(self._seen.get(number, NONE))
-            relayed[number] = has
-            if model is None:
+            shown, relayed[number] = self._hubs[number].model_since(self._seen.get(number, NONE))
+            if shown is None or shown.model is None:
                 return False
-            published = Published(stamp, *model_file.decode(model))
             if self._root is None:
-                info = JournalInfo.from_json(published.header["trainer"]["info"])
+                header, _ = model_file.decode(shown.model)
+                info = JournalInfo.from_json(header["trainer"]["info"])
                 self._root = Root(choice_of_journal(info), self._term)
-            self._seen[number] = stamp
-            return self._root.take(str(number), published)
+            self._seen[number] = shown.stamp
+            return self._root.take(str(number), shown)
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._note(f"hub {number}: {error}")
             return False
@@ -287,8 +324,8 @@ class RootHub:
         except Exception as error:  # file systems of fsspec raise whatever their libraries do
             self._note(str(error) or type(error).__name__)
             return
-        self.model = model_file.encode(merged.header, merged.arrays)
-        self.stamp = merged.stamp
+        model = model_file.encode(merged.header, merged.arrays)
+        self.shown = Shown(merged.stamp, model, self._root.positions, self._root.lessons)
 
     def _note(self, error: str) -> None:
         self.errors = [*self.errors, error][-ERRORS_MAX:]

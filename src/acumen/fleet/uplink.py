@@ -20,9 +20,10 @@ from acumen.core.background import Background
 from acumen.core.following import Follower
 from acumen.core.journal import open_journal
 from acumen.core.journal_segments import folder_of, segments_in
+from acumen.core.journal_tail import Absences, JournalTail
 from acumen.core.journaling import describe
 from acumen.core.published import MODELS, NONE, Candidacy, ModelFolder, Published, Stamp
-from acumen.core.tailing import JournalTail
+from acumen.core.trainer import stated, taught_in
 from acumen.core.twin import kind_of
 from acumen.fleet.hub import Reply
 from acumen.fleet.wire import encode
@@ -37,7 +38,7 @@ STOP_SECONDS = 5.0
 RETRY_SECONDS_MAX = 5.0
 _FOREIGN = 1 << 62
 
-Exchange = Callable[[Sequence[tuple[bytes, int]], Stamp, Sequence[str]], Reply]
+Exchange = Callable[[Sequence[tuple[bytes, int]], Stamp, Sequence[str], Sequence[str]], Reply]
 
 
 class HubUnavailableError(OSError):
@@ -96,10 +97,9 @@ class Uplink:
         period_seconds: float = 0.2,
         patience_seconds: float = 10.0,
     ) -> None:
-        info = describe(choice, "0" * 12 + "-" + "0" * 6)
-        folder = folder_of(open_journal(journal).path, choice.name)
-        self._kind = kind_of(info)
-        self.models = ModelFolder(folder / MODELS / self._kind)
+        self.models = models_of(choice, journal)
+        self._kind = self.models.folder.name
+        folder = self.models.folder.parents[1]
         self.health = UplinkHealth()
         self._exchange = exchange
         self._candidacy = Candidacy(self.models, patience_seconds)
@@ -108,6 +108,9 @@ class Uplink:
         # What the hub has, as it last said; None: it has to be asked first.
         self._taken: dict[str, int] | None = None
         self._brought: Stamp = NONE
+        # Streams of which the hub may have positions, and which of them have no file any more.
+        self._told: set[str] = set()
+        self._absences = Absences()
         self._forgotten = False
         # Ray does not survive fork(): the parent goes on shipping what the child journals.
         self._background = Background("acumen-uplink", self._run, None, self._give_up_office)
@@ -125,19 +128,24 @@ class Uplink:
                 return False
             self.health.elected = True
             self._taken = None
-            newest = self.models.files()
-            self._brought = newest[0][0] if newest else NONE
+            newest = self.models.newer(NONE, [])
+            self._brought = newest.stamp if newest else NONE
+            self._told |= set(stated(newest.header)[0]) if newest else set()
         self._candidacy.show_life()
-        streams = sorted({segment.stream for segment in segments_in(self._tail.folder)})
+        streams = {segment.stream for segment in segments_in(self._tail.folder)}
+        self._told |= streams
+        # The lock lies in the same folder: it is the one that was read, and no empty mount.
+        gone = self._absences.gone(self._told, streams) if self._candidacy.elected else []
         asks = self._taken is None
         sent = dict(self._taken or {})
         try:
             batches = [] if asks else self._gather(sent)
-            reply = self._exchange(batches, self._brought, streams)
+            reply = self._exchange(batches, self._brought, sorted(streams), gone)
         except BaseException:
             # Whether it was taken is not known: the hub will say.
             self._taken, self._tail = None, JournalTail(self._tail.folder)
             raise
+        self._told -= set(gone)
         self._note(reply, sent)
         return bool(batches) or asks
 
@@ -178,10 +186,16 @@ class Uplink:
             health.last_error = problem
         self._tail.problems.clear()
         if reply.model is not None and reply.stamp > self._brought:
-            self._bring(reply.stamp, reply.model)
+            self._bring(reply, reply.model)
 
-    def _bring(self, stamp: Stamp, contents: bytes) -> None:
+    def _bring(self, reply: Reply, contents: bytes) -> None:
         header, arrays = model_file.decode(contents)  # followers look at the rest
+        taught_in(header)
+        # What is the same for all becomes this machine's: its followers have to know which of
+        # their own lessons are in there.
+        header["journal"] |= {"positions": reply.positions}
+        header["trainer"] |= {"lessons": reply.lessons}
+        stamp = reply.stamp
         self.models.write(Published(stamp, header, arrays))
         self.models.prune(KEEP, stamp)
         self._brought = stamp
@@ -237,6 +251,22 @@ class Uplink:
                 return True
             time.sleep(self._period_seconds / 10)
         return False
+
+
+def models_of(
+    choice: Choice, journal: Journal | str | os.PathLike[str] | None = None
+) -> ModelFolder:
+    """Where the models of a kind of choice lie in a directory; None: that of its own journal.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if journal is None:
+        if choice.journal is None:
+            raise ValueError("a choice of a fleet needs a journal: it is what the hub learns from")
+        journal = choice.journal.journal
+    kind = kind_of(describe(choice, "0" * 12 + "-" + "0" * 6))
+    return ModelFolder(folder_of(open_journal(journal).path, choice.name) / MODELS / kind)
 
 
 def follow_hub(

@@ -25,6 +25,7 @@ class _Followed:
     def __init__(self, folder: Path) -> None:
         self.view = ChoiceView(choice_of(folder))
         self.tail = JournalTail(folder)
+        self.positions: dict[str, int] = {}
         self.refused = 0
         self.health: dict[str, Any] = {}
 
@@ -95,7 +96,8 @@ class Watcher:
         """Takes what is new; whether there was anything. The thread does this by itself."""
         busy = self._find()
         for followed in list(self._choices.values()):
-            for batch in followed.tail.events():
+            for batch in followed.tail.read(followed.positions):
+                followed.positions[batch.info.stream] = batch.last
                 busy = True
                 with self._lock:
                     self._take(followed, batch)

@@ -239,7 +239,7 @@ def in_child(
         live(choice, rng, 50, gap=0.0)
         time.sleep(0.02)
     news = gate.status().comparison.learned_decisions - before
-    answers.put((gate.status().stage, news, gate.ticker.running))
+    answers.put((gate.status().stage, news, gate._background.alive))
 
 
 def test_fork(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_fork(tmp_path: Path) -> None:
         child.join(60)
         assert (stage, running, child.exitcode) == ("canary 0.5", True, 0)
         assert 0 < news < 1000
-        assert gate.ticker.running
+        assert gate._background.alive
     total = gate.step().comparison
     assert total.learned_decisions + total.default_decisions < 2000
 

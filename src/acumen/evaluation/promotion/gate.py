@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from acumen.core.background import Regular
 from acumen.core.choice import Choice
 from acumen.core.comparison import LOSS_Z_MAX, Comparison
 from acumen.core.modes import MODES
@@ -36,7 +37,6 @@ from acumen.evaluation.promotion.store import (
     path_of,
 )
 from acumen.evaluation.promotion.sums import Moments, Tossed
-from acumen.evaluation.promotion.ticker import Ticker, watch_forks
 
 if TYPE_CHECKING:
     from acumen.evaluation.promotion.evidence import Evidence
@@ -133,8 +133,7 @@ class Promotion:
         self._seen = Tossed()
         self._watch = Watch(choice, tuple(t.metric for t in self.settings.terms))
         self._rebase()
-        self.ticker = Ticker(self)
-        watch_forks(self)
+        self._background = Regular("acumen-promotion", self.step, self._after_fork)
         self._begin()
 
     def step(self) -> PromotionStatus:
@@ -181,13 +180,20 @@ class Promotion:
             return self.step()
 
     def start(self, interval: float = 1.0) -> Promotion:
-        """Steps in a thread of its own, every so many seconds, until `stop`; forks are survived."""
-        self.ticker.start(interval)
+        """Steps in a thread of its own, every so many seconds, until `stop`; forks are survived.
+
+        Raises:
+            ValueError: an impossible interval.
+        """
+        if not 0.001 <= interval <= 86_400:
+            raise ValueError(f"interval must be between 0.001 and 86,400 s, not {interval}")
+        if not self._background.alive:
+            self._background.start_every(interval)
         return self
 
     def stop(self) -> None:
         """Ends the thread; the mode stays what it is."""
-        self.ticker.stop()
+        self._background.stop()
 
     def __enter__(self) -> Promotion:
         """Starts the thread."""
@@ -226,7 +232,7 @@ class Promotion:
                 problem=problem,
             )
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """In the child: a step that the parent is in is not this process's."""
         self._turn = threading.RLock()
         self._store.leave()
