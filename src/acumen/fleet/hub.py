@@ -12,6 +12,7 @@ from acumen.core.journal_format import JournalError, JournalInfo
 from acumen.core.published import NONE, Published, Stamp
 from acumen.core.trainer import Trainer
 from acumen.fleet.checkpoints import Checkpoints
+from acumen.fleet.ledger import Ledger, look_at_hub
 from acumen.fleet.wire import decode
 from acumen.learners.described import choice_of_journal
 
@@ -79,6 +80,7 @@ class Hub:
         self._relayed: tuple[Stamp, bytes | None] = (NONE, None)
         self._published_s = -1e9
         self.errors: list[str] = []
+        self.ledger = Ledger()
         self._resume()
 
     def exchange(
@@ -93,6 +95,7 @@ class Hub:
             streams: those that the caller wants to know of; the batches' own besides.
         """
         asked, problems = set(streams), []
+        self.ledger.calls += 1
         for contents, after in batches:
             try:
                 batch = decode(contents)
@@ -105,7 +108,10 @@ class Hub:
             except JournalError as error:
                 problems.append(str(error))
                 continue
-            trainer.take(batch, after=after)
+            known = trainer.positions.get(batch.info.stream, 0)
+            self.ledger.note(batch, known, trainer.take(batch, after=after), have)
+        for problem in problems:
+            self.ledger.refuse(problem)
         self.tend()
         return self._reply(have, asked, problems)
 
@@ -159,6 +165,10 @@ class Hub:
             "report": report,
             "errors": tuple(self.errors),
         }
+
+    def look(self, span: str, whole: bool) -> bytes:
+        """What a page shows of it: see `ledger.look_at_hub`."""
+        return look_at_hub(self, self._checkpoints, span, whole)
 
     def _begin(self, info: JournalInfo) -> Trainer:
         trainer = Trainer(choice_of_journal(info, self._pending_max))

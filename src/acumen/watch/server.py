@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from acumen.watch.guard import Guard, is_loopback
 from acumen.watch.watcher import RANGES, Watcher
@@ -27,6 +27,30 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
           ".html": "text/html"}  # fmt: skip
 
 
+class Source(Protocol):
+    """Whose state the page shows: a journal's `Watcher`, or a fleet's.
+
+    Attributes:
+        version: another one whenever there is news.
+        reading: whether what was there before is still being read.
+    """
+
+    version: int
+    reading: bool
+
+    def start(self) -> None:
+        """Begins to follow, in a thread."""
+        ...
+
+    def stop(self) -> None:
+        """Ends that."""
+        ...
+
+    def state(self, choice: str | None, span: str) -> dict[str, Any]:
+        """What the page draws, as JSON values; from any thread."""
+        ...
+
+
 class WatchError(Exception):
     """The page cannot be served, in one line."""
 
@@ -40,7 +64,7 @@ def assets() -> dict[str, bytes]:
 class _Pages:
     """The routes, over one watcher."""
 
-    def __init__(self, watcher: Watcher, stopping: Callable[[], bool]) -> None:
+    def __init__(self, watcher: Source, stopping: Callable[[], bool]) -> None:
         self._watcher = watcher
         self._stopping = stopping
         self._assets = assets()
@@ -126,10 +150,10 @@ def _asked(request: Request) -> tuple[str | None, str] | None:
 
 
 class PageServer:
-    """Serves the page of one directory until it is told to stop.
+    """Serves the page of one directory, or of a fleet, until it is told to stop.
 
     Args:
-        directory: of journals.
+        source: a directory of journals, or what else follows choices.
         host: address to listen on.
         port: 0 takes a free one.
         token: see `Guard`; needed where `host` is no loopback address.
@@ -141,7 +165,7 @@ class PageServer:
 
     def __init__(
         self,
-        directory: Path,
+        source: Path | Source,
         host: str = "127.0.0.1",
         port: int = 0,
         *,
@@ -158,7 +182,7 @@ class PageServer:
         loopback = is_loopback(host)
         if not loopback and not token:
             raise WatchError(f"listening on {host} needs a token")
-        self.watcher = Watcher(directory)
+        self.watcher: Source = Watcher(source) if isinstance(source, Path) else source
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         shown = "127.0.0.1" if host == "localhost" else host

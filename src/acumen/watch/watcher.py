@@ -116,6 +116,7 @@ class Watcher:
         with self._lock:
             choices = [summary(f.view, now) for f in self._choices.values()]
         return {
+            "source": "journal",
             "directory": str(self.directory),
             "present": self._present,
             "reading": self.reading,
