@@ -126,8 +126,9 @@ class Ledger:
             rows = rows.filter(pc.greater(rows.column("sequence"), known))
             batch = replace(batch, first=known + 1, rows=rows)
         heard.events += rows.num_rows
-        self._waiting.append((batch, rows.nbytes))
-        self._bytes += rows.nbytes
+        size = rows.get_total_buffer_size()
+        self._waiting.append((batch, size))
+        self._bytes += size
         while self._bytes > KEPT_BYTES:
             left, size = self._waiting.popleft()
             self.uncounted += left.rows.num_rows

@@ -279,8 +279,9 @@ function happenings(choice) {
 }
 
 function arms(choice) {
-  by("arms-hint").textContent = "The most taken ones, since the beginning; reward since the "
-    + "objective is what it is.";
+  by("arms-hint").textContent = `The most taken ones, ${choice.fleet
+    ? "in what the hub has counted" : "since the beginning"}; reward since the objective is what it `
+    + "is.";
   const total = choice.decisions || 1;
   table(by("arms"), [["arm", ""], ["share", ""], ["decisions", "n"], ["mean reward", "n"]],
     choice.arms.map((arm, i) => [
