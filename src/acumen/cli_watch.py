@@ -53,6 +53,13 @@ use ssh, or a proxy with TLS, where others listen. Ctrl-C ends it.
 @click.command(help=HELP)
 @click.argument("where", metavar="DIR|ray:…")
 @click.option(
+    "--choice",
+    "choices",
+    multiple=True,
+    metavar="NAME",
+    help="Only this one of a directory's; several times, or a pattern such as 'codec*'.",
+)
+@click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
@@ -79,10 +86,16 @@ use ssh, or a proxy with TLS, where others listen. Ctrl-C ends it.
     help="A name that the page goes by besides addresses; may be given several times.",
 )
 def watch(
-    where: str, host: str, port: int, token_file: Path | None, hosts: tuple[str, ...]
+    where: str,
+    choices: tuple[str, ...],
+    host: str,
+    port: int,
+    token_file: Path | None,
+    hosts: tuple[str, ...],
 ) -> None:
     """See HELP."""
     from acumen.watch.server import PageServer, WatchError
+    from acumen.watch.watcher import Watcher
 
     if not where.startswith("ray:") and not Path(where).is_dir():
         what = "no directory" if Path(where).exists() else "no such directory"
@@ -92,7 +105,10 @@ def watch(
     if made_up:
         token = secrets.token_urlsafe(32)
     try:
-        source = _fleet(where) if where.startswith("ray:") else Path(where)
+        fleet = where.startswith("ray:")
+        if fleet and choices:
+            _fail("--choice is for a directory; the page over a fleet has a search of its own")
+        source = _fleet(where) if fleet else Watcher(Path(where), choices)
         server = PageServer(source, host, port, token=token, hosts=hosts)
     except WatchError as error:
         _fail(str(error))

@@ -18,8 +18,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "watch"))
+sys.path.append(str(Path(__file__).parents[1] / "watch"))
 from browser import CHROMIUM, Browser
 from ray_scenario import Fleet, durable_lessons, loopback_up, only_loopback, wait_for
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +68,12 @@ class Watcher:
 
     Args:
         directory: where choices write their journals; it may be empty, and vanish for a while.
+        only: patterns of the names of those that are followed, as of a shell; none: all.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, only: Sequence[str] = ()) -> None:
         self.directory = directory
+        self._only = tuple(only)
         self.version = 0
         self.reading = True
         self._choices: dict[str, _Followed] = {}
@@ -156,7 +160,7 @@ class Watcher:
     def _find(self) -> bool:
         """New choices; whether there were any."""
         try:
-            folders = sorted(e.name for e in os.scandir(self.directory) if e.is_dir())
+            folders = sorted(e.name for e in os.scandir(self.directory) if self._is_wanted(e))
             self._present = True
         except OSError:
             self._present = False
@@ -172,6 +176,12 @@ class Watcher:
                 self._choices[name] = _Followed(self.directory / name)
             found = True
         return found
+
+    def _is_wanted(self, entry: os.DirEntry[str]) -> bool:
+        if not entry.is_dir():
+            return False
+        name = choice_of(Path(entry.name))
+        return not self._only or any(fnmatchcase(name, pattern) for pattern in self._only)
 
     def _run(self) -> None:
         while not self._stop.is_set():

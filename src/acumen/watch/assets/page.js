@@ -10,6 +10,7 @@ const COLORS = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
 const REASONS = { learned: "c-learned", holdback: "c-default", control: "c5",
   shadow: "c-other", off: "c-other", killed: "c-bad", bad_context: "c-warn", busy: "c2",
   no_model: "c7", learner_failed: "c3", default_failed: "c3" };
+const MANY = 10;  // choices, from which on they can be searched
 const SNIPPET = `import acumen
 
 codec = acumen.Choice("codec", arms=["lz4", "zstd"],
@@ -88,7 +89,8 @@ function show(state) {
     ? `The hub does not answer: this is what it knew ${ago(state.selected.fleet.silent_for)} ago.`
     : fleet && state.silent > 0 && !state.choices.length
       ? `There are hubs (${state.silent}), but none has been told of a choice yet.` : "";
-  const more = state.left_out > 0 ? `${state.left_out} further choices are not shown.` : "";
+  const more = state.left_out > 0 ? `${state.left_out} further choices are not shown`
+    + (fleet ? "." : ": acumen watch --choice NAME shows those that you want.") : "";
   const banner = state.trouble || gone || quiet || crowd || more;
   by("banner").textContent = banner;
   by("banner").hidden = !banner;
@@ -160,8 +162,14 @@ by("ranges").addEventListener("click", (event) => {
 });
 
 function choices(state) {
-  const list = state.choices;
-  by("choices").hidden = list.length < 2;
+  const many = state.choices.length > MANY;
+  const words = many ? by("find-name").value.trim().toLowerCase() : "";
+  const list = state.choices.filter((c) => c.name.toLowerCase().includes(words));
+  by("find").hidden = !many;
+  by("found").textContent = words ? `${list.length} of ${state.choices.length} choices`
+    : `${state.choices.length} choices`;
+  by("choices").hidden = state.choices.length < 2;
+  by("choices").classList.toggle("many", many);
   keep(by("choices"), list.map((c) => html("button", { type: "button", "data-key": c.name,
     "aria-current": String(c.name === state.selected?.name), title: c.name },
     html("span", { class: "line" }, html("b", {}, c.name), badge(c.mode, c.mode)),
@@ -171,6 +179,7 @@ function choices(state) {
       c.verdict && c.verdict !== "undecided" ? badge(c.verdict, c.verdict) : null),
     sparkline(c.spark))));
 }
+by("find-name").addEventListener("input", () => newest && choices(newest));
 by("choices").addEventListener("click", (event) => {
   const key = event.target.closest("button")?.dataset.key;
   if (key !== undefined) want({ choice: key });
@@ -300,7 +309,7 @@ function arms(choice) {
 
 function journal(choice, now) {
   const h = choice.health;
-  by("journal-hint").textContent = [`${number(h.sealed)} sealed segments`,
+  by("journal-hint").textContent = [`${number(h.sealed)} sealed segment${h.sealed === 1 ? "" : "s"}`,
     `${number(h.live)} being written`, h.unsealed ? `${h.unsealed} left unsealed` : "",
     bytes(h.bytes), `${number(choice.totals.dropped)} events dropped`,
     `${bytes(h.torn_bytes)} torn`, h.durable ? `last durable ${clock(h.durable, 500)}` : ""]
