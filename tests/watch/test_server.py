@@ -74,8 +74,31 @@ def journal(tmp_path: Path) -> Iterator[Path]:
     close(choice)
 
 
-def test_the_page_and_all_that_it_asks_for_come_from_here(journal: Path, serve: Serve) -> None:
-    server = serve(journal)
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Servers, for all tests that change nothing, of one journal."""
+    folder = tmp_path_factory.mktemp("shared")
+    choice = make(folder)
+    live(choice, 500)
+    flush(choice)
+    with serving() as start:
+        yield lambda **options: start(folder, **options)
+    close(choice)
+
+
+@pytest.fixture(scope="module")
+def shared(several: Serve) -> PageServer:
+    return several()
+
+
+@pytest.fixture(scope="module")
+def guarded(several: Serve) -> PageServer:
+    """One that wants the token."""
+    return several(token=TOKEN)
+
+
+def test_the_page_and_all_that_it_asks_for_come_from_here(shared: PageServer) -> None:
+    server = shared
     status, headers, body = ask(server, "/")
     assert status == 200
     page = body.decode()
@@ -98,8 +121,8 @@ def test_the_page_and_all_that_it_asks_for_come_from_here(journal: Path, serve: 
     assert ask(server, "/login")[0] == 303
 
 
-def test_every_answer_carries_the_headers(journal: Path, serve: Serve) -> None:
-    server = serve(journal)
+def test_every_answer_carries_the_headers(shared: PageServer) -> None:
+    server = shared
     for path, wanted in (("/", 200), ("/nothing", 404), ("/api/state?range=x", 400)):
         status, sent, _ = ask(server, path)
         assert status == wanted
@@ -168,25 +191,22 @@ def test_news_come_by_themselves(journal: Path, serve: Serve) -> None:
         ("localhost:port", 421),
     ],
 )
-def test_foreign_names_are_not_answered(
-    journal: Path, serve: Serve, host: str, status: int
-) -> None:
+def test_foreign_names_are_not_answered(shared: PageServer, host: str, status: int) -> None:
     """A page of evil.example may point that name at 127.0.0.1, and would then read everything."""
-    server = serve(journal)
     for path in ("/", "/api/state", "/assets/page.js", "/login"):
-        found = ask(server, path, Host=host)[0]
+        found = ask(shared, path, Host=host)[0]
         assert found == status or (path == "/login" and found == 303)
 
 
-def test_two_hosts_are_none(journal: Path, serve: Serve) -> None:
-    server = serve(journal)
+def test_two_hosts_are_none(shared: PageServer) -> None:
+    server = shared
     with socket.create_connection(("127.0.0.1", server.port), 10) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
         assert raw.recv(100).split()[1] in (b"400", b"421")
 
 
-def test_other_sites_neither_read_nor_write(journal: Path, serve: Serve) -> None:
-    server = serve(journal)
+def test_other_sites_neither_read_nor_write(shared: PageServer) -> None:
+    server = shared
     assert ask(server, "/api/state", Origin="http://evil.example")[0] == 403
     assert ask(server, "/api/state", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="cors")[0] == 403
     assert ask(server, "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 200
@@ -199,8 +219,8 @@ def test_other_sites_neither_read_nor_write(journal: Path, serve: Serve) -> None
     assert not any(name.startswith("access-control") for name in headers)
 
 
-def test_answers_on_a_kept_connection_do_not_wait(journal: Path, serve: Serve) -> None:
-    server = serve(journal)
+def test_answers_on_a_kept_connection_do_not_wait(shared: PageServer) -> None:
+    server = shared
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     took = []
     for _ in range(30):
@@ -251,8 +271,11 @@ def test_the_token_is_needed_and_never_shown(
     "body",
     ["", "token=", "token=wrong", "token=%FF%FE", "x" * 5000, "&".join(["a=1"] * 50), "=&=;\0"],
 )
-def test_a_wrong_login_is_none(journal: Path, serve: Serve, body: str) -> None:
-    server = serve(journal, token=TOKEN)
+def test_a_wrong_login_is_none(
+    guarded: PageServer, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    monkeypatch.setattr("acumen.watch.guard.REFUSAL_SECONDS", 0.01)
+    server = guarded
     status, headers, _ = ask(server, "/login", "POST", body)
     assert (status, headers["location"]) == (303, "/login?wrong")
     assert "set-cookie" not in headers
@@ -289,11 +312,6 @@ def test_any_query_is_answered(shared: PageServer, choice: str, span: str, rest:
         assert status == 400
     status, _, _ = ask(shared, f"/assets/{quote(rest, safe='')}")
     assert status in (200, 404)
-
-
-@pytest.fixture
-def shared(journal: Path, serve: Serve) -> PageServer:
-    return serve(journal)
 
 
 @pytest.mark.parametrize(
