@@ -94,9 +94,10 @@ def make(folder: Path) -> acumen.Choice:
 
 def work(codec: acumen.Choice, seconds: float, a_second: float) -> None:
     """Sends blocks, so many a second."""
-    began = time.monotonic()
+    began = math.inf
     sent = traffic(1, lambda: time.monotonic() - began > seconds * 2 / 3)
-    number = 0
+    next(sent)  # reads the files
+    began, number = time.monotonic(), 0
     while (now := time.monotonic() - began) < seconds:
         if number >= now * a_second:
             time.sleep(1 / a_second)

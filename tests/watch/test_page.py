@@ -123,6 +123,26 @@ def test_it_fits(long_name: tuple[str, str], page: Browser, width: int, dark: bo
     assert page.errors == []
 
 
+def test_one_of_many_choices_is_found_by_its_name(
+    tmp_path: Path, serve: Serve, page: Browser
+) -> None:
+    for i in range(12):
+        choice = make(tmp_path, f"choice-{i:02d}")
+        live(choice, 3)
+        close(choice)
+    server = serve(tmp_path)
+    page.open(server.url)
+    page.wait_for("document.querySelectorAll('#choices button').length === 12")
+    page.evaluate("document.querySelector('#find-name').focus()")
+    page.call("Input.insertText", text="-07")
+    page.wait_for("document.querySelectorAll('#choices button').length === 1")
+    assert text(page, "#found") == "1 of 12 choices"
+    page.evaluate("document.querySelector('#choices button').click()")
+    drawn(page, "choice-07")
+    assert page.evaluate("document.querySelector('#find-name').value") == "-07"
+    assert page.errors == []
+
+
 def test_the_pointer_tells_values(tmp_path: Path, serve: Serve, page: Browser) -> None:
     choice = make(tmp_path)
     live(choice, 500)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_view import look, view_of
+from test_view import agree, look, view_of
 from traffic import close, flush
 
 import acumen
@@ -107,8 +107,15 @@ def test_a_detector_says_what_and_since_when(tmp_path: Path, reaction: str, what
     assert any(a.reaction == reaction for a in watch.alarms)
     watcher = Watcher(tmp_path)
     look(watcher, choice)
+    agree(view_of(watcher, "replica"), choice)  # forgetting is no reason to compare anew
     line = watcher.overview()["choices"][0]
     assert line["alarms"] == len(watch.alarms)
+    forgot = [h.why for h in told(tmp_path, choice, "forget", "objective")]
+    assert forgot == [
+        f"the latest {a.since:,} decisions teach anew; {a.reason}"
+        for a in watch.alarms
+        if a.reaction == "explore"
+    ]
     modes = told(tmp_path, choice, "mode")
     if reaction == "fall_back":
         [switch] = modes

@@ -29,6 +29,7 @@ class _Followed:
         self.tail = JournalTail(folder)
         self.refused = 0
         self.health: dict[str, Any] = {}
+        self.look()
 
     def look(self) -> None:
         """The files, without reading them."""
@@ -172,8 +173,9 @@ class Watcher:
             if len(self._choices) >= CHOICES_MAX:
                 self._left_out = len(folders) - len(self._choices)
                 break
+            followed = _Followed(self.directory / name)
             with self._lock:
-                self._choices[name] = _Followed(self.directory / name)
+                self._choices[name] = followed
             found = True
         return found
 
