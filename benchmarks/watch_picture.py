@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import bz2
 import collections
+import contextlib
 import math
 import sys
 import sysconfig
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 import acumen
+from acumen._native import REASONS
 from acumen.watch.server import PageServer
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "watch"))
@@ -111,22 +113,31 @@ def work(codec: acumen.Choice, seconds: float, a_second: float) -> None:
         decision.feedback(milliseconds=1e3 * took, bytes=left)
 
 
-def picture(folder: Path, out: Path) -> None:
-    """The page, as a browser shows it."""
+@contextlib.contextmanager
+def page(folder: Path) -> Iterator[str]:
+    """The page, which follows the journal while it is written; its address."""
     server = PageServer(folder)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        with tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
-            browser.look(1280, 900)
-            browser.open(server.url)
-            browser.wait_for("document.body?.dataset.drawn === 'codec'")
-            browser.wait_for("document.querySelectorAll('#happenings li').length >= 2")
-            browser.screenshot(out)
-            assert browser.errors == [], browser.errors
+        yield server.url
     finally:
         server.stop()
         thread.join()
+
+
+def picture(url: str, decisions: int, out: Path) -> None:
+    """The page, as a browser shows it when all decisions are there."""
+    with tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
+        browser.look(1280, 900)
+        browser.open(url)
+        browser.wait_for("document.body?.dataset.drawn === 'codec'")
+        browser.wait_for(
+            "document.querySelector('.tile:nth-child(3) .note').textContent"
+            f".startsWith('{decisions:,} in all')"
+        )
+        browser.screenshot(out)
+        assert browser.errors == [], browser.errors
 
 
 def main() -> None:
@@ -145,15 +156,17 @@ def main() -> None:
             codec, canary=(0.1, 0.5), probe=0.1, decisions=100, look_seconds=5.0
         )
         watch = acumen.DriftWatch(codec, on_context="warn", on_reward="explore", settle=500)
-        with gate, watch:
-            work(codec, options.seconds, options.blocks_a_second)
-        codec.journal.flush()
+        with page(folder) as url:
+            with gate, watch:
+                work(codec, options.seconds, options.blocks_a_second)
+            codec.journal.flush()
+            counted = codec.counters()
+            picture(url, sum(counted[reason] for reason in REASONS), options.out)
         for transition in gate.status().transitions:
             print(transition)
         for alarm in watch.alarms:
             print(alarm.stream, alarm.kind, alarm.reaction, alarm.reason)
-        print(codec.comparison(), flush=True)
-        picture(folder, options.out)
+        print(codec.comparison())
         codec.journal.close()
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
+from acumen.cli_parts import fail
 from acumen.watch.guard import TOKEN_LEAST, is_loopback
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def watch(
 
     if not where.startswith("ray:") and not Path(where).is_dir():
         what = "no directory" if Path(where).exists() else "no such directory"
-        _fail(f"{where}: {what}")
+        fail(f"{where}: {what}")
     token = _token(token_file)
     made_up = token is None and not is_loopback(host)
     if made_up:
@@ -107,11 +107,11 @@ def watch(
     try:
         fleet = where.startswith("ray:")
         if fleet and choices:
-            _fail("--choice is for a directory; the page over a fleet has a search of its own")
+            fail("--choice is for a directory; the page over a fleet has a search of its own")
         source = _fleet(where) if fleet else Watcher(Path(where), choices)
         server = PageServer(source, host, port, token=token, hosts=hosts)
     except WatchError as error:
-        _fail(str(error))
+        fail(str(error))
     click.echo(f"Watching {where} on {server.url}  (Ctrl-C ends it)")
     if made_up:
         # What stands behind the # is not sent: the page takes it from there and asks for a cookie.
@@ -140,7 +140,7 @@ def ray_address(text: str) -> str:
         host, port = place, str(CLIENT_PORT)
     good = re.fullmatch(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]", host) and re.fullmatch(r"\d{1,5}", port)
     if not good or not 0 < int(port) < 65536:
-        raise ValueError(f"{text}: no address of a fleet. There are\n{FORMS}")
+        raise ValueError(f"{text}: no address of a fleet. There are")
     return f"{'ray://' if client else ''}{host}:{port}"
 
 
@@ -153,10 +153,12 @@ def _fleet(where: str) -> Source:
 
         click.echo(f"Connecting to {address} …", err=True)
         return FleetWatcher(Hubs(address), where)
-    except (ValueError, ImportError) as error:
-        _fail(str(error))
+    except ImportError as error:
+        fail(str(error))
+    except ValueError as error:
+        fail(str(error), FORMS)
     except OSError as error:
-        _fail(f"{where}: no cluster to look at: {error}\nThere are\n{FORMS}")
+        fail(f"{where}: no cluster to look at: {error}", "There are", FORMS)
 
 
 def _token(path: Path | None) -> str | None:
@@ -164,15 +166,10 @@ def _token(path: Path | None) -> str | None:
         token = path.read_text(encoding="utf-8") if path else os.environ.get(TOKEN_VARIABLE)
     except (OSError, UnicodeDecodeError) as error:
         words = error.strerror if isinstance(error, OSError) else "not text"
-        _fail(f"{path}: {words}")
+        fail(f"{path}: {words}")
     if token is None:
         return None
     token = token.strip()
     if len(token) < TOKEN_LEAST or not token.isprintable() or not token.isascii():
-        _fail(f"the token must have at least {TOKEN_LEAST} printable ASCII characters")
+        fail(f"the token must have at least {TOKEN_LEAST} printable ASCII characters")
     return token
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"acumen: {message}", err=True)
-    sys.exit(2)

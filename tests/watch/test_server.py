@@ -345,6 +345,7 @@ def test_a_choice_that_has_just_been_found_is_whole(tmp_path: Path) -> None:
     watcher = Watcher(tmp_path)
     watcher._find()
     health = watcher.state("codec", "5m")["selected"]["health"]
+    assert health["present"]
     assert health["live"] == 1  # before anything of it was read
     assert health["torn"] == []
     close(choice)

@@ -19,6 +19,7 @@ from acumen.watch.view import ChoiceView
 CHOICES_MAX = 200
 POLL_SECONDS = 0.5
 HEALTH_SECONDS = 2.0
+STOP_SECONDS = 30.0  # a thread that is still reading when the interpreter ends would abort it
 
 
 class _Followed:
@@ -49,7 +50,7 @@ class _Followed:
                 dead += 1
         torn = self.tail.torn()
         self.health = {
-            "present": self.tail.present,
+            "present": self.tail.folder.is_dir(),
             "sealed": sealed,
             "live": live,
             "unsealed": dead,
@@ -94,7 +95,7 @@ class Watcher:
         """Ends the thread."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(5.0)
+            self._thread.join(STOP_SECONDS)
 
     def poll(self) -> bool:
         """Takes what is new; whether there was anything. The thread does this by itself."""

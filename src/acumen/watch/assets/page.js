@@ -288,9 +288,9 @@ function happenings(choice) {
 }
 
 function arms(choice) {
-  by("arms-hint").textContent = `The most taken ones, ${choice.fleet
-    ? "in what the hub has counted" : "since the beginning"}; reward since the objective is what it `
-    + "is.";
+  const since = choice.fleet ? "in what the hub has counted" : "since the beginning";
+  by("arms-hint").textContent = `The most taken ones, ${since}; reward since the objective is `
+    + "what it is.";
   const total = choice.decisions || 1;
   table(by("arms"), [["arm", ""], ["share", ""], ["decisions", "n"], ["mean reward", "n"]],
     choice.arms.map((arm, i) => [
@@ -309,7 +309,8 @@ function arms(choice) {
 
 function journal(choice, now) {
   const h = choice.health;
-  by("journal-hint").textContent = [`${number(h.sealed)} sealed segment${h.sealed === 1 ? "" : "s"}`,
+  by("journal-hint").textContent = [
+    `${number(h.sealed)} sealed segment${h.sealed === 1 ? "" : "s"}`,
     `${number(h.live)} being written`, h.unsealed ? `${h.unsealed} left unsealed` : "",
     bytes(h.bytes), `${number(choice.totals.dropped)} events dropped`,
     `${bytes(h.torn_bytes)} torn`, h.durable ? `last durable ${clock(h.durable, 500)}` : ""]
