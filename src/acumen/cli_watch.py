@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "ACUMEN_WATCH_TOKEN"
 CLIENT_PORT = 10001
+WAIT_SECONDS = 30 * 86_400
 FORMS = """\
 ray:auto               the cluster that this machine belongs to
 ray:HOST:6379          the same by its address (GCS); from a machine of the cluster
@@ -148,6 +149,10 @@ def _fleet(where: str) -> Source:
     """What the hubs of a cluster know."""
     try:
         address = ray_address(where)
+        # A page that has lost its cluster waits for it. Ray's own way would be to start another
+        # one, or to end the process after a minute.
+        os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(WAIT_SECONDS))
         from acumen.fleet.cluster import Hubs
         from acumen.fleet.watching import FleetWatcher
 

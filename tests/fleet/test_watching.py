@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -195,6 +196,38 @@ def test_a_silent_hub_is_shown_as_it_was(tmp_path: Path) -> None:
     state = watcher.state("codec", "5m")
     assert state["trouble"] == ""
     assert state["selected"]["fleet"]["silent_for"] == 0
+
+
+def test_a_cluster_that_blocks_a_call_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acumen.fleet.watching.ANSWER_SECONDS", -0.9)  # waits for 0.1 s
+    choice = make(tmp_path / "a")
+    hub = Hub(str(tmp_path / "kept"))
+    live(choice, 100)
+    tell(hub, choice, tmp_path / "a")
+    here = Here(**{hub_name(choice): hub})
+    watcher = FleetWatcher(here, "ray:here")
+    watcher.poll()
+    assert whole(watcher)["selected"]["decisions"] == 100
+    answer, free = here.ask, threading.Event()
+
+    def blocks(*arguments: Any) -> Any:
+        free.wait(30)
+        return answer(*arguments)
+
+    here.ask = blocks
+    monkeypatch.setattr("acumen.fleet.watching.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("acumen.fleet.watching.LATE_SECONDS", 0.0)
+    for _ in range(5):
+        state = watcher.state("codec", "5m")
+        assert state["selected"]["decisions"] == 100
+        assert "has not answered for" in state["trouble"]
+    assert here.asked == 2  # the poll, and the first look: nobody else has gone on asking
+    free.set()
+    watcher._fetching.join()
+    watcher.state("codec", "5m")
+    assert here.asked > 2
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"hub": 1, "choice": null}', b"[" * 9999])

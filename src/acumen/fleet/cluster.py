@@ -277,6 +277,10 @@ class Hubs:
 
         A hub that has not answered yet is not asked again: it may hang for hours.
         """
+        import ray
+
+        if not ray.is_initialized():  # whatever is asked of Ray then starts a cluster of its own
+            return {name: HubUnavailableError("the cluster is not there") for name in names}
         deadline = time.monotonic() + timeout
         found: dict[str, bytes | HubUnavailableError] = {}
         calls = {}

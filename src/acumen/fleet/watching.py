@@ -14,6 +14,7 @@ from acumen.fleet.uplink import HubUnavailableError
 
 POLL_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
+LATE_SECONDS = 12.0  # longer than a poll takes in which a hub does not answer
 FRESH_SECONDS = 0.8  # many pages that look at one choice ask its hub once
 ANSWER_BYTES_MAX = 16 << 20
 HUBS_MAX = 200
@@ -91,6 +92,8 @@ class FleetWatcher:
         self._left_out = 0
         self._trouble = ""
         self._details: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
+        self._polled = time.monotonic()
+        self._fetching = threading.Thread()  # one that is not alive
         self._asking = threading.Lock()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -109,12 +112,16 @@ class FleetWatcher:
 
     def poll(self) -> None:
         """Asks all hubs how they are; the thread does this by itself."""
+        self._poll()
+        self._polled = time.monotonic()
+        self.version += 1
+
+    def _poll(self) -> None:
         try:
             names = sorted(n for n in self._hubs.names() if _Seen.named(n) is not None)
             self._trouble = ""
         except HubUnavailableError as error:
             self._trouble = f"The cluster does not answer: {error}"
-            self.version += 1
             return
         self._left_out = max(0, len(names) - HUBS_MAX)
         names = names[:HUBS_MAX]
@@ -123,7 +130,6 @@ class FleetWatcher:
             self._seen = {name: self._seen.get(name) or _known(name) for name in names}
             for name, answer in answers.items():
                 _hear(self._seen[name], answer)
-            self.version += 1
             self.reading = False
 
     def state(self, choice: str | None, span: str) -> dict[str, Any]:
@@ -146,7 +152,7 @@ class FleetWatcher:
             "now": now,
             "left_out": self._left_out,
             "silent": silent,
-            "trouble": self._trouble,
+            "trouble": self._trouble or self._silence(),
             "choices": shown,
             "selected": None,
         }
@@ -159,6 +165,12 @@ class FleetWatcher:
             state["selected"] = self._whole(names[label], label, span, now)
         return state
 
+    def _silence(self) -> str:
+        late = time.monotonic() - self._polled
+        if late < LATE_SECONDS:
+            return ""
+        return f"The cluster has not answered for {late:.0f} s: this is what was known then."
+
     def _labels(self) -> dict[str, str]:
         kinds: dict[str, set[str]] = {}
         for seen in self._seen.values():
@@ -170,13 +182,13 @@ class FleetWatcher:
             at_s, said = self._details.get((name, span), (0.0, {}))
             # Who has just not answered is not waited for again.
             asks = name in self._seen and not self._seen[name].problem
-            if asks and time.monotonic() - at_s > FRESH_SECONDS:
-                answer = self._hubs.ask([name], ANSWER_SECONDS, span, True)[name]
-                found = _parsed(answer)
-                said = found if isinstance(found, dict) and found.get("choice") else said
-                self._details[name, span] = (time.monotonic(), said)
-                while len(self._details) > DETAILS_KEPT:
-                    del self._details[next(iter(self._details))]
+            if asks and time.monotonic() - at_s > FRESH_SECONDS and not self._fetching.is_alive():
+                self._fetching = threading.Thread(
+                    target=self._fetch, args=(name, span), name="acumen-watch-ask", daemon=True
+                )
+                self._fetching.start()
+                self._fetching.join(ANSWER_SECONDS + 1)
+                said = self._details.get((name, span), (0.0, said))[1]
         with self._lock:
             seen = self._seen.get(name)
             if seen is None or not said:
@@ -193,6 +205,16 @@ class FleetWatcher:
             "silent_for": line["silent_for"],
         }
         return whole
+
+    def _fetch(self, name: str, span: str) -> None:
+        """Asks a hub; in a thread, since a lost cluster may block a call for minutes."""
+        found = _parsed(self._hubs.ask([name], ANSWER_SECONDS, span, True)[name])
+        said = self._details.get((name, span), (0.0, {}))[1]
+        if isinstance(found, dict) and found.get("choice"):
+            said = found
+        self._details[name, span] = (time.monotonic(), said)
+        while len(self._details) > DETAILS_KEPT:
+            del self._details[next(iter(self._details))]
 
     def _run(self) -> None:
         while not self._stop.is_set():
