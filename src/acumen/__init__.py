@@ -13,8 +13,7 @@
 True
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from acumen import learners
 from acumen.core import (
@@ -34,6 +33,7 @@ from acumen.core import (
     minimize,
     observe,
 )
+from acumen.core.lazy import attributes
 
 if TYPE_CHECKING:
     from acumen.core.apprenticeship import apprentice
@@ -80,22 +80,17 @@ __version__ = "0.1.0"
 Choice.default_learner = learners.BinnedAdditive()
 
 # What not everybody needs is imported when it is first asked for, so that the others do not wait.
-_LAZY = {
-    "Cache": "acumen.operating_systems.caching.cache",
-    "cached": "acumen.operating_systems.caching.cached",
-    "DriftWatch": "acumen.core.drift_watch",
-    "follow": "acumen.core.following",
-    "Journal": "acumen.core.journal",
-    "JournalError": "acumen.core.journal_format",
-    "Promotion": "acumen.evaluation.promotion",
-    "apprentice": "acumen.core.apprenticeship",
-    "ReplayReport": "acumen.core.replay",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = attributes(
+    __name__,
+    {
+        "Cache": "acumen.operating_systems.caching.cache",
+        "cached": "acumen.operating_systems.caching.cached",
+        "DriftWatch": "acumen.core.drift_watch",
+        "follow": "acumen.core.following",
+        "Journal": "acumen.core.journal",
+        "JournalError": "acumen.core.journal_format",
+        "Promotion": "acumen.evaluation.promotion",
+        "apprentice": "acumen.core.apprenticeship",
+        "ReplayReport": "acumen.core.replay",
+    },
+)

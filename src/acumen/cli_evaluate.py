@@ -9,7 +9,7 @@ import sys
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from acumen.cli_parts import fail
 from acumen.core import (
     ModelError,
     Objective,
@@ -157,12 +158,6 @@ def evaluate(
         fail(str(error))
     _show(read, found, difference, against)
     sys.exit(0 if any(e.value is not None for e in found) else 1)
-
-
-def fail(message: str) -> NoReturn:
-    """One line, and exit code 2."""
-    click.echo(f"acumen: {(message.splitlines() or [''])[0]}", err=True)
-    sys.exit(2)
 
 
 def read_log(path: Path, choice: str | None) -> pa.Table:

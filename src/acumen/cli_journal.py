@@ -12,18 +12,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
+
+from acumen.cli_parts import DIRECTORY, choice_option, fail
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from acumen.core.journal import Journal
 
-DIRECTORY = click.Path(path_type=Path, file_okay=False)
 HIDDEN = ("stream", "replica", "feedback_time", "suggested", "learned_share")
 
 
@@ -39,14 +40,9 @@ def _command(function: Callable[..., Any]) -> Callable[..., Any]:
         except BrokenPipeError:
             sys.stderr.close()  # whoever read this has seen enough
         except (JournalError, OSError) as error:
-            _fail(str(error))
+            fail(str(error))
 
     return run
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"acumen: {(message.splitlines() or [''])[0]}", err=True)
-    sys.exit(2)
 
 
 def _open(directory: Path, choice: str | None, wanted: bool = True) -> tuple[Journal, str | None]:
@@ -96,11 +92,6 @@ def journal() -> None:
     """  # noqa: D301 (a real backspace is how click is told to leave lines as they are)
 
 
-def _choice_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    about = "Whose journal; needed where the directory has several."
-    return click.option("--choice", metavar="NAME", help=about)(function)
-
-
 def _format_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--format",
@@ -114,7 +105,7 @@ def _format_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @journal.command("ls")
 @click.argument("directory", type=DIRECTORY)
-@_choice_option
+@choice_option
 @_command
 def list_segments(directory: Path, choice: str | None) -> None:
     """List segments: whose, their state, events, and bytes."""
@@ -140,7 +131,7 @@ def list_segments(directory: Path, choice: str | None) -> None:
 
 @journal.command()
 @click.argument("directory", type=DIRECTORY)
-@_choice_option
+@choice_option
 @click.option("--events", is_flag=True, help="Raw events instead of decisions with their feedback.")
 @click.option("--modes", is_flag=True, help="Switches of the mode instead: when, by whom, why.")
 @click.option(
@@ -225,7 +216,7 @@ def _name(rows: list[dict[str, Any]], opened: Journal, choice: str | None) -> No
 @journal.command()
 @click.argument("directory", type=DIRECTORY)
 @click.argument("query")
-@_choice_option
+@choice_option
 @_format_option
 @_command
 def sql(directory: Path, query: str, choice: str | None, form: str) -> None:
@@ -283,7 +274,7 @@ def _ask(query: str, tables: dict[str, Any]) -> tuple[list[str], list[Sequence[A
     try:
         import duckdb
     except ImportError:
-        _fail("SQL needs DuckDB: pip install 'acumen[sql]'")
+        fail("SQL needs DuckDB: pip install 'acumen[sql]'")
     connection = duckdb.connect()
     for name, table in tables.items():
         connection.register(name, table)
@@ -292,12 +283,12 @@ def _ask(query: str, tables: dict[str, Any]) -> tuple[list[str], list[Sequence[A
         columns = [column[0] for column in result.description or []]
         return columns, list(result.fetchall())
     except duckdb.Error as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @journal.command()
 @click.argument("directory", type=DIRECTORY)
-@_choice_option
+@choice_option
 @_command
 def verify(directory: Path, choice: str | None) -> None:
     """Check every segment; seal what dead processes have left, and say what had to be cut off.
@@ -320,12 +311,12 @@ def verify(directory: Path, choice: str | None) -> None:
     events = sum(segment.rows for segment in found.segments)
     click.echo(f"{len(found.segments)} segments, {events} events")
     if problems:
-        _fail(f"{directory}: {len(problems)} problems")
+        fail(f"{directory}: {len(problems)} problems")
 
 
 @journal.command()
 @click.argument("directory", type=DIRECTORY)
-@_choice_option
+@choice_option
 @click.option(
     "--compression",
     type=click.Choice(["zstd", "lz4", "none"]),

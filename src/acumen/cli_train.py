@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from acumen.cli_parts import DIRECTORY, choice_option, fail
+
 if TYPE_CHECKING:
     from acumen.core.training import Training
 
@@ -19,8 +21,8 @@ SHOW_SECONDS = 2.0
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--choice", metavar="NAME", help="Which; needed where the directory has several.")
+@click.argument("directory", type=DIRECTORY)
+@choice_option
 @click.option("--watch", is_flag=True, help="Go on, and stand in if another trainer dies.")
 @click.option(
     "--publish-seconds",
@@ -67,8 +69,7 @@ def train(
         training = _training(directory, choice, pending_max, times)
         sys.exit(_watch(training, quiet) if watch else _train_once(training, quiet))
     except (JournalError, ModelError, ValueError, TypeError, OSError) as error:
-        click.echo(f"acumen: {(str(error).splitlines() or [''])[0]}", err=True)
-        sys.exit(2)
+        fail(str(error))
 
 
 def _training(

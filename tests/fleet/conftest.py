@@ -1,5 +1,5 @@
 import sys
 from pathlib import Path
 
-# What the tests of journals share.
-sys.path.append(str(Path(__file__).parents[1] / "core"))
+# What the tests of journals and of the page share.
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("core", "watch")]

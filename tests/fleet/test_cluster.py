@@ -1,4 +1,4 @@
-"""The fleet on Ray, real processes: nothing acknowledged is lost, choosing goes on."""
+"""The fleet on Ray, real processes: nothing acknowledged is lost, choosing and looking go on."""
 
 import importlib.util
 import shutil
@@ -29,9 +29,12 @@ def test_a_hub_belongs_to_a_kind_of_choice() -> None:
 
 
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
-def test_a_fleet_survives_kills_and_pauses(tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("scenario", ["ray_scenario.py", "watch_scenario.py"])
+def test_a_fleet_survives_kills_and_pauses(
+    scenario: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("r")  # Ray's sockets want a short path
-    command = [*NAMESPACE, sys.executable, str(HERE / "ray_scenario.py"), str(folder)]
+    command = [*NAMESPACE, sys.executable, str(HERE / scenario), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     logs = "".join(path.read_text()[-2000:] for path in folder.glob("*.err"))
     assert done.returncode == 0, done.stdout + done.stderr + logs

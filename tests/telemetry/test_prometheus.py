@@ -41,17 +41,29 @@ def live(choice: acumen.Choice, rounds: int = 400) -> None:
     choice.feedback(1, seconds=1.0)
 
 
-@pytest.fixture
-def registry() -> CollectorRegistry:
-    return CollectorRegistry()
-
-
-@pytest.fixture
-def scrape(registry: CollectorRegistry) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[CollectorRegistry, int]]:
+    """One server for all tests: it takes half a second to end. Its registry, and its port."""
+    registry = CollectorRegistry()
     server, thread = start_http_server(0, "127.0.0.1", registry)
+    yield registry, server.server_port
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
 
+
+@pytest.fixture
+def registry(served: tuple[CollectorRegistry, int]) -> Iterator[CollectorRegistry]:
+    """With nothing in it but what a test puts there."""
+    yield served[0]
+    for collector in list(served[0]._collector_to_names):
+        served[0].unregister(collector)
+
+
+@pytest.fixture
+def scrape(served: tuple[CollectorRegistry, int]) -> Any:
     def get() -> Samples:
-        url = f"http://127.0.0.1:{server.server_port}/metrics"
+        url = f"http://127.0.0.1:{served[1]}/metrics"
         with urllib.request.urlopen(url, timeout=10) as answer:
             text = answer.read().decode()
         return {
@@ -60,10 +72,7 @@ def scrape(registry: CollectorRegistry) -> Iterator[Any]:
             for sample in family.samples
         }
 
-    yield get
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
+    return get
 
 
 def value(samples: Samples, name: str, **labels: str) -> float:

@@ -40,7 +40,7 @@ class Browser:
                 "about:blank",
             ],
             preexec_fn=lambda: [os.dup2(fd, 3 + i) for i, fd in enumerate(far)],
-            pass_fds=(3, 4, *far),
+            close_fds=False,  # all others of ours close by themselves (PEP 446)
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -94,22 +94,52 @@ def test_everything_is_there_and_comes_from_here(
     close(codec, other)
 
 
+@pytest.fixture(scope="module")
+def long_name(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A page whose choice, arms and category are called awkwardly; its address, and the name."""
+    folder = tmp_path_factory.mktemp("long")
+    name = "a-rather-long-name-for-a-choice-that-goes-on-and-on-and-on" + "x" * 100
+    choice = make(folder, name, arms=["zstd", "w" * 190, "zstd with a dictionary of its own " * 4])
+    live(choice, 500)
+    note(choice, "v" * 400)
+    close(choice)
+    with serving() as start:
+        yield start(folder).url, name
+
+
 @pytest.mark.parametrize("width", [1280, 390, 320])
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits(tmp_path: Path, serve: Serve, page: Browser, width: int, dark: bool) -> None:
-    choice = make(tmp_path, "a-rather-long-name-for-a-choice-that-goes-on-and-on-and-on")
-    live(choice, 500)
-    close(choice)
-    server = serve(tmp_path)
+def test_it_fits(long_name: tuple[str, str], page: Browser, width: int, dark: bool) -> None:
+    url, name = long_name
     page.look(width, 900, dark=dark)
-    page.open(server.url)
-    drawn(page, choice.name)
+    page.open(url)
+    drawn(page, name)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(
         "[...document.querySelectorAll('.plot > svg')].every((s) => s.clientWidth > 200)"
     )
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(12, 15, 21)") == dark
+    assert page.errors == []
+
+
+def test_one_of_many_choices_is_found_by_its_name(
+    tmp_path: Path, serve: Serve, page: Browser
+) -> None:
+    for i in range(12):
+        choice = make(tmp_path, f"choice-{i:02d}")
+        live(choice, 3)
+        close(choice)
+    server = serve(tmp_path)
+    page.open(server.url)
+    page.wait_for("document.querySelectorAll('#choices button').length === 12")
+    page.evaluate("document.querySelector('#find-name').focus()")
+    page.call("Input.insertText", text="-07")
+    page.wait_for("document.querySelectorAll('#choices button').length === 1")
+    assert text(page, "#found") == "1 of 12 choices"
+    page.evaluate("document.querySelector('#choices button').click()")
+    drawn(page, "choice-07")
+    assert page.evaluate("document.querySelector('#find-name').value") == "-07"
     assert page.errors == []
 
 

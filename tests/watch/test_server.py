@@ -24,7 +24,7 @@ from traffic import close, flush, live, make, note
 
 from acumen.watch.guard import SECURITY_HEADERS, host_name, is_loopback
 from acumen.watch.server import PageServer, WatchError, assets
-from acumen.watch.watcher import RANGES
+from acumen.watch.watcher import RANGES, Watcher
 
 TOKEN = "a-token-that-is-long-enough"
 Answer = tuple[int, dict[str, str], bytes]
@@ -74,8 +74,31 @@ def journal(tmp_path: Path) -> Iterator[Path]:
     close(choice)
 
 
-def test_the_page_and_all_that_it_asks_for_come_from_here(journal: Path, serve: Serve) -> None:
-    server = serve(journal)
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Servers, for all tests that change nothing, of one journal."""
+    folder = tmp_path_factory.mktemp("shared")
+    choice = make(folder)
+    live(choice, 500)
+    flush(choice)
+    with serving() as start:
+        yield lambda **options: start(folder, **options)
+    close(choice)
+
+
+@pytest.fixture(scope="module")
+def shared(several: Serve) -> PageServer:
+    return several()
+
+
+@pytest.fixture(scope="module")
+def guarded(several: Serve) -> PageServer:
+    """One that wants the token."""
+    return several(token=TOKEN)
+
+
+def test_the_page_and_all_that_it_asks_for_come_from_here(shared: PageServer) -> None:
+    server = shared
     status, headers, body = ask(server, "/")
     assert status == 200
     page = body.decode()
@@ -98,8 +121,8 @@ def test_the_page_and_all_that_it_asks_for_come_from_here(journal: Path, serve: 
     assert ask(server, "/login")[0] == 303
 
 
-def test_every_answer_carries_the_headers(journal: Path, serve: Serve) -> None:
-    server = serve(journal)
+def test_every_answer_carries_the_headers(shared: PageServer) -> None:
+    server = shared
     for path, wanted in (("/", 200), ("/nothing", 404), ("/api/state?range=x", 400)):
         status, sent, _ = ask(server, path)
         assert status == wanted
@@ -168,25 +191,22 @@ def test_news_come_by_themselves(journal: Path, serve: Serve) -> None:
         ("localhost:port", 421),
     ],
 )
-def test_foreign_names_are_not_answered(
-    journal: Path, serve: Serve, host: str, status: int
-) -> None:
+def test_foreign_names_are_not_answered(shared: PageServer, host: str, status: int) -> None:
     """A page of evil.example may point that name at 127.0.0.1, and would then read everything."""
-    server = serve(journal)
     for path in ("/", "/api/state", "/assets/page.js", "/login"):
-        found = ask(server, path, Host=host)[0]
+        found = ask(shared, path, Host=host)[0]
         assert found == status or (path == "/login" and found == 303)
 
 
-def test_two_hosts_are_none(journal: Path, serve: Serve) -> None:
-    server = serve(journal)
+def test_two_hosts_are_none(shared: PageServer) -> None:
+    server = shared
     with socket.create_connection(("127.0.0.1", server.port), 10) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
         assert raw.recv(100).split()[1] in (b"400", b"421")
 
 
-def test_other_sites_neither_read_nor_write(journal: Path, serve: Serve) -> None:
-    server = serve(journal)
+def test_other_sites_neither_read_nor_write(shared: PageServer) -> None:
+    server = shared
     assert ask(server, "/api/state", Origin="http://evil.example")[0] == 403
     assert ask(server, "/api/state", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="cors")[0] == 403
     assert ask(server, "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 200
@@ -199,7 +219,23 @@ def test_other_sites_neither_read_nor_write(journal: Path, serve: Serve) -> None
     assert not any(name.startswith("access-control") for name in headers)
 
 
-def test_the_token_is_needed_and_never_shown(journal: Path, serve: Serve) -> None:
+def test_answers_on_a_kept_connection_do_not_wait(shared: PageServer) -> None:
+    server = shared
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    took = []
+    for _ in range(30):
+        began = time.monotonic()
+        connection.request("GET", "/assets/icon.svg")
+        connection.getresponse().read()
+        took.append(time.monotonic() - began)
+    connection.close()
+    assert min(took[1:]) < 0.02  # a delayed acknowledgement would make each of them wait 0.04 s
+
+
+def test_the_token_is_needed_and_never_shown(
+    journal: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acumen.watch.guard.REFUSAL_SECONDS", 0.1)
     server = serve(journal, token=TOKEN)
     for path in ("/api/state", "/api/events", "/assets/page.js", "/nothing"):
         assert ask(server, path)[0] == 401
@@ -211,7 +247,7 @@ def test_the_token_is_needed_and_never_shown(journal: Path, serve: Serve) -> Non
     for wrong in (TOKEN[:-1], TOKEN + "x", "", "ä" * 20):
         given = f"Bearer {wrong}".encode().decode("latin-1")
         assert ask(server, "/api/state", Authorization=given)[0] == 401
-    assert time.monotonic() - began > 1.9  # guessing is slow
+    assert time.monotonic() - began > 0.39  # guessing is slow
     assert ask(server, f"/api/state?token={TOKEN}")[0] == 401
     status, headers, _ = ask(server, "/login", "POST", urlencode({"token": TOKEN}))
     assert (status, headers["location"]) == (303, "/")
@@ -235,8 +271,11 @@ def test_the_token_is_needed_and_never_shown(journal: Path, serve: Serve) -> Non
     "body",
     ["", "token=", "token=wrong", "token=%FF%FE", "x" * 5000, "&".join(["a=1"] * 50), "=&=;\0"],
 )
-def test_a_wrong_login_is_none(journal: Path, serve: Serve, body: str) -> None:
-    server = serve(journal, token=TOKEN)
+def test_a_wrong_login_is_none(
+    guarded: PageServer, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    monkeypatch.setattr("acumen.watch.guard.REFUSAL_SECONDS", 0.01)
+    server = guarded
     status, headers, _ = ask(server, "/login", "POST", body)
     assert (status, headers["location"]) == (303, "/login?wrong")
     assert "set-cookie" not in headers
@@ -275,11 +314,6 @@ def test_any_query_is_answered(shared: PageServer, choice: str, span: str, rest:
     assert status in (200, 404)
 
 
-@pytest.fixture
-def shared(journal: Path, serve: Serve) -> PageServer:
-    return serve(journal)
-
-
 @pytest.mark.parametrize(
     "path",
     ["/assets/../server.py", "/assets/..%2fserver.py", "/assets/%2e%2e/__init__.py",
@@ -302,6 +336,35 @@ def test_broken_requests_break_nothing(shared: PageServer, raw: bytes) -> None:
         answer = connection.recv(300)
     assert b"500" not in answer.split(b"\r\n")[0]
     assert ask(shared, "/api/state")[0] == 200
+
+
+def test_a_choice_that_has_just_been_found_is_whole(tmp_path: Path) -> None:
+    choice = make(tmp_path)
+    live(choice, 10)
+    flush(choice)
+    watcher = Watcher(tmp_path)
+    watcher._find()
+    health = watcher.state("codec", "5m")["selected"]["health"]
+    assert health["present"]
+    assert health["live"] == 1  # before anything of it was read
+    assert health["torn"] == []
+    close(choice)
+
+
+def test_only_what_is_wanted_is_followed(tmp_path: Path) -> None:
+    for name in ("codec", "codec-2", "a/b", "other"):
+        choice = make(tmp_path, name)
+        live(choice, 5)
+        close(choice)
+    for only, wanted in (
+        (["codec"], ["codec"]),
+        (["codec*", "a/b"], ["a/b", "codec", "codec-2"]),
+        (["nothing"], []),
+        ([], ["a/b", "codec", "codec-2", "other"]),
+    ):
+        watcher = Watcher(tmp_path, only)
+        watcher.poll()
+        assert [c["name"] for c in watcher.overview()["choices"]] == wanted
 
 
 def test_an_empty_directory_waits(tmp_path: Path, serve: Serve) -> None:
@@ -380,11 +443,10 @@ while True:
         cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        for _ in range(30):
-            process.stdout.readline()
+        told = [process.stdout.readline() for _ in range(30)]
         until(server, lambda s: s["selected"] and s["selected"]["health"].get("live"))
         process.send_signal(signal.SIGKILL)
-        durable = int(process.stdout.read().split()[-1])
+        durable = int([*told, *process.stdout.read().split()][-1])
     # One, or two if it was sealing the one before.
     found = until(server, lambda s: s["selected"]["health"]["unsealed"] >= 1)["selected"]
     assert found["health"]["live"] == 0
@@ -392,9 +454,9 @@ while True:
     again = make(tmp_path)  # seals what was left
     live(again, 50)
     close(again)
+    found = until(server, lambda s: s["selected"]["stream_count"] == 2)["selected"]
     found = until(server, lambda s: s["selected"]["health"]["unsealed"] == 0)["selected"]
     assert found["health"]["problem_count"] == 0
-    assert found["stream_count"] == 2
 
 
 def test_what_a_journal_says_is_text(tmp_path: Path, serve: Serve) -> None:

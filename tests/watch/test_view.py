@@ -18,16 +18,31 @@ from acumen import _native
 from acumen.core.journal_format import FATES, KINDS
 from acumen.watch.happenings import describe
 from acumen.watch.series import SPANS, Series
-from acumen.watch.snapshot import ON_THE_WAY_S
+from acumen.watch.snapshot import ON_THE_WAY_S, details
 from acumen.watch.view import ARMS_MAX, ChoiceView
 from acumen.watch.watcher import Watcher
 
 
-def look(watcher: Watcher) -> None:
-    """Until what is being sealed meanwhile is there, too: a hole is believed at the second look."""
-    for _ in range(4):
+def look(watcher: Watcher, *choices: acumen.Choice) -> None:
+    """Polls until all that is durable is there: once, unless a segment is just being sealed.
+
+    What is renamed between listing and reading is read at the next look; and a hole is believed at
+    the second look only.
+    """
+    deadline = time.monotonic() + 20
+    while True:
         watcher.poll()
-        time.sleep(0.05)
+        views = {f.view.name: f.view for f in watcher._choices.values()}
+        writers = [(choice.name, choice.journal) for choice in choices]
+        if all(
+            writer is not None
+            and name in views
+            and writer.stream in views[name].streams
+            and views[name].streams[writer.stream].last >= writer.durable_sequence
+            for name, writer in writers
+        ):
+            return
+        assert time.monotonic() < deadline, views
 
 
 def view_of(watcher: Watcher, name: str = "codec") -> ChoiceView:
@@ -68,9 +83,9 @@ def test_the_comparison_is_the_engines_own(tmp_path: Path, changes: dict[str, An
         live(choice, 400, i, answered=0.95 if i % 2 else 0.6)
         flush(choice)
         if i % 3 == 1:
-            look(watcher)  # while it is written
+            look(watcher, choice)  # while it is written
     close(choice)
-    look(watcher)
+    look(watcher, choice)
     view = view_of(watcher)
     agree(view, choice)
     again = Watcher(tmp_path)
@@ -90,7 +105,7 @@ def test_a_changed_objective_begins_anew_as_in_the_engine(tmp_path: Path) -> Non
             choice.objective = acumen.maximize("bytes") if i == 3 else acumen.minimize("seconds")
         live(choice, 500, i)
         flush(choice)
-        look(watcher)
+        look(watcher, choice)
         agree(view_of(watcher), choice)
     titles = [h.title for h in view_of(watcher).happenings]
     assert titles.count("objective changed") == 2
@@ -105,16 +120,15 @@ def test_processes_are_added_up(tmp_path: Path) -> None:
         for choice in choices:
             live(choice, 300, i, answered=1)
         flush(*choices)
-        look(watcher)
+        look(watcher, *choices)
     close(*choices)
-    look(watcher)
+    look(watcher, *choices)
     view = view_of(watcher)
     agree(view, *choices)
     assert view.stream_count == 3
     both = view.comparison
     assert both.learned_decisions == sum(c.comparison().learned_decisions for c in choices)
-    time.sleep(ON_THE_WAY_S)  # the newest are not shown before
-    state = watcher.state("codec", "5m")["selected"]
+    state = details(view, "5m", time.time() + ON_THE_WAY_S)  # the newest are not shown before
     assert sum(map(sum, state["arm_counts"])) == view.decisions
     assert sum(arm["decisions"] for arm in state["arms"]) == view.decisions
     assert {arm["name"] for arm in state["arms"]} == {"none", "lz4", "zstd"}
@@ -136,7 +150,7 @@ def test_more_processes_than_can_be_joined_are_told(
         live(choice, 50)
     close(*choices)
     watcher = Watcher(tmp_path)
-    look(watcher)
+    look(watcher, *choices)
     assert watcher.state("codec", "5m")["selected"]["crowded"]
     agree(view_of(watcher), *choices)
 
@@ -147,7 +161,7 @@ def test_dropped_events_are_told(tmp_path: Path) -> None:
     live(choice, 3000)
     flush(choice)
     watcher = Watcher(tmp_path)
-    look(watcher)
+    look(watcher, choice)
     assert choice.journal is not None
     assert view_of(watcher).dropped == choice.journal.dropped > 0
     assert any(h.kind == "gap" for h in view_of(watcher).happenings)
@@ -169,11 +183,11 @@ def test_candidates_and_ranges_have_names(tmp_path: Path) -> None:
         many.choose(x=1.0).feedback(seconds=1.0)
     close(place, many)
     watcher = Watcher(tmp_path)
-    look(watcher)
-    time.sleep(ON_THE_WAY_S)
-    shown = watcher.state("place", "5m")["selected"]["arms"]
+    look(watcher, place, many)
+    later = time.time() + ON_THE_WAY_S  # the newest are not shown before
+    shown = details(view_of(watcher, "place"), "5m", later)["arms"]
     assert shown[0]["name"] == "candidate 0"
-    shown = watcher.state("many", "5m")["selected"]["arms"]
+    shown = details(view_of(watcher, "many"), "5m", later)["arms"]
     assert shown[-1]["name"] == "others"
     assert sum(arm["decisions"] for arm in shown) == 400
     assert len(shown) <= 9
@@ -193,7 +207,7 @@ def test_who_and_why(tmp_path: Path) -> None:
     live(choice, 100)
     close(choice)
     watcher = Watcher(tmp_path)
-    look(watcher)
+    look(watcher, choice)
     told = [(h.kind, h.title, h.who, h.why) for h in view_of(watcher).happenings]
     assert ("mode", "canary 0.1", "the gate", "the estimate says so") in told
     assert [t[0] for t in told].count("mode") == 2  # that it says twice, is one switch
@@ -212,7 +226,7 @@ def test_the_mode_follows_from_decisions_where_nobody_switched(tmp_path: Path, m
     live(choice, 200)
     close(choice)
     watcher = Watcher(tmp_path)
-    look(watcher)
+    look(watcher, choice)
     assert watcher.overview()["choices"][0]["mode"] == mode
 
 
@@ -278,7 +292,7 @@ def test_memory_does_not_grow_with_the_journal(tmp_path: Path) -> None:
         decisions = choice.choose_many(np.abs(rows).round())
         choice.feedback_many(decisions.ids, seconds=1.0, bytes=1.0)
         flush(choice)
-        look(watcher)
+        look(watcher, choice)
         sizes.append(held())
     assert len(set(sizes)) == 1
     assert sizes[0] < 4 << 20
@@ -304,7 +318,7 @@ def test_a_stream_that_speaks_nonsense_does_not_hide_the_others(
         take(self, batch)
 
     monkeypatch.setattr(ChoiceView, "take", refuse)
-    look(watcher)
+    look(watcher, good)
     health = watcher.state("bad", "5m")["selected"]["health"]
     assert health["refused"] >= 1
     assert "no number" in health["problems"][0]

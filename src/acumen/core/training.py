@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acumen.core.background import Background
+from acumen.core.health import OfficeHealth
 from acumen.core.journal import open_journal
 from acumen.core.journal_segments import folder_of
 from acumen.core.journal_tail import Absences, JournalTail
@@ -28,26 +29,20 @@ STOP_SECONDS = 2.0
 
 
 @dataclass
-class TrainingHealth:
-    """How training goes.
+class TrainingHealth(OfficeHealth):
+    """How training goes; `elected`: whether this process is the trainer now.
 
     Attributes:
-        elected: whether this process is the trainer now.
         elections: times that it became it.
         published: models.
         checkpoints: with all that a successor needs.
         deposed: times that somebody else had taken the lock meanwhile.
-        errors: attempts that failed.
-        last_error: in words; empty if there was none.
     """
 
-    elected: bool = False
     elections: int = 0
     published: int = 0
     checkpoints: int = 0
     deposed: int = 0
-    errors: int = 0
-    last_error: str = ""
 
 
 class Training:
@@ -259,8 +254,7 @@ class Training:
                 busy = self.step()
                 idle = self._poll_seconds
             except Exception as error:  # whatever it is, the thread must not end in silence
-                self.health.errors += 1
-                self.health.last_error = str(error) or type(error).__name__
+                self.health.note(error)
                 idle = min(2 * idle, 5.0)
             if not busy:
                 stop.wait(idle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 from acumen.core import model_file
@@ -21,6 +22,11 @@ class Checkpoints:
     Args:
         url: a folder, such as ``/var/lib/acumen`` or ``s3://bucket/acumen``.
 
+    Attributes:
+        url: as given.
+        problems: what could not be read, in words.
+        written: stamp of the last one written here, and when, in seconds since 1970.
+
     Raises:
         ImportError: fsspec, or what it needs for this kind of path, is not installed.
     """
@@ -29,7 +35,9 @@ class Checkpoints:
         import fsspec
 
         self._files, self._root = fsspec.core.url_to_fs(url)
+        self.url = url
         self.problems: list[str] = []
+        self.written: tuple[Stamp, float] = (NONE, 0.0)
 
     def names(self) -> list[tuple[Stamp, str]]:
         """All of them, the newest first.
@@ -59,6 +67,7 @@ class Checkpoints:
             model_file.write(path, published.header, published.arrays)
         else:
             self._files.pipe_file(path, model_file.encode(published.header, published.arrays))
+        self.written = (published.stamp, time.time())
         for _, name in [n for n in self.names() if n[0] <= published.stamp][KEEP:]:
             self._files.rm_file(name)
 

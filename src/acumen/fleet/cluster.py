@@ -6,7 +6,12 @@ go on with the last model, and its journal keeps what the hub has not got.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import importlib.util
+import logging
+import socket
+import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acumen.core.journaling import describe
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "acumen"
 CALL_SECONDS = 30.0
+REACH_SECONDS = 3.0
 
 
 def hub_name(choice: Choice) -> str:
@@ -202,17 +208,146 @@ class _Line:
         self.call("relay", CALL_SECONDS, shown)
 
     def call(self, method: str, timeout: float, *arguments: Any) -> Any:
+        return self.result(self.begin(method, *arguments), timeout)
+
+    def begin(self, method: str, *arguments: Any) -> Any:
+        """A call whose `result` comes later."""
+        import ray
+
+        with self._told():
+            if self._actor is None:
+                self._actor = ray.get_actor(self._name, namespace=NAMESPACE)
+            return getattr(self._actor, method).remote(*arguments)
+
+    def result(self, begun: Any, timeout: float) -> Any:
+        import ray
+
+        with self._told():
+            return ray.get(begun, timeout=timeout)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
         import ray
 
         try:
-            if self._actor is None:
-                self._actor = ray.get_actor(self._name, namespace=NAMESPACE)
-            return ray.get(getattr(self._actor, method).remote(*arguments), timeout=timeout)
+            yield
+        except AttributeError:
+            raise HubUnavailableError(
+                f"{self._name}: an older version of Acumen has started it: it cannot do this"
+            ) from None
         # ValueError: there is no such actor. The others: it, its machine or the way to it is down.
         except (ray.exceptions.RayError, ValueError, OSError, RuntimeError) as error:
             self._actor = None
-            line = (str(error).splitlines() or [""])[0]
-            raise HubUnavailableError(f"{self._name}: {type(error).__name__}: {line}") from None
+            raise HubUnavailableError(f"{self._name}: {_first_line(error)}") from None
+
+
+class Hubs:
+    """All hubs of a cluster, for who looks at them; see `watching`. Safe from many threads.
+
+    Args:
+        address: ``auto``, ``HOST:PORT`` of the cluster, or ``ray://HOST:PORT`` of Ray Client.
+
+    Raises:
+        HubUnavailableError: there is no such cluster, or it does not let us in; in words.
+        ImportError: Ray is not installed, or what Ray Client needs; in words.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._lines: dict[str, _Line] = {}
+        self._begun: dict[tuple[str, tuple[Any, ...]], Any] = {}
+        self._mine = False
+        self._connect()
+
+    def names(self) -> list[str]:
+        """All named actors of the fleet's namespace.
+
+        Raises:
+            HubUnavailableError: the cluster does not answer; the next call connects anew.
+        """
+        import ray
+
+        self._connect()
+        try:
+            listed = ray.util.list_named_actors(all_namespaces=True)
+        except Exception as error:  # Ray Client raises whatever its transport does
+            self.close()
+            raise HubUnavailableError(_first_line(error)) from None
+        return [str(found["name"]) for found in listed if found["namespace"] == NAMESPACE]
+
+    def ask(
+        self, names: Sequence[str], timeout: float, *arguments: Any
+    ) -> dict[str, bytes | HubUnavailableError]:
+        """Looks at hubs, all at once: name → what `Hub.look` answers, or why there is nothing.
+
+        A hub that has not answered yet is not asked again: it may hang for hours.
+        """
+        import ray
+
+        if not ray.is_initialized():  # whatever is asked of Ray then starts a cluster of its own
+            return {name: HubUnavailableError("the cluster is not there") for name in names}
+        deadline = time.monotonic() + timeout
+        found: dict[str, bytes | HubUnavailableError] = {}
+        calls = {}
+        for name in names:
+            line = self._lines.setdefault(name, _Line(name))
+            try:
+                begun = self._begun.pop((name, arguments), None)
+                calls[name] = line.begin("look", *arguments) if begun is None else begun
+            except HubUnavailableError as error:
+                found[name] = error
+        for name, begun in calls.items():
+            left = max(0.01, deadline - time.monotonic())
+            try:
+                found[name] = self._lines[name].result(begun, left)
+            except HubUnavailableError as error:
+                found[name] = error
+                if "GetTimeoutError" in str(error):
+                    self._begun[name, arguments] = begun
+        return found
+
+    def close(self) -> None:
+        """Leaves the cluster, if it was entered here."""
+        import ray
+
+        if self._mine:
+            self._mine = False
+            ray.shutdown()
+        self._lines.clear()
+        self._begun.clear()
+
+    def _connect(self) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise ImportError("a fleet needs Ray: pip install 'acumen[fleet]'") from None
+        if ray.is_initialized():
+            return
+        if self._address.startswith("ray://") and importlib.util.find_spec("grpc") is None:
+            raise ImportError("ray:// is Ray Client, which needs pip install 'ray[client]'")
+        _reachable(self._address.removeprefix("ray://"))
+        try:
+            ray.init(
+                self._address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR
+            )
+        # Whatever Ray or its transport raises here, there is no connection.
+        except Exception as error:
+            raise HubUnavailableError(_first_line(error)) from None
+        self._mine = True
+
+
+def _reachable(address: str) -> None:
+    """Whether anybody listens there at all: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
+        except OSError as error:
+            raise HubUnavailableError(f"{address}: {error.strerror or error}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _connected(address: str | None) -> None:

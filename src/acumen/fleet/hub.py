@@ -12,6 +12,7 @@ from acumen.core.journal_format import JournalError, JournalInfo
 from acumen.core.published import NONE, Published, Stamp
 from acumen.core.trainer import Trainer
 from acumen.fleet.checkpoints import Checkpoints
+from acumen.fleet.ledger import Ledger, look_at_hub
 from acumen.fleet.wire import decode
 from acumen.learners.described import choice_of_journal
 
@@ -101,6 +102,7 @@ class Hub:
         self._relayed = Shown()
         self._published_s = -1e9
         self.errors: list[str] = []
+        self.ledger = Ledger()
         self._resume()
 
     def exchange(
@@ -120,6 +122,7 @@ class Hub:
             gone: streams of which the caller has no file any more: see `Trainer.forget`.
         """
         asked, problems = set(streams), []
+        self.ledger.calls += 1
         for contents, after in batches:
             try:
                 batch = decode(contents)
@@ -132,9 +135,12 @@ class Hub:
             except JournalError as error:
                 problems.append(str(error))
                 continue
-            trainer.take(batch, after=after)
+            known = trainer.positions.get(batch.info.stream, 0)
+            self.ledger.note(batch, known, trainer.take(batch, after=after), have)
         if self.trainer is not None:
             self.trainer.forget(gone)
+        for problem in problems:
+            self.ledger.refuse(problem)
         self.tend()
         return self._reply(have, asked, problems)
 
@@ -189,6 +195,10 @@ class Hub:
             "report": report,
             "errors": tuple(self.errors),
         }
+
+    def look(self, span: str, whole: bool) -> bytes:
+        """What a page shows of it: see `ledger.look_at_hub`."""
+        return look_at_hub(self, self._checkpoints, span, whole)
 
     def _begin(self, info: JournalInfo) -> Trainer:
         trainer = Trainer(choice_of_journal(info, self._pending_max))

@@ -28,6 +28,7 @@ from acumen.core.published import NONE, Published, Stamp
 from acumen.core.trainer import Trainer, scales_of, taught_in
 from acumen.fleet.checkpoints import Checkpoints
 from acumen.fleet.hub import ERRORS_MAX, Reply, Shown
+from acumen.fleet.ledger import look_at_root
 from acumen.fleet.uplink import Exchange
 from acumen.fleet.wire import stream_of
 from acumen.learners.described import choice_of_journal
@@ -289,7 +290,11 @@ class RootHub:
                 except OSError as error:
                     self._note(f"hub {number}: {error}")
 
-    def state(self) -> dict[str, object]:
+    def look(self, span: str, whole: bool) -> bytes:
+        """What a page shows of it: see `ledger.look_at_root`."""
+        return look_at_root(self, self._checkpoints)
+
+    def state(self) -> dict[str, Any]:
         """Counters, for people."""
         refused = dict(self._root.refused) if self._root else {}
         return {"stamp": self.shown.stamp, "refused": refused, "errors": tuple(self.errors)}

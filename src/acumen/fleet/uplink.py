@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from acumen.core import model_file
 from acumen.core.background import Background
 from acumen.core.following import Follower
+from acumen.core.health import OfficeHealth
 from acumen.core.journal import open_journal
 from acumen.core.journal_segments import folder_of, segments_in
 from acumen.core.journal_tail import Absences, JournalTail
@@ -46,11 +47,10 @@ class HubUnavailableError(OSError):
 
 
 @dataclass
-class UplinkHealth:
-    """How it goes between a machine and its hub.
+class UplinkHealth(OfficeHealth):
+    """How it goes between a machine and its hub; `errors`: attempts that failed otherwise.
 
     Attributes:
-        elected: whether this process is the one that does it.
         calls: that were answered.
         batches: sent; those that had to be sent again included.
         events: in them.
@@ -58,19 +58,14 @@ class UplinkHealth:
             last answered.
         models: that were brought.
         unavailable: calls that were not answered.
-        errors: other attempts that failed.
-        last_error: in words; empty if there was none.
     """
 
-    elected: bool = False
     calls: int = 0
     batches: int = 0
     events: int = 0
     unacknowledged: int = 0
     models: int = 0
     unavailable: int = 0
-    errors: int = 0
-    last_error: str = ""
 
 
 class Uplink:
@@ -182,8 +177,7 @@ class Uplink:
             max(0, number - reply.durable.get(stream, 0)) for stream, number in reply.taken.items()
         )
         for problem in (*reply.problems, *self._tail.problems):
-            health.errors += 1
-            health.last_error = problem
+            health.note(problem)
         self._tail.problems.clear()
         if reply.model is not None and reply.stamp > self._brought:
             self._bring(reply, reply.model)
@@ -213,8 +207,7 @@ class Uplink:
                 self.health.last_error = str(error)
                 idle = min(2 * idle, RETRY_SECONDS_MAX)
             except Exception as error:  # whatever it is, the thread must not end in silence
-                self.health.errors += 1
-                self.health.last_error = str(error) or type(error).__name__
+                self.health.note(error)
                 idle = min(2 * idle, RETRY_SECONDS_MAX)
             stop.wait(idle / 10 if busy else idle)
         if self._forgotten:

@@ -5,8 +5,9 @@
 touches the path of a choice that does not use it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from acumen.core.lazy import attributes
 
 if TYPE_CHECKING:
     from acumen.telemetry.opentelemetry import TracedChoice, traced
@@ -14,16 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ChoiceCollector", "TracedChoice", "traced"]
 
-_LAZY = {
-    "ChoiceCollector": "acumen.telemetry.prometheus",
-    "TracedChoice": "acumen.telemetry.opentelemetry",
-    "traced": "acumen.telemetry.opentelemetry",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = attributes(
+    __name__,
+    {
+        "ChoiceCollector": "acumen.telemetry.prometheus",
+        "TracedChoice": "acumen.telemetry.opentelemetry",
+        "traced": "acumen.telemetry.opentelemetry",
+    },
+)

@@ -7,9 +7,10 @@ cut to a length, and never trusted further than that.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from acumen.core.forgetting import is_forgetting
 from acumen.core.objective import Objective
 
 TEXT_MAX = 500
@@ -24,7 +25,8 @@ class Happening:
     """One line of the page's list.
 
     Attributes:
-        kind: the event's: ``mode``, ``note``, ``gap`` …; a note that speaks of drift is ``drift``.
+        kind: the event's: ``mode``, ``note``, ``gap`` …; a note that speaks of drift is ``drift``,
+            an ``objective`` event that gives lessons up is ``forget``.
         time_s: seconds since 1970.
         stream: whose.
         title: what has happened, in few words.
@@ -58,6 +60,8 @@ def describe(kind: str, text: str, number: int, time_s: float, stream: str) -> H
     if kind == "mode":
         mode, title = _mode(values)
         return Happening(kind, time_s, stream, title, who, why, mode)
+    if kind == "objective" and is_forgetting(said):
+        return _forgetting(said, Happening("forget", time_s, stream, "lessons forgotten"))
     if kind == "objective":
         objective = _objective(said)
         title = "objective changed" if objective else "objective changed, and makes no sense"
@@ -87,6 +91,14 @@ def _note(text: str, values: dict[str, Any], plain: Happening) -> Happening:
     words = _first(values, _WHY) or (_flat(values) if values else text)
     return Happening("drift" if drift else "note", plain.time_s, plain.stream, _cut(title, 60),
                      _first(values, _WHO), _cut(words))  # fmt: skip
+
+
+def _forgetting(said: dict[str, Any], plain: Happening) -> Happening:
+    values = next(iter(said.values()))
+    keep = values.get("keep") if isinstance(values, dict) else None
+    kept = f"the latest {keep:,} decisions teach anew" if isinstance(keep, int) and keep else ""
+    why = _first(values, _WHY) if isinstance(values, dict) else ""
+    return replace(plain, why=_cut("; ".join(filter(None, (kept, why)))))
 
 
 def _mode(values: dict[str, Any]) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from acumen.watch.guard import Guard, is_loopback
 from acumen.watch.watcher import RANGES, Watcher
@@ -21,10 +21,34 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 STREAMS_MOST = 32
-TICK_SECONDS, QUIET_SECONDS = 1.0, 5.0
+TICK_SECONDS, NEWS_SECONDS, QUIET_SECONDS = 0.1, 1.0, 5.0
 NAME_MOST = 1000
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
           ".html": "text/html"}  # fmt: skip
+
+
+class Source(Protocol):
+    """Whose state the page shows: a journal's `Watcher`, or a fleet's.
+
+    Attributes:
+        version: another one whenever there is news.
+        reading: whether what was there before is still being read.
+    """
+
+    version: int
+    reading: bool
+
+    def start(self) -> None:
+        """Begins to follow, in a thread."""
+        ...
+
+    def stop(self) -> None:
+        """Ends that."""
+        ...
+
+    def state(self, choice: str | None, span: str) -> dict[str, Any]:
+        """What the page draws, as JSON values; from any thread."""
+        ...
 
 
 class WatchError(Exception):
@@ -40,7 +64,7 @@ def assets() -> dict[str, bytes]:
 class _Pages:
     """The routes, over one watcher."""
 
-    def __init__(self, watcher: Watcher, stopping: Callable[[], bool]) -> None:
+    def __init__(self, watcher: Source, stopping: Callable[[], bool]) -> None:
         self._watcher = watcher
         self._stopping = stopping
         self._assets = assets()
@@ -101,13 +125,13 @@ class _Pages:
         return json.dumps(state, allow_nan=False, separators=(",", ":")).encode()
 
     async def _follow(self, choice: str | None, span: str) -> AsyncIterator[bytes]:
-        """A state whenever there is news, and every few seconds."""
+        """A state when there is news, once a second at most, and every few seconds without."""
         self._streams += 1
         try:
             seen, quiet = -1, QUIET_SECONDS
             while not self._stopping():
                 version = self._watcher.version
-                if version != seen or quiet >= QUIET_SECONDS:
+                if quiet >= (QUIET_SECONDS if version == seen else NEWS_SECONDS):
                     seen, quiet = version, 0.0
                     yield b"data: " + await self._json(choice, span) + b"\n\n"
                 await asyncio.sleep(TICK_SECONDS)
@@ -126,10 +150,10 @@ def _asked(request: Request) -> tuple[str | None, str] | None:
 
 
 class PageServer:
-    """Serves the page of one directory until it is told to stop.
+    """Serves the page of one directory, or of a fleet, until it is told to stop.
 
     Args:
-        directory: of journals.
+        source: a directory of journals, or what else follows choices.
         host: address to listen on.
         port: 0 takes a free one.
         token: see `Guard`; needed where `host` is no loopback address.
@@ -141,7 +165,7 @@ class PageServer:
 
     def __init__(
         self,
-        directory: Path,
+        source: Path | Source,
         host: str = "127.0.0.1",
         port: int = 0,
         *,
@@ -158,7 +182,7 @@ class PageServer:
         loopback = is_loopback(host)
         if not loopback and not token:
             raise WatchError(f"listening on {host} needs a token")
-        self.watcher = Watcher(directory)
+        self.watcher: Source = Watcher(source) if isinstance(source, Path) else source
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         shown = "127.0.0.1" if host == "localhost" else host
@@ -228,7 +252,11 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         address = "127.0.0.1" if host == "localhost" else host
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        return socket.create_server((address, port), family=family, backlog=64)
+        found = socket.create_server((address, port), family=family, backlog=64)
+        # What it accepts inherits this; asyncio sets it only where a socket names its protocol.
+        # Without, the second answer on a connection waits 40 ms for the first one's delayed ACK.
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return found
     except (OSError, OverflowError) as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise WatchError(f"cannot listen on {host}:{port}: {words}") from None

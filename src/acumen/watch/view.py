@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,7 @@ class ChoiceView:
         self.streams: OrderedDict[str, StreamView] = OrderedDict()
         self.stream_count = 0
         self.crowded = False
+        self._loads = 0
         self.series = Series(
             _COLUMNS,
             {"arms": ARMS_MAX + 1, "reasons": len(_native.REASONS),
@@ -196,10 +197,21 @@ class ChoiceView:
         if objective is not None and objective.metrics == join.objective.metrics:
             self._become(objective)
             join.change_objective(objective)
+        if happening.kind == "load":
+            happening = self._loaded(happening)
         before = self.happenings[-1] if self.happenings else None
         if before is not None and happening.repeats(before):
             self.happenings.pop()
         self.happenings.append(happening)
+
+    def _loaded(self, happening: Happening) -> Happening:
+        """Who follows a trainer loads a model a second: only the last stays, and how many."""
+        self._loads += 1
+        if self._loads == 1:
+            return happening
+        for earlier in [h for h in self.happenings if h.kind == "load"]:
+            self.happenings.remove(earlier)
+        return replace(happening, why=f"the last of {self._loads:,}; {happening.why}".rstrip("; "))
 
     def _count(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from acumen.watch.view import ChoiceView
 CHOICES_MAX = 200
 POLL_SECONDS = 0.5
 HEALTH_SECONDS = 2.0
+STOP_SECONDS = 30.0  # a thread that is still reading when the interpreter ends would abort it
 
 
 class _Followed:
@@ -28,6 +31,7 @@ class _Followed:
         self.positions: dict[str, int] = {}
         self.refused = 0
         self.health: dict[str, Any] = {}
+        self.look()
 
     def look(self) -> None:
         """The files, without reading them."""
@@ -47,7 +51,7 @@ class _Followed:
                 dead += 1
         torn = self.tail.torn()
         self.health = {
-            "present": self.tail.present,
+            "present": self.tail.folder.is_dir(),
             "sealed": sealed,
             "live": live,
             "unsealed": dead,
@@ -67,10 +71,12 @@ class Watcher:
 
     Args:
         directory: where choices write their journals; it may be empty, and vanish for a while.
+        only: patterns of the names of those that are followed, as of a shell; none: all.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, only: Sequence[str] = ()) -> None:
         self.directory = directory
+        self._only = tuple(only)
         self.version = 0
         self.reading = True
         self._choices: dict[str, _Followed] = {}
@@ -90,7 +96,7 @@ class Watcher:
         """Ends the thread."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(5.0)
+            self._thread.join(STOP_SECONDS)
 
     def poll(self) -> bool:
         """Takes what is new; whether there was anything. The thread does this by itself."""
@@ -118,6 +124,7 @@ class Watcher:
         with self._lock:
             choices = [summary(f.view, now) for f in self._choices.values()]
         return {
+            "source": "journal",
             "directory": str(self.directory),
             "present": self._present,
             "reading": self.reading,
@@ -157,7 +164,7 @@ class Watcher:
     def _find(self) -> bool:
         """New choices; whether there were any."""
         try:
-            folders = sorted(e.name for e in os.scandir(self.directory) if e.is_dir())
+            folders = sorted(e.name for e in os.scandir(self.directory) if self._is_wanted(e))
             self._present = True
         except OSError:
             self._present = False
@@ -169,10 +176,17 @@ class Watcher:
             if len(self._choices) >= CHOICES_MAX:
                 self._left_out = len(folders) - len(self._choices)
                 break
+            followed = _Followed(self.directory / name)
             with self._lock:
-                self._choices[name] = _Followed(self.directory / name)
+                self._choices[name] = followed
             found = True
         return found
+
+    def _is_wanted(self, entry: os.DirEntry[str]) -> bool:
+        if not entry.is_dir():
+            return False
+        name = choice_of(Path(entry.name))
+        return not self._only or any(fnmatchcase(name, pattern) for pattern in self._only)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -86,7 +86,7 @@ export class TimeChart {
     const shown = data.series.filter((s) => s.values.some((v) => v !== null));
     this.shown = shown;
     this.legend.replaceChildren(...data.series.map((s) =>
-      html("span", { class: s.color }, html("i"), html("em", {}, s.name))));
+      html("span", { class: s.color, title: s.name }, html("i"), html("em", {}, s.name))));
     const [low, high] = this.options.stacked ? [0, 1] : domain(shown, this.options.zero);
     this.x = (t) => LEFT + (t - data.start) / (data.end - data.start)
       * (this.width - LEFT - RIGHT);

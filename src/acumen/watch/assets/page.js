@@ -2,12 +2,15 @@
 
 import { Histogram, TimeChart, clock, html, interval, number, percent, signed, sparkline }
   from "./charts.js";
+import { fleetCard, fleetTile } from "./fleet.js";
+import { ago, badge, bytes, table, tile } from "./parts.js";
 
 const RANGES = { "5m": "5 min", "1h": "1 h", "24h": "24 h", "14d": "14 d", "1y": "1 y" };
 const COLORS = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
 const REASONS = { learned: "c-learned", holdback: "c-default", control: "c5",
   shadow: "c-other", off: "c-other", killed: "c-bad", bad_context: "c-warn", busy: "c2",
   no_model: "c7", learner_failed: "c3", default_failed: "c3" };
+const MANY = 10;  // choices, from which on they can be searched
 const SNIPPET = `import acumen
 
 codec = acumen.Choice("codec", arms=["lz4", "zstd"],
@@ -15,6 +18,9 @@ codec = acumen.Choice("codec", arms=["lz4", "zstd"],
                       metric=acumen.minimize("seconds"),
                       journal=DIRECTORY)
 codec.choose(size=81_920).feedback(seconds=0.012)`;
+const JOIN = `from acumen import fleet
+
+follower = fleet.join(codec, "s3://bucket/acumen/codec", address="head:6379")`;
 const by = (id) => document.getElementById(id);
 
 const charts = {
@@ -78,8 +84,14 @@ function show(state) {
     + "What was read of it is still shown.";
   const crowd = state.selected?.crowded
     ? "More processes at a time than can be compared: the comparison leaves decisions out." : "";
-  const more = state.left_out > 0 ? `${state.left_out} further choices are not shown.` : "";
-  const banner = state.trouble || gone || crowd || more;
+  const fleet = state.source === "fleet";
+  const quiet = state.selected?.fleet?.silent_for > 0
+    ? `The hub does not answer: this is what it knew ${ago(state.selected.fleet.silent_for)} ago.`
+    : fleet && state.silent > 0 && !state.choices.length
+      ? `There are hubs (${state.silent}), but none has been told of a choice yet.` : "";
+  const more = state.left_out > 0 ? `${state.left_out} further choices are not shown`
+    + (fleet ? "." : ": acumen watch --choice NAME shows those that you want.") : "";
+  const banner = state.trouble || gone || quiet || crowd || more;
   by("banner").textContent = banner;
   by("banner").hidden = !banner;
   ranges();
@@ -87,7 +99,7 @@ function show(state) {
   const choice = state.selected;
   by("main").hidden = !choice;
   by("empty").hidden = Boolean(choice);
-  by("snippet").textContent = SNIPPET.replace("DIRECTORY", JSON.stringify(state.directory));
+  empty(state, fleet);
   document.title = choice ? `${choice.name} · Acumen watch` : "Acumen watch";
   if (choice) detail(choice, state.now);
   beat();
@@ -101,6 +113,14 @@ function show(state) {
   if (choice && !wanted.choice) want({ choice: name });
 }
 
+function empty(state, fleet) {
+  by("empty-hint").textContent = fleet
+    ? "As soon as a choice has joined this fleet, it appears. No need to reload."
+    : "As soon as a choice writes its journal to this directory, it appears. No need to reload.";
+  by("snippet").textContent = fleet ? JOIN
+    : SNIPPET.replace("DIRECTORY", JSON.stringify(state.directory));
+}
+
 function beat() {
   if (!newest) return;
   const late = (Date.now() - received) / 1000;
@@ -110,14 +130,6 @@ function beat() {
   if (!choice) return pulse("", "waiting for the first choice");
   if (choice.live) return pulse("live", "live");
   return pulse("", `silent for ${ago(newest.now + late - choice.newest)}`);
-}
-
-function ago(seconds) {
-  if (seconds < 0.95) return "under 1 s";
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 129_600) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86_400)} days`;
 }
 
 function keep(parent, children) {
@@ -150,8 +162,14 @@ by("ranges").addEventListener("click", (event) => {
 });
 
 function choices(state) {
-  const list = state.choices;
-  by("choices").hidden = list.length < 2;
+  const many = state.choices.length > MANY;
+  const words = many ? by("find-name").value.trim().toLowerCase() : "";
+  const list = state.choices.filter((c) => c.name.toLowerCase().includes(words));
+  by("find").hidden = !many;
+  by("found").textContent = words ? `${list.length} of ${state.choices.length} choices`
+    : `${state.choices.length} choices`;
+  by("choices").hidden = state.choices.length < 2;
+  by("choices").classList.toggle("many", many);
   keep(by("choices"), list.map((c) => html("button", { type: "button", "data-key": c.name,
     "aria-current": String(c.name === state.selected?.name), title: c.name },
     html("span", { class: "line" }, html("b", {}, c.name), badge(c.mode, c.mode)),
@@ -161,12 +179,11 @@ function choices(state) {
       c.verdict && c.verdict !== "undecided" ? badge(c.verdict, c.verdict) : null),
     sparkline(c.spark))));
 }
+by("find-name").addEventListener("input", () => newest && choices(newest));
 by("choices").addEventListener("click", (event) => {
   const key = event.target.closest("button")?.dataset.key;
   if (key !== undefined) want({ choice: key });
 });
-
-const badge = (kind, text) => html("span", { class: `badge ${kind}` }, text || "–");
 
 function detail(choice, now) {
   by("name").textContent = choice.name;
@@ -177,17 +194,13 @@ function detail(choice, now) {
   overTime(choice);
   happenings(choice);
   arms(choice);
-  journal(choice, now);
-}
-
-function tile(label, value, note, extra = null, side = null) {
-  return html("div", { class: "tile" },
-    html("div", { class: "label" }, html("span", {}, label), side),
-    html("div", { class: "number" }, ...value), extra, html("div", { class: "note" }, note));
+  by("source-title").textContent = choice.fleet ? "Fleet" : "Journal";
+  if (choice.fleet) fleetCard(choice, now);
+  else journal(choice, now);
 }
 
 function tiles(choice, now) {
-  const { comparison: c, totals, health } = choice;
+  const { comparison: c, totals } = choice;
   const sure = c.low !== null;
   const tone = { better: "c-good", worse: "c-bad" }[c.verdict] ?? "c-other";
   const said = c.learned.decisions + c.default.decisions === 0
@@ -202,9 +215,6 @@ function tiles(choice, now) {
     + (switched.who ? `, by ${switched.who}; ` : "; ") : "")
     + `${percent(learned / (choice.decisions || 1))} of all decisions were learned`;
   const open = choice.decisions - (totals.fates.learned ?? 0) - (totals.fates.recorded ?? 0);
-  const problems = health.problem_count + totals.dropped + health.torn_bytes + health.refused;
-  const state = !health.present ? "gone" : problems ? "damaged" : "healthy";
-  const lag = health.live ? `durable ${ago(now - health.durable)} ago` : "nobody is writing";
   by("tiles").replaceChildren(
     tile("Mode", [choice.mode || "–"], mode, ladder(choice.mode)),
     tile("Learned against default", sure ? [signed(c.difference)] : ["–"], said,
@@ -213,10 +223,17 @@ function tiles(choice, now) {
       `${number(choice.decisions)} in all; ${choice.decisions
         ? percent(Math.max(0, open) / choice.decisions) : "–"} without feedback so far`,
       sparkline(choice.spark)),
-    tile("Journal", [html("span", { class: state === "healthy" ? "good" : "bad" }, state)],
-      `${lag} · ${bytes(health.bytes)} · ${number(choice.stream_count)} `
-      + `stream${choice.stream_count === 1 ? "" : "s"} · ${number(totals.events)} events`),
+    choice.fleet ? fleetTile(choice.fleet, now) : journalTile(choice, now),
   );
+}
+
+function journalTile({ health, totals, stream_count: streams }, now) {
+  const problems = health.problem_count + totals.dropped + health.torn_bytes + health.refused;
+  const state = !health.present ? "gone" : problems ? "damaged" : "healthy";
+  const lag = health.live ? `durable ${ago(now - health.durable)} ago` : "nobody is writing";
+  return tile("Journal", [html("span", { class: state === "healthy" ? "good" : "bad" }, state)],
+    `${lag} · ${bytes(health.bytes)} · ${number(streams)} stream${streams === 1 ? "" : "s"} · `
+    + `${number(totals.events)} events`);
 }
 
 /** How far the learned policy has come: off, shadow, canary, on. */
@@ -225,12 +242,6 @@ function ladder(mode) {
   const at = steps.indexOf(mode);
   return html("div", { class: `ladder ${mode}`, "aria-hidden": "true" },
     ...steps.map((step, i) => html("i", { class: i <= at ? "done" : "" })));
-}
-
-function bytes(n) {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  const power = n ? Math.min(4, Math.floor(Math.log10(n) / 3)) : 0;
-  return `${Number((n / 1000 ** power).toPrecision(3))} ${units[power]}`;
 }
 
 function overTime(choice) {
@@ -276,17 +287,10 @@ function happenings(choice) {
   if (!list.length) by("happenings").append(html("li", {}, "", html("p", {}, "Nothing yet.")));
 }
 
-function table(element, heads, rows) {
-  element.replaceChildren(
-    html("thead", {}, html("tr", {}, ...heads.map(([text, kind]) =>
-      html("th", { class: kind }, text)))),
-    html("tbody", {}, ...rows.map((row) => html("tr", {}, ...row.map((cell, i) =>
-      cell instanceof Node ? cell : html("td", { class: heads[i][1] }, cell))))));
-}
-
 function arms(choice) {
-  by("arms-hint").textContent = "The most taken ones, since the beginning; reward since the "
-    + "objective is what it is.";
+  const since = choice.fleet ? "in what the hub has counted" : "since the beginning";
+  by("arms-hint").textContent = `The most taken ones, ${since}; reward since the objective is `
+    + "what it is.";
   const total = choice.decisions || 1;
   table(by("arms"), [["arm", ""], ["share", ""], ["decisions", "n"], ["mean reward", "n"]],
     choice.arms.map((arm, i) => [
@@ -305,7 +309,8 @@ function arms(choice) {
 
 function journal(choice, now) {
   const h = choice.health;
-  by("journal-hint").textContent = [`${number(h.sealed)} sealed segments`,
+  by("journal-hint").textContent = [
+    `${number(h.sealed)} sealed segment${h.sealed === 1 ? "" : "s"}`,
     `${number(h.live)} being written`, h.unsealed ? `${h.unsealed} left unsealed` : "",
     bytes(h.bytes), `${number(choice.totals.dropped)} events dropped`,
     `${bytes(h.torn_bytes)} torn`, h.durable ? `last durable ${clock(h.durable, 500)}` : ""]

@@ -1,0 +1,138 @@
+"""The page over a fleet on Ray, in a network of its own; run by test_cluster.py.
+
+    unshare --net --map-root-user python watch_scenario.py FOLDER
+
+Its last line says what was seen; FOLDER/page.png is what it looked like.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).parents[1] / "watch"))
+from browser import CHROMIUM, Browser
+from ray_scenario import Fleet, durable_lessons, loopback_up, only_loopback, wait_for
+
+CLIENT_PORT = 10001
+
+
+class Page:
+    """`acumen watch` over a cluster."""
+
+    def __init__(self, fleet: Fleet, address: str) -> None:
+        command = [str(Path(sys.executable).with_name("acumen")), "watch", address, "--port", "0"]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=(fleet.folder / "page.err").open("ab"),
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+        fleet.callback(fleet.end, self.process)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith(f"Watching {address} on http://127.0.0.1:"), line
+        self.url = line.split()[3]
+
+    def state(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.url}api/state?range=5m", timeout=20) as answer:
+            return dict(json.load(answer))
+
+    def fleet(self) -> dict[str, Any]:
+        return dict((self.state()["selected"] or {}).get("fleet", {}))
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(20) == 0
+
+
+def client_server(fleet: Fleet) -> None:
+    """What `ray start --head` starts, too, where Ray Client is installed."""
+    server = [sys.executable, "-W", "ignore", "-m", "ray.util.client.server", "--mode=proxy"]
+    where = [f"--address={fleet.address}", "--host=127.0.0.1", f"--port={CLIENT_PORT}"]
+    errors = (fleet.folder / "client.err").open("ab")
+    # Its servers for single clients are children of its own: all of them are one group.
+    process = subprocess.Popen([*server, *where], stderr=errors, start_new_session=True)
+    fleet.callback(process.wait)
+    fleet.callback(os.killpg, process.pid, signal.SIGKILL)
+
+
+def look(page: Page, folder: Path) -> None:
+    """In a browser, as a person does."""
+    with Browser(folder / "profile") as browser:
+        browser.look(1280, 900)
+        browser.open(page.url)
+        browser.wait_for("document.body?.dataset.drawn === 'fleet'", 60)
+        browser.wait_for("document.querySelectorAll('#streams tbody tr').length === 2")
+        browser.wait_for("document.querySelectorAll('#hubs tbody tr').length === 1")
+        browser.wait_for("document.querySelectorAll('#charts svg path').length > 6")
+        browser.screenshot(folder / "page.png")
+        assert browser.errors == [], browser.errors
+        assert all(url.startswith(page.url) for url in browser.requests), browser.requests
+
+
+def main(folder: Path) -> None:
+    loopback_up()
+    assert only_loopback()
+    with Fleet(folder) as fleet:
+        one, two = fleet.member(1), fleet.member(2)
+        wait_for("both learn", lambda: min(fleet.newest(1)[1], fleet.newest(2)[1]) > 2, 60)
+        page = Page(fleet, f"ray:{fleet.address}")
+        wait_for("both were heard", lambda: len(page.fleet().get("heard", [])) == 2, 60)
+        if CHROMIUM is not None:
+            look(page, folder)
+        # A hub that hangs is shown as it was; when it goes on, so does the page.
+        hub = page.fleet()["process"]
+        os.kill(hub, signal.SIGSTOP)
+        wait_for("it is silent", lambda: page.fleet()["silent_for"] > 0, 30)
+        assert page.state()["selected"]["decisions"] > 0
+        os.kill(hub, signal.SIGCONT)
+        wait_for("it answers", lambda: page.fleet()["silent_for"] == 0, 30)
+        # One that is killed comes back as another, and knows its lessons.
+        os.kill(hub, signal.SIGKILL)
+        wait_for("another", lambda: page.fleet()["process"] != hub, 60)
+        (fleet.machines / "stop").touch()
+        total = 0
+
+        def all_learned() -> bool:
+            nonlocal total
+            total = sum(durable_lessons(fleet.machines / f"m{seed}") for seed in (1, 2))
+            return bool(page.fleet()["lessons"] == total)
+
+        wait_for("all lessons", all_learned, 30)
+        state = page.state()
+        assert state["trouble"] == "", state["trouble"]
+        fleet_now = state["selected"]["fleet"]
+        assert fleet_now["checkpoint"] == fleet_now["stamp"], fleet_now
+        assert fleet_now["stamp"][0] == 2, fleet_now
+        assert fleet_now["refused"] == 0, fleet_now
+        said = [f"{total} lessons"]
+        if importlib.util.find_spec("grpc") is not None:
+            client_server(fleet)
+            wait_for("the client's port", lambda: listens(CLIENT_PORT), 60)
+            afar = Page(fleet, f"ray://127.0.0.1:{CLIENT_PORT}")
+            wait_for("the same from afar", lambda: afar.fleet().get("lessons") == total, 60)
+            afar.end()
+            said.append("the same by Ray Client")
+        page.end()
+        (fleet.machines / "end").touch()
+        assert [one.wait(20), two.wait(20)] == [0, 0]
+        print(f"ok: {'; '.join(said)}")
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
