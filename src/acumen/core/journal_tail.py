@@ -207,6 +207,7 @@ class _Stream:
                 elif first > self.seen + 1 and not begun:
                     if self.suspected != first:
                         self.suspected = first
+                        self.read.clear()  # put together with what was read, under its name?
                         raise _HoleError
                     if self.seen:  # what retention has deleted is not missed
                         hole = f"events {self.seen + 1} to {first - 1} are missing"

@@ -165,6 +165,8 @@ class JournalTail:
             return True
         begun, since = self._holes.get(stream, (-1, 0.0))
         if begun != known:
+            # They may have been put together with what was read before, under its name.
+            self._done.clear()
             self._holes[stream] = (known, time.monotonic())
             return False
         if time.monotonic() - since < HOLE_SECONDS:
