@@ -266,7 +266,11 @@ void bind_apprentice(nb::module_& m) {
       .def_prop_ro("imitates", [](const Handle& h) { return apprentice_of(h).bound(); })
       .def_prop_ro("agreement", [](const Handle& h) { return apprentice_of(h).agreement(); })
       .def_prop_ro("demonstrations",
-                   [](const Handle& h) { return apprentice_of(h).demonstrations(); });
+                   [](const Handle& h) { return apprentice_of(h).demonstrations(); })
+      .def_prop_ro("examined", [](const Handle& h) { return apprentice_of(h).examined(); })
+      .def_prop_ro("examinations", [](const Handle& h) { return apprentice_of(h).examinations(); })
+      .def_prop_ro("wanted", [](const Handle& h) { return apprentice_of(h).options().agreement; })
+      .def_prop_ro("error", [](const Handle& h) { return apprentice_of(h).options().error; });
   m.def(
       "apprentice",
       [](const LearnerHandle& own, double agreement, double trial, double error) {

@@ -74,6 +74,12 @@ class Apprentice final : public Learner {
   std::uint64_t demonstrations() const { return demonstrations_; }
   /// Share of demonstrations foreseen, in the last whole block or, before there is one, so far.
   double agreement() const { return examined_ || seen_ == 0 ? agreement_ : foreseen_ / seen_; }
+  /// Demonstrations that this share is of, and whole blocks so far.
+  std::uint64_t examined() const {
+    return static_cast<std::uint64_t>(block_ ? block_length(block_ - 1) : seen_);
+  }
+  std::uint64_t examinations() const { return block_; }
+  const ApprenticeOptions& options() const { return options_; }
 
   void begin_bulk() override {
     own_->begin_bulk();
@@ -162,13 +168,17 @@ class Apprentice final : public Learner {
     return options_.error * 6 / (std::numbers::pi * std::numbers::pi * turn * turn);
   }
 
+  static double block_length(std::uint64_t block) {
+    return kFirstBlock * static_cast<double>(1u << std::min(block, kBlocksMax));
+  }
+
   /// First foresee what the default does, then learn it.
   void examine(const Lesson& lesson) {
     seen_ += 1.0;
     foreseen_ += imitation_.likeliest(lesson.x) == lesson.arm;
     demonstrations_ += 1;
     imitation_.learn(lesson.x, lesson.arm);
-    if (seen_ < kFirstBlock * static_cast<double>(1u << std::min(block_, kBlocksMax))) return;
+    if (seen_ < block_length(block_)) return;
     block_ += 1;
     examined_ = 1;
     agreement_ = foreseen_ / seen_;

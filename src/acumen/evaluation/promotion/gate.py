@@ -24,6 +24,7 @@ from acumen.core.objective import Objective
 from acumen.evaluation.off_policy import Limits
 from acumen.evaluation.promotion.evidence import EvidenceError, gather, judge
 from acumen.evaluation.promotion.guardrails import Watch, limits_of, status_of
+from acumen.evaluation.promotion.imitation import imitation_of, is_untaught
 from acumen.evaluation.promotion.settings import Settings, shares_of
 from acumen.evaluation.promotion.status import GuardrailStatus, PromotionStatus
 from acumen.evaluation.promotion.store import (
@@ -124,7 +125,7 @@ class Promotion:
         self._state = State(since=time.time(), plan=self.settings.plan(self.choice))
         self._applied: tuple[str, float] | None = None
         self._serial = -1
-        self._unsaved = self._rebuilt = False
+        self._unsaved = self._rebuilt = self._schooling = False
         self._known_plan = self._state.plan
         self._next_look = -math.inf
         self._estimate = self._waiting = self._problem = ""
@@ -222,6 +223,7 @@ class Promotion:
                 estimate=self._estimate,
                 comparison=state.tossed.comparison(self._step_error()),
                 guardrails=self._guardrails(),
+                imitation=str(imitation_of(self.choice) or ""),
                 transitions=tuple(state.history),
                 problem=problem,
             )
@@ -312,6 +314,8 @@ class Promotion:
         return by_hand
 
     def _wanted(self) -> tuple[str, float]:
+        if is_untaught(self.choice):
+            return "shadow", 0.0
         return self.settings.mode(self._state.stage, time.time() < self._state.cool_until)
 
     def _apply(self, why: str = "") -> None:
@@ -320,8 +324,10 @@ class Promotion:
         if wanted == self._applied and self._serial == state.serial:
             return
         by = BY
+        untaught = is_untaught(self.choice)
         if not why and self._serial == state.serial:
-            why = "the cool-down is over"
+            schooled = untaught or self._schooling
+            why = f"it {imitation_of(self.choice)}" if schooled else "the cool-down is over"
         elif not why:
             why = state.history[-1].why if state.history else "the gate begins"
             by += ", as it stood" if self._serial < 0 else ", following another process"
@@ -329,7 +335,7 @@ class Promotion:
         said = {"by": by, "why": why, "stage": self.stages[state.stage]}
         share = wanted[1] if wanted[0] == "canary" else self.choice._mode()[1]
         self.choice._set_mode(MODES.index(wanted[0]), share, said | {"promotion": state.brief()})
-        self._applied, self._serial = wanted, state.serial
+        self._applied, self._serial, self._schooling = wanted, state.serial, untaught
 
     def _gather(self) -> bool:
         """Adds what has come since the last step to the sums of all; whether there was any."""
@@ -347,8 +353,11 @@ class Promotion:
 
     def _decide(self) -> None:
         state, alarm = self._state, self._alarmed()
+        imitation = imitation_of(self.choice)
         if alarm:
             self._roll_back(alarm)
+        elif imitation and not imitation.kept and state.stage < len(self.stages) - 1:
+            self._waiting = f"the apprentice {imitation}"
         elif state.stage == 0:
             self._look()
         elif state.stage < len(self.stages) - 1:
