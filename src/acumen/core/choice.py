@@ -101,6 +101,7 @@ class Choice(EpisodicCore):
 
     # The core knows no algorithm: the package's root puts its default here.
     default_learner: ClassVar[LearnerSpec | None] = None
+    _forgotten = 0  # times
 
     def __init__(
         self,

@@ -130,9 +130,7 @@ class Promotion:
         self._next_look = -math.inf
         self._estimate = self._waiting = self._problem = ""
         self._turn = threading.RLock()
-        self._held = choice._held
         self._seen = Tossed()
-        self._watch = Watch(choice, tuple(t.metric for t in self.settings.terms))
         self._rebase()
         self.ticker = Ticker(self)
         watch_forks(self)
@@ -342,13 +340,18 @@ class Promotion:
         if self.choice._held is not self._held:
             self._rebase()  # another model was loaded: its past is not of this stage
         now = Tossed.native(self.choice._comparison_sums())
+        if self.choice._forgotten != self._forgotten:
+            self._rebase()
+            self._state.attempt += 1
+            self._move(0, "the model has forgotten what it had learned: another candidate")
+            return False
         if not now.contains(self._seen):
             self._seen = now
         fresh, self._seen = now - self._seen, now
         state, metrics = self._state, self._watch.news()
         state.tossed += fresh
-        for name, moments in metrics.items():
-            state.metrics[name] = state.metrics.get(name, Moments()) + moments
+        for name, seen in metrics.items():
+            state.metrics[name] = state.metrics.get(name, Moments()) + seen
         return fresh.decisions > 0 or any(m.n for m in metrics.values())
 
     def _decide(self) -> None:
@@ -387,7 +390,7 @@ class Promotion:
             return
         try:
             self._next_look = now + self.settings.look_seconds
-            found = gather(self.choice, self._evidence, state.since if state.rollbacks else 0.0)
+            found = gather(self.choice, self._evidence, state.since if state.attempt > 1 else 0.0)
             if self.settings.look_seconds:
                 # However long the log is, reading it takes a twentieth of the time at most.
                 self._next_look = max(self._next_look, now + 20 * (time.time() - now))
@@ -480,7 +483,7 @@ class Promotion:
 
     def _rebase(self) -> None:
         """What was decided so far counts no longer, or was counted already."""
-        self._held = self.choice._held
+        self._held, self._forgotten = self.choice._held, self.choice._forgotten
         self._seen = Tossed.native(self.choice._comparison_sums())
         self._watch = Watch(self.choice, tuple(t.metric for t in self.settings.terms))
 
