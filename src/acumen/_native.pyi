@@ -54,7 +54,14 @@ class Apprentice(Learner):
     @property
     def error(self) -> float: ...
 
-def apprentice(own: Learner, *, agreement: float, trial: float, error: float) -> Apprentice: ...
+def apprentice(
+    own: Learner,
+    *,
+    agreement: float,
+    trial: float,
+    error: float,
+    table: NDArray[np.float32] | None = None,
+) -> Apprentice: ...
 
 class SequenceLearner(Learner):
     def learn_episode(
