@@ -380,11 +380,10 @@ while True:
         cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        for _ in range(30):
-            process.stdout.readline()
+        lines = [process.stdout.readline() for _ in range(30)]
         until(server, lambda s: s["selected"] and s["selected"]["health"].get("live"))
         process.send_signal(signal.SIGKILL)
-        durable = int(process.stdout.read().split()[-1])
+        durable = int([*lines, *process.stdout.read().split()][-1])
     # One, or two if it was sealing the one before.
     found = until(server, lambda s: s["selected"]["health"]["unsealed"] >= 1)["selected"]
     assert found["health"]["live"] == 0
