@@ -4,11 +4,14 @@ Run: ``.venv/bin/python benchmarks/off_policy_coverage.py [--repetitions 500] [-
 Classification data become bandits whose every value is known (`acumen.testing.logged_worlds`). Each
 repetition draws a new log; seeds come from --seed and the setting. Needs scikit-learn for its
 bundled data; MNIST and California housing join where $ACUMEN_DATA has them. What --keep has already
-is not measured again, so that the table can be measured in pieces (--only).
+is not measured again, so that the table can be measured in pieces (--only data sets, --settings
+like wine-greedy-half-1000). The last table counts classification data with rewards 0 and 1 apart
+from the rest, and tells how likely as many cells off or more are if every interval holds with 95 %.
 """
 
 import argparse
 import gzip
+import json
 import math
 import os
 import zlib
@@ -48,6 +51,8 @@ ESTIMATORS = (IPS(), SNIPS(), DoublyRobust(), Switch(), DirectMethod())
 SIZES = (1000, 3000)
 CANDIDATES = ("greedy", "soft")
 LOGGERS = ("uniform", "half", "adverse", "drifting")
+CLASSIFICATION = ("digits", "wine", "breast_cancer", "mnist")
+REFUSED_MAX = 0.1  # of the logs, for a cell to be counted
 Key = tuple[str, str, str, int]
 
 
@@ -216,17 +221,48 @@ def report(results: dict[Key, Floats]) -> Iterator[str]:
                 shown[-1] = "-" if math.isnan(row[-1].held) else f"[{row[-1].held:.3f}]"
             yield f"| {' | '.join(map(str, key))} | {row[0].ess:.0f} | {' | '.join(shown)} |"
         yield ""
-    yield "| estimator | settings | coverage, mean | least … most | 93 … 97 % in | too low / high |"
-    yield "|---|---|---|---|---|---|"
+    for title, wanted in (("classification", True), ("other", False)):
+        rows = [row for key, row in cells.items() if (key[0] in CLASSIFICATION) == wanted]
+        if rows:
+            logs = max(len(out) for out in results.values())
+            yield from summary(title, rows, logs)
+
+
+def binomial(n: int, p: float) -> Floats:
+    """float64[n + 1]: probability of every number of successes."""
+    logs = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(n + 1)]
+    k = np.arange(n + 1)
+    return np.exp(np.array(logs) + k * math.log(p) + (n - k) * math.log(1 - p))
+
+
+def inside_by_chance(logs: int) -> float:
+    """Probability that 93 … 97 % of so many intervals hold, if each does with 95 %."""
+    low, high = math.ceil(0.93 * logs - 1e-9), math.floor(0.97 * logs + 1e-9)
+    return float(binomial(logs, 0.95)[low : high + 1].sum())
+
+
+def summary(title: str, rows: list[list[Cell]], logs: int) -> Iterator[str]:
+    """How many cells are within 93 … 97 %, and what chance would give."""
+    yield (
+        f"| {title} | settings | coverage, mean | least … most | 93 … 97 % in | outside | "
+        "by chance | P(as many) | too low / high |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
+    chance = 1 - inside_by_chance(logs)
     for j, estimator in enumerate(ESTIMATORS[:-1]):
-        told = [row[j] for row in cells.values() if row[j].refused <= 0.1]
+        told = [row[j] for row in rows if row[j].refused <= REFUSED_MAX]
+        if not told:
+            continue
         held = np.array([c.held for c in told])
         above = np.mean([c.above for c in told])
-        inside = int(((held >= 0.93) & (held <= 0.97)).sum())
+        outside = int(((held < 0.93 - 1e-9) | (held > 0.97 + 1e-9)).sum())
         yield (
             f"| {estimator.name} | {len(held)} | {held.mean():.4f} | {held.min():.3f} … "
-            f"{held.max():.3f} | {inside} | {1 - held.mean() - above:.4f} / {above:.4f} |"
+            f"{held.max():.3f} | {len(held) - outside} | {outside} | {chance * len(held):.1f} | "
+            f"{binomial(len(held), chance)[outside:].sum():.2f} | "
+            f"{1 - held.mean() - above:.4f} / {above:.4f} |"
         )
+    yield ""
 
 
 def main() -> None:
@@ -235,6 +271,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="data sets, separated by commas")
+    parser.add_argument("--settings", default="", help="settings, separated by commas")
+    parser.add_argument("--json", type=Path, default=None, help="file for the cells")
     parser.add_argument("--folds", type=int, default=None, help="of the reward model")
     parser.add_argument("--taken-only", action="store_true", help="hide the whole distribution")
     parser.add_argument("--keep", type=Path, default=None, help="folder for what was measured")
@@ -243,11 +281,16 @@ def main() -> None:
     names += [name for name, load in (("mnist", mnist), ("california", california)) if load()]
     if arguments.only:
         names = arguments.only.split(",")
+    chosen = set(arguments.settings.split(",")) - {""}
+    if unknown := chosen - {"-".join(map(str, key)) for key in keys(names)}:
+        parser.error(f"no such settings: {', '.join(sorted(unknown))}")
     how = (arguments.repetitions, arguments.seed, not arguments.taken_only, arguments.folds)
     results: dict[Key, Floats] = {}
     with ProcessPoolExecutor(arguments.jobs) as pool:
         jobs = {}
         for key in keys(names):
+            if chosen and "-".join(map(str, key)) not in chosen:
+                continue
             kept = None
             if arguments.keep is not None:
                 arguments.keep.mkdir(parents=True, exist_ok=True)
@@ -261,6 +304,20 @@ def main() -> None:
                 np.save(kept, results[key])
     for line in report(results):
         print(line)
+    if arguments.json is not None:
+        save(arguments.json, results, arguments.seed)
+
+
+def save(path: Path, results: dict[Key, Floats], seed: int) -> None:
+    """Every cell, as JSON; what could not be measured is null."""
+    cells = [
+        dict(zip(("data", "candidate", "log", "n"), key, strict=True))
+        | {"logs": len(out), "estimator": e.name}
+        | {k: None if math.isnan(v) else v for k, v in vars(cell(out, world(key).truth, j)).items()}
+        for key, out in results.items()
+        for j, e in enumerate(ESTIMATORS)
+    ]
+    path.write_text(json.dumps({"seed": seed, "cells": cells}, indent=1))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include <cmath>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -276,17 +277,28 @@ void bind_apprentice(nb::module_& m) {
       .def_prop_ro("imitates", [](const Handle& h) { return apprentice_of(h).bound(); })
       .def_prop_ro("agreement", [](const Handle& h) { return apprentice_of(h).agreement(); })
       .def_prop_ro("demonstrations",
-                   [](const Handle& h) { return apprentice_of(h).demonstrations(); });
+                   [](const Handle& h) { return apprentice_of(h).demonstrations(); })
+      .def_prop_ro("examined", [](const Handle& h) { return apprentice_of(h).examined(); })
+      .def_prop_ro("examinations", [](const Handle& h) { return apprentice_of(h).examinations(); })
+      .def_prop_ro("wanted", [](const Handle& h) { return apprentice_of(h).options().agreement; })
+      .def_prop_ro("error", [](const Handle& h) { return apprentice_of(h).options().error; });
   m.def(
       "apprentice",
-      [](const LearnerHandle& own, double agreement, double trial, double error) {
+      [](const LearnerHandle& own, double agreement, double trial, double error,
+         const std::optional<Matrix>& table) {
         require_range(agreement, 0.01, 0.9999, "agreement");
         require_range(trial, 1e-4, 1.0, "trial");
         require_range(error, 1e-9, 0.5, "error");
+        const LearnerShape& shape = own.learner->shape();
+        require(!table || (table->shape(0) == shape.arms && table->shape(1) == shape.features),
+                "the table needs a row an arm and a column a feature");
+        for (std::size_t i = 0; table && i < table->size(); ++i)
+          require(std::fabs(table->data()[i]) <= kContextLimit, "a feature is out of range");
         return ApprenticeHandle{
-            std::make_shared<Apprentice>(own.learner, ApprenticeOptions{agreement, trial, error})};
+            std::make_shared<Apprentice>(own.learner, ApprenticeOptions{agreement, trial, error},
+                                         table ? table->data() : nullptr)};
       },
-      "own"_a, nb::kw_only(), "agreement"_a, "trial"_a, "error"_a);
+      "own"_a, nb::kw_only(), "agreement"_a, "trial"_a, "error"_a, "table"_a = nb::none());
 }
 
 /// Of an episode only what was taken is known afterwards: `why` it takes the other arms too.

@@ -77,6 +77,35 @@ void it_imitates_and_then_improves() {
   EXPECT(!learner.bound() && learner.demonstrations() == 0);
 }
 
+void arms_with_features_are_imitated_where_they_stay_the_same() {
+  constexpr LearnerShape shape{3, kArms, 2};
+  const float table[] = {-1.0f, 1.0f, 0.0f, -0.5f, 1.0f, 1.0f};
+  AlignedArray<float> rows(kArms * padded(2));
+  for (std::uint32_t i = 0; i < kArms * 2; ++i) rows[i / 2 * padded(2) + i % 2] = table[i];
+  for (const bool told : {true, false}) {
+    Apprentice learner(std::make_shared<SquareCB>(shape, SquareCBOptions{}), ApprenticeOptions{},
+                       told ? table : nullptr);
+    Random random(6);
+    for (int i = 0; i < 3000; ++i) {
+      const Context context(random);
+      const std::uint32_t arm = context.teacher();
+      EXPECT(learner.learn(
+          {context.x.data(), arm, rows.data() + arm * padded(2), 1.0f, reward(arm, random), true}));
+    }
+    EXPECT(learner.bound() == told);
+    EXPECT(learner.share() == (told ? 0.1 : 1.0));
+    AlignedArray<float> p(padded(kArms));
+    for (int i = 0; i < 20'000 && learner.share() < 1.0; ++i) {
+      const Context context(random);
+      learner.distribution(context.x.data(), {kArms, rows.data()}, p.data());
+      const std::uint32_t arm = draw_arm(dense_kernels(), p.data(), kArms, random.uniform());
+      EXPECT(learner.learn(
+          {context.x.data(), arm, rows.data() + arm * padded(2), p[arm], reward(arm, random)}));
+    }
+    EXPECT(learner.share() == 1.0 && learner.validate());
+  }
+}
+
 void demonstrations_alone_are_no_log() {
   Apprentice learner = make();
   Random random(2);
@@ -142,6 +171,7 @@ void with_features_or_without_inputs_it_works() {
 
 int main() {
   it_imitates_and_then_improves();
+  arms_with_features_are_imitated_where_they_stay_the_same();
   demonstrations_alone_are_no_log();
   its_state_is_all_there_is();
   hostile_lessons_leave_it_valid();

@@ -83,7 +83,7 @@ def events(journal: Path | str | acumen.Journal, choice: str | None = None) -> l
     return [row for batch in opened.scan(choice) for row in batch.to_pylist()]
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     """Until something is true; fails if it does not become so."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -43,7 +43,7 @@ class Processes(ExitStack):
         return self.run(sys.executable, HERE / "replica.py", folder, str(seed), *more)
 
     def trainer(self, folder: Path) -> subprocess.Popen[str]:
-        times = ("--publish-seconds", "0.05", "--patience-seconds", "0.7")
+        times = ("--publish-seconds", "0.05", "--patience-seconds", "1.5")
         return self.run(*ACUMEN, "train", str(folder), "--watch", *times)
 
 

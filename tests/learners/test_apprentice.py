@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import acumen
+from acumen import _native
 from acumen.learners import ActorCritic, Apprentice, BinnedAdditive, SoftmaxGradient, VowpalWabbit
 from acumen.testing.learners import upper_bound
 
@@ -220,6 +221,81 @@ def test_a_journal_of_the_default_alone_is_a_school(tmp_path: Path, mode: str) -
         acumen.apprentice(school.choice(SPEC), table.drop_columns(["arm"]))
     with pytest.raises(acumen.JournalError):
         acumen.apprentice(school.choice(SPEC), tmp_path / "nothing")
+
+
+def threads_for(context: dict[str, float]) -> int:
+    """A heuristic over a range: more load, more threads."""
+    load = context["load"]
+    return 1 if load < -0.5 else 4 if load < 0.5 else 16
+
+
+def pool(**changes: Any) -> acumen.Choice:
+    arguments: dict[str, Any] = {
+        "arms": acumen.Range(1, 64, log=True, points=7),
+        "context": {"load": float},
+        "default": threads_for,
+        "metric": acumen.maximize("reward"),
+        "learner": Apprentice(),
+        "mode": "shadow",
+        "seed": 1,
+    }
+    return acumen.Choice("pool", **(arguments | changes))
+
+
+def work(choice: acumen.Choice, rng: np.random.Generator, decisions: int) -> Any:
+    """Decisions; the best number of threads is twice what the heuristic takes."""
+    load = rng.standard_normal((decisions, 1))
+    made = choice.choose_many(load)
+    best = np.array([1 + np.log2(threads_for({"load": x})) for x in load[:, 0]])
+    off = np.abs(made.indices - best)
+    choice.feedback_many(made.ids, reward=-off + 0.5 * rng.standard_normal(decisions))
+    return made.indices - best
+
+
+def test_a_range_is_imitated_and_bettered(tmp_path: Path) -> None:
+    """What else was on offer is known there: the same in every call."""
+    choice, rng = pool(journal=tmp_path), np.random.default_rng(1)
+    for _ in range(30):
+        work(choice, rng, 100)
+    assert choice.learner.imitates
+    assert choice.learner.agreement > 0.9
+    assert choice.learner.share == 0.1
+    choice.set_mode("on")
+    served = np.concatenate([work(choice, rng, 50) for _ in range(10)])
+    assert np.mean(served == -1.0) > 0.8  # what the heuristic does, one step too few
+    for _ in range(400):
+        work(choice, rng, 100)
+    assert choice.learner.share == 1.0
+    assert np.abs(work(choice, rng, 1000)).mean() < 0.7
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    again = pool()
+    assert again.replay(tmp_path).exact
+    ours, theirs = choice.learner.state(), again.learner.state()
+    assert {n: a.tobytes() for n, a in ours.items()} == {n: a.tobytes() for n, a in theirs.items()}
+
+
+def test_candidates_are_not_imitated() -> None:
+    choice = pool(arms=acumen.Candidates(features=2), default=0)
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        made = choice.choose(candidates=rng.standard_normal((3, 2)), load=float(rng.normal()))
+        made.feedback(reward=float(rng.normal()))
+    assert choice.learner.version == 300
+    assert not choice.learner.imitates
+    assert choice.learner.share == 1.0
+
+
+def test_tables_that_do_not_fit() -> None:
+    for table in (np.zeros((4, 2)), np.zeros((3, 3)), np.full((4, 3), np.nan), np.zeros((4, 0))):
+        with pytest.raises((ValueError, TypeError)):
+            _native.apprentice(
+                BinnedAdditive().build(3, 4, 3),
+                agreement=0.9,
+                trial=0.1,
+                error=0.05,
+                table=table.astype(np.float32),
+            )
 
 
 def test_hostile_lessons_and_settings() -> None:

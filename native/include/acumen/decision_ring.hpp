@@ -91,6 +91,7 @@ class DecisionRing {
   }
   bool is_full() const { return cursors_.next - cursors_.compared == capacity(); }
   void pass() { cursors_.compared += 1; }
+  void pass_all() { cursors_.compared = cursors_.next; }
   void compare_again() { cursors_.compared = first(); }
 
   /// Calls visit(slot) for every entry, oldest first.

@@ -56,8 +56,13 @@ class History {
     engine_.newest_ = 0;
   }
 
-  /// Forgets what was learned, but for the lessons of the `keep` youngest decisions.
-  void relearn(std::uint64_t keep) { engine_.relearn(keep); }
+  /// Forgets what was learned, but for the lessons of the `keep` youngest decisions. The comparison
+  /// begins anew with the next one: those so far were made by a policy that is no more.
+  void relearn(std::uint64_t keep) {
+    engine_.relearn(keep);
+    engine_.comparison_ = HoldbackComparison();
+    engine_.ring_.pass_all();
+  }
 
   /// The times of decisions on another clock.
   void shift_times(double seconds) {

@@ -19,7 +19,7 @@ from acumen.core.arms import arm_set
 from acumen.core.comparison import Comparison
 from acumen.core.context import Schema
 from acumen.core.episode import EpisodicCore
-from acumen.core.learner import Learner, LearnerSpec, name_of
+from acumen.core.learner import Learner, LearnerSpec, build, name_of
 from acumen.core.objective import Objective
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class Choice(EpisodicCore):
 
     # The core knows no algorithm: the package's root puts its default here.
     default_learner: ClassVar[LearnerSpec | None] = None
+    _forgotten = 0  # times
 
     def __init__(
         self,
@@ -154,7 +155,7 @@ class Choice(EpisodicCore):
         if learner is None:
             raise TypeError("no learner was given, and acumen.learners has set no default")
         self._learner_spec, self._learner_name = learner, name_of(learner)
-        self.learner: Learner = learner.build(dimension, len(self._arms.arms), self._arms.features)
+        self.learner: Learner = build(learner, dimension, self._arms)
         super().__init__(spec, self.learner)
         # What a replay has to agree with, besides schema, arms and objective.
         self._settings: dict[str, Any] = {

@@ -16,7 +16,8 @@ lack at the beginning, and come in a crowd where polling pauses.
 
 The bound on false alarms is that of `DriftDetector`, shared among all: while neither contexts nor
 the world's rewards change, and decisions are independent, an alarm among N decisions has a
-probability of at most N / `decisions_per_alarm`, for every N.
+probability of at most N / `decisions_per_alarm`, for every N. Where neighbours resemble each other
+there is no such bound: say ``every="auto"``.
 
 References:
     Vovk et al., "Retrain or not retrain: conformal test martingales for change-point detection",
@@ -42,6 +43,7 @@ from numpy.typing import NDArray
 from acumen import _native
 from acumen.core.background import Regular
 from acumen.core.drift import Drift, DriftDetector, is_old
+from acumen.core.thinning import Thinning
 
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
@@ -82,14 +84,17 @@ class DriftAlarm:
 
 
 class _Stream:
-    """A detector, and which decisions its latest values belong to."""
+    """A detector, what it looks at, and which decisions its latest values belong to."""
 
-    def __init__(self, detector: DriftDetector, history: int) -> None:
-        self.detector = detector
+    def __init__(self, detector: DriftDetector, history: int, thinning: Thinning | None) -> None:
+        self.detector, self.thinning = detector, thinning
         self.numbers: deque[int] = deque(maxlen=history)
 
     def take(self, numbers: NDArray[Any], values: NDArray[Any]) -> Iterator[tuple[int, int, Drift]]:
         """Alarms: number of the decision, number of the one with which it began, the drift."""
+        if self.thinning is not None:
+            kept = self.thinning.keep(values)
+            numbers, values = numbers[kept], values[kept]
         taken = 0
         for drift in self.detector.update(values):
             self.numbers.extend(numbers[taken : drift.index + 1].tolist())
@@ -125,7 +130,8 @@ class DriftWatch:
         settle: decisions of the learned policy whose rewards are left out at first, and after it
             forgot; and that pass between two reactions.
         every: looks at every so manieth decision only; where neighbours resemble each other, those
-            that are looked at should not.
+            that are looked at should not. ``"auto"``: the first 1,024 values of each stream choose
+            it for that stream (`Thinning`), and are compared with nothing.
         seed: of the coins that break ties.
 
     Raises:
@@ -154,7 +160,7 @@ class DriftWatch:
         on_reward: str = "explore",
         decisions_per_alarm: float = 1e7,
         settle: int = 1000,
-        every: int = 1,
+        every: int | str = 1,
         seed: int = 0,
     ) -> None:
         for reaction in (on_context, on_reward):
@@ -162,12 +168,15 @@ class DriftWatch:
                 raise ValueError(f"a reaction is one of {REACTIONS}, not {reaction!r}")
         if not (math.isfinite(decisions_per_alarm) and decisions_per_alarm >= 1):
             raise ValueError(f"decisions_per_alarm must be 1 or more, not {decisions_per_alarm}")
-        if settle < 0 or every < 1:
-            raise ValueError(f"settle >= 0 and every >= 1 are needed, not {settle} and {every}")
+        if settle < 0 or (every != "auto" and not (isinstance(every, int) and every >= 1)):
+            raise ValueError(
+                f"settle >= 0 and every >= 1, or 'auto', are needed, not {settle} and {every!r}"
+            )
         self.choice = choice
         self.on_context, self.on_reward = on_context, on_reward
         self.decisions_per_alarm = decisions_per_alarm
         self.settle, self.every = settle, every
+        self._every = every if isinstance(every, int) else 1
         self.alarms: deque[DriftAlarm] = deque(maxlen=ALARMS_MAX)
         settings: dict[str, Any] = choice._settings
         self._timeout_reward: float | None = settings["timeout_reward"]
@@ -194,6 +203,7 @@ class DriftWatch:
                     records_per_alarm=share, categories=codes, falls=falls, name=name, seed=seed + i
                 ),
                 2 * self._patience,
+                Thinning(codes) if self.every == "auto" else None,
             )
             for i, (name, codes, falls) in enumerate(kinds)
         }
@@ -244,10 +254,14 @@ class DriftWatch:
     def status(self) -> dict[str, Any]:
         """How it stands: decisions looked at and missed, and each stream's values and evidence.
 
-        Evidence goes from 0 to 1, where the alarm is.
+        Evidence goes from 0 to 1, where the alarm is. `every` is what was chosen (0: not yet).
         """
         streams = {
-            name: {"values": s.detector.records, "evidence": s.detector.evidence}
+            name: {
+                "values": s.detector.records,
+                "evidence": s.detector.evidence,
+                "every": s.thinning.every if s.thinning else self._every,
+            }
             for name, s in self._streams.items()
         }
         return {"looked_at": self._looked, "missed": self._missed, "streams": streams}
@@ -281,7 +295,7 @@ class DriftWatch:
         self, numbers: NDArray[np.int64], own: NDArray[np.bool_], read: dict[str, Any]
     ) -> list[tuple[int, int, Drift]]:
         schema = self.choice.schema
-        new = own & (numbers > self._seen) & (numbers % self.every == 0)
+        new = own & (numbers > self._seen) & (numbers % self._every == 0)
         self._looked += int(new.sum())
         numbers = numbers[new]
         rows = read["context"].reshape(len(new), len(schema.fields))[new]
@@ -311,7 +325,7 @@ class DriftWatch:
         rewards = _native.rewards(objective.native(), metrics)
         if self._timeout_reward is not None:
             rewards = np.where(state == _TIMED_OUT, self._timeout_reward, rewards)
-        due &= np.isfinite(rewards) & (numbers % self.every == 0)
+        due &= np.isfinite(rewards) & (numbers % self._every == 0)
         by_default = due & np.isin(read["reason"], _DEFAULTS)
         found = list(self._streams[BY_DEFAULT].take(numbers[by_default], rewards[by_default]))
         learned = np.flatnonzero(due & (read["reason"] == _LEARNED))

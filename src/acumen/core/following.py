@@ -26,6 +26,7 @@ from acumen.core.background import Background
 from acumen.core.journal import open_journal
 from acumen.core.journal_segments import folder_of
 from acumen.core.journaling import describe
+from acumen.core.learner import build
 from acumen.core.published import MODELS, NONE, ModelFolder, Published, Stamp
 from acumen.core.replay import positions_event
 from acumen.core.trainer import stated, taught_in
@@ -217,8 +218,8 @@ class Follower:
         return near or elsewhere(found) > self._elsewhere
 
     def _take(self, choice: Choice, found: Published, positions: dict[str, int]) -> bool:
-        writer, arms = self._writer, choice._arms
-        learner = choice._learner_spec.build(choice.dimension, len(arms.arms), arms.features)
+        writer = self._writer
+        learner = build(choice._learner_spec, choice.dimension, choice._arms)
         model = {name: array for name, array in found.arrays.items() if ":" not in name}
         own = positions.pop(writer.stream, 0)
         try:

@@ -4,6 +4,11 @@ A learner explores where it knows little. Whoever forgets explores again, as muc
 beginning, and less as new lessons come: no rule of exploration has to be touched. What a journal
 keeps of it is an `objective` event, since that is when models learn anew; a replay forgets at the
 same place, and ends with the same bits.
+
+The comparison begins anew, as it does with another objective. It is there to say whether the policy
+that serves is better than the default. What was compared so far was another policy, and mostly in
+another world: to it the new one would owe its verdict, for as long as the past is longer than what
+came since. Decisions that are kept for learning are none of the new policy's either.
 """
 
 from __future__ import annotations
@@ -20,8 +25,8 @@ _KEY = "forget"
 def forget(choice: Choice, *, keep: int = 0, reason: str = "") -> None:
     """Forgets what was learned, but for the feedback of the latest decisions.
 
-    Scales, mode and comparison stay. As other learning anew it takes milliseconds, and other
-    threads are served the default meanwhile.
+    Scales and mode stay; the comparison begins anew with the next decision. As other learning anew
+    it takes milliseconds, and other threads are served the default meanwhile.
 
     Args:
         choice: which.
@@ -34,6 +39,7 @@ def forget(choice: Choice, *, keep: int = 0, reason: str = "") -> None:
     if keep < 0:
         raise ValueError(f"keep must be 0 or more decisions, not {keep}")
     said = {_KEY: {"keep": int(keep), "reason": reason}}
+    choice._forgotten += 1  # before the comparison is: who reads both, reads this one last
     choice._relearn(int(keep), json.dumps(said))
 
 

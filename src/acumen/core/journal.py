@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from acumen.core.choice import Choice
 
 FULL = ("drop_newest", "drop_oldest")
+LISTINGS_MAX = 100  # of a folder that others put together or delete while it is read
 
 
 @dataclass(frozen=True)
@@ -182,8 +183,16 @@ class Journal:
         """
         found: list[str] = []
         seen: dict[str, int] = dict(after or {})
-        for segment in segments_in(folder_of(self.path, self._one_choice(choice))):
-            yield from read_segment(segment, seen, found)
+        folder = folder_of(self.path, self._one_choice(choice))
+        for _ in range(LISTINGS_MAX):
+            # What is gone was too old, or is a part of one before it now: that is read again then.
+            with contextlib.suppress(FileNotFoundError):
+                for segment in segments_in(folder):
+                    yield from read_segment(segment, seen, found)
+                break
+        else:
+            found.append("segments vanish faster than they can be read")
+        found = list(dict.fromkeys(found))
         if problems is not None:
             problems.extend(found)
         elif found:
@@ -270,9 +279,11 @@ class Journal:
         missing: list[str] = []
         for name in [self._one_choice(choice)] if choice is not None else self.choices():
             folder = folder_of(self.path, name)
-            with contextlib.suppress(PermissionError):
-                recovered += recover(folder)
-            reports = [_report(name, segment) for segment in segments_in(folder)]
+            with contextlib.ExitStack() as alone:
+                with contextlib.suppress(OSError):  # where nobody may write, nobody is at it
+                    alone.enter_context(_alone_in(folder))
+                    recovered += recover(folder)
+                reports = [r for s in segments_in(folder) if (r := _report(name, s))]
             segments += reports
             missing += _holes(reports)
         return Verification(tuple(segments), tuple(recovered), tuple(missing))
@@ -298,8 +309,8 @@ class Journal:
                 recover(folder)
                 before = len(segments_in(folder))
                 for group in _groups(segments_in(folder), self.segment_bytes):
-                    # What is damaged stays as it is: verify() tells of it.
-                    with contextlib.suppress(JournalError):
+                    # What is damaged stays as it is: verify() tells of it. What is gone was old.
+                    with contextlib.suppress(JournalError, FileNotFoundError):
                         merge(group, compression)
                 fewer += before - len(segments_in(folder))
         return fewer
@@ -352,11 +363,13 @@ def _within(name: str, value: _Number, least: float, most: float) -> _Number:
 def read_segment(
     segment: Segment, seen: dict[str, int], problems: list[str]
 ) -> Iterator[EventBatch]:
-    """The events of one segment that were not seen; `seen` moves on."""
+    """The events of one segment that were not seen; `seen` moves on.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
     try:
         reader = _reader(segment)
-    except FileNotFoundError:
-        return  # deleted for its age just now
     except JournalError as error:
         problems.append(f"{segment.path.name}: {error}")
         return
@@ -402,7 +415,8 @@ def _name_events(batch: EventBatch) -> Iterable[tuple[str, int, str]]:
             yield batch.info.fields[row["field"]], row["number"], row["text"] or ""
 
 
-def _report(choice: str, segment: Segment) -> SegmentReport:
+def _report(choice: str, segment: Segment) -> SegmentReport | None:
+    """What there is to say of a segment; None if it was deleted for its age just now."""
     problems: tuple[str, ...]
     reading = Reading()
     path = segment.path
@@ -412,8 +426,10 @@ def _report(choice: str, segment: Segment) -> SegmentReport:
         for _ in reader:
             pass
         problems = tuple(reading.problems)
-    except (JournalError, FileNotFoundError) as error:
+    except JournalError as error:
         problems = (str(error),)
+    except FileNotFoundError:
+        return None
     size = path.stat().st_size if path.exists() else 0
     state = "sealed" if path.suffix == SEALED else "live" if is_locked(path) else "open"
     if state == "live" and not reading.rows:
@@ -475,7 +491,7 @@ def _groups(segments: list[Segment], bytes_max: int) -> list[list[Segment]]:
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """One process at a time puts segments together."""
+    """One process at a time puts segments together, or takes stock of them."""
     descriptor = os.open(folder / ".compact.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

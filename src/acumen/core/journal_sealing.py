@@ -191,6 +191,7 @@ def _owner_is_dead(partial: Path) -> bool:
 def merge(segments: list[Segment], compression: str | None) -> Path:
     """Puts sealed segments that follow each other in one stream into one, under the first's name.
 
+    It is as old as the newest of them: retention by age must not begin anew.
     Killed in the middle it leaves some events twice, which reading sees by their numbers. Nobody
     else may be sealing or merging them: see `Journal.compact`.
 
@@ -199,9 +200,11 @@ def merge(segments: list[Segment], compression: str | None) -> Path:
         OSError: it cannot be written; nothing has changed.
     """
     readers = [SegmentReader(segment.path) for segment in segments]
+    newest = max(segment.path.stat().st_mtime_ns for segment in segments)
     for _ in merging([_checked(r) for r in readers], readers[0].info, segments[0].path.parent,
                       compression):  # fmt: skip
         pass
+    os.utime(segments[0].path, ns=(newest, newest))
     for segment in segments[1:]:
         segment.path.unlink(missing_ok=True)
     return segments[0].path

@@ -233,6 +233,7 @@ class _Stream:
         now = time.monotonic()
         if self.hole is None or self.hole[0] != known:
             self.hole = (known, now)
+            self.read.clear()  # put together with what was read, under its name?
         if now - self.hole[1] < HOLE_SECONDS:
             raise _HoleError
         if known:  # what retention has deleted is not missed

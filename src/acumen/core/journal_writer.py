@@ -95,6 +95,7 @@ class JournalWriter:
         self._seal_steps: Iterator[int] | None = None
         self._sealed_live: LiveSegment | None = None
         self._durable = 0
+        self._last = 1 << 64  # number of the last event that is to be written
         self._failing_since = 0.0
         self._retry_at = 0.0
         self._retry_seconds = 0.05
@@ -160,6 +161,8 @@ class JournalWriter:
 
     def stop(self) -> None:
         """Asks the thread to finish; does not wait."""
+        if not self._stopping:
+            self._last = self._buffer.sequence  # others may go on choosing for ever
         self._stopping = True
         self._wake.set()
 
@@ -244,28 +247,40 @@ class JournalWriter:
         self._finished = True
 
     def _step(self, pause: threading.Event) -> bool:
-        """Writes what there is. Whether there was anything."""
-        busy = False
-        if self._pending is not None or time.monotonic() >= self._retry_at:
-            busy = self._drain(pause)
-        self._seal_one_step()
-        live = self._live
-        if live is not None and live.bytes and self._seal_steps is None:
-            old = time.monotonic() - live.opened > self.journal.segment_seconds
-            if old or live.bytes >= self.journal.segment_bytes:
-                self._begin_sealing()
-        return busy
+        """Writes what there is. Whether there was anything.
 
-    def _drain(self, pause: threading.Event) -> bool:
+        A service that never pauses leaves something every time. So segments are sealed, and old
+        ones deleted, between two batches, not when nothing is left to be written.
+        """
         busy = False
-        words_max = self.journal.commit_bytes // 8
-        while not pause.is_set():
-            if self._pending is None and not self._take(words_max):
+        while not pause.is_set() and self._durable < self._last:
+            wrote = self._write_one()
+            busy |= wrote
+            self._seal_one_step()
+            # A segment that is full waits until the one before it is sealed: it must not grow on.
+            while self._full() and self._seal_steps is not None and not pause.is_set():
+                self._seal_one_step()
+            if self._seal_steps is None and (self._full() or self._old()):
+                self._begin_sealing()
+            if not wrote:
                 break
-            busy = True
-            if time.monotonic() < self._retry_at or not self._write():
-                break
-        return busy
+        return busy or self._pending is not None
+
+    def _write_one(self) -> bool:
+        """One batch; whether there was one, and it is on the disk."""
+        if time.monotonic() < self._retry_at:
+            return False
+        if self._pending is None and not self._take(self.journal.commit_bytes // 8):
+            return False
+        return self._write()
+
+    def _full(self) -> bool:
+        return self._live is not None and self._live.bytes >= self.journal.segment_bytes
+
+    def _old(self) -> bool:
+        live = self._live
+        age = time.monotonic() - live.opened if live is not None and live.bytes else 0.0
+        return age > self.journal.segment_seconds
 
     def _take(self, words_max: int) -> bool:
         memory, places, rows, first, last, checksum, _ = self._buffer.take(words_max)

@@ -13,6 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from acumen.core.arms import ArmSet
+
 Features = NDArray[np.float32]
 
 
@@ -123,6 +125,19 @@ class LearnerSpec(Protocol):
             features: features of an arm; 0 where arms are known by their index alone.
         """
         ...
+
+
+def build(spec: LearnerSpec, dimension: int, arms: ArmSet) -> Learner:
+    """A choice's learner.
+
+    A spec that has `build_fixed(dimension, table)` is told the features of arms that have some and
+    are the same in every call, those of a `Range`: float32[arms, features].
+    """
+    if arms.arm_features and (build_fixed := getattr(spec, "build_fixed", None)):
+        table = np.array(arms.arm_features, np.float32).reshape(-1, arms.features)
+        made: Learner = build_fixed(dimension, table)
+        return made
+    return spec.build(dimension, len(arms.arms), arms.features)
 
 
 def name_of(spec: LearnerSpec) -> str:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from acumen import _native
 from acumen.core.learner import LearnerSpec
 from acumen.learners._parameters import check_between
@@ -25,10 +28,10 @@ class Apprentice:
 
     Until its own policy is proven better, a choice with this learner therefore earns at most
     (1 - agreement + trial) · (the difference between the best and the worst reward) less than the
-    heuristic. Without a log it is the inner learner alone, and where arms have features, too: what
-    else was on offer is not known afterwards. The model of the heuristic is a multinomial
-    logistic regression over lines and curves of the inputs; built learners tell their
-    ``agreement`` with the heuristic and their own policy's ``share``, h.
+    heuristic. Without a log it is the inner learner alone, and with `Candidates`, too: what else
+    was on offer is not known afterwards. (The points of a `Range` are: those it imitates.) The
+    model of the heuristic is a multinomial logistic regression over lines and curves of the inputs;
+    built learners tell their ``agreement`` with the heuristic and their own policy's ``share``, h.
 
     Args:
         inner: The learner that improves: a native one, not of sequences.
@@ -74,7 +77,15 @@ class Apprentice:
 
     def build(self, dimension: int, arms: int, features: int) -> _native.Apprentice:
         """Build the native learner for contexts of ``dimension`` values, the bias included."""
-        own = self.inner.build(dimension, arms, features)
+        return self._around(self.inner.build(dimension, arms, features), None)
+
+    def build_fixed(self, dimension: int, table: NDArray[np.float32]) -> _native.Apprentice:
+        """The same for arms with features, float32[arms, features], that every call brings."""
+        return self._around(self.inner.build(dimension, *table.shape), table)
+
+    def _around(self, own: object, table: NDArray[np.float32] | None) -> _native.Apprentice:
         if not isinstance(own, _native.Learner) or isinstance(own, _native.SequenceLearner):
             raise TypeError(f"needs a native learner of single choices, not {self.inner!r}")
-        return _native.apprentice(own, agreement=self.agreement, trial=self.trial, error=self.error)
+        return _native.apprentice(
+            own, agreement=self.agreement, trial=self.trial, error=self.error, table=table
+        )

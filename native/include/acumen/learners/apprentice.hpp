@@ -15,8 +15,9 @@
 //            by a Chernoff bound over blocks of fresh demonstrations, the comparison by an
 //            asymptotic confidence sequence (confidence.hpp), which may be looked at always.
 //            An apprenticeship begins with a log: when the first lesson is a demonstration that
-//            no coin decided. Without one, and where arms have features (what else was on offer is
-//            not known afterwards), it is the own learner alone.
+//            no coin decided. Without one it is the own learner alone, and where arms have
+//            features, too: what else was on offer is not known afterwards. Unless it is always the
+//            same, like the grid of a range: then it is told so, and imitates by index.
 // Layout     The own learner's state is shown under the prefix "own.".
 // Paper      Zhang, Agarwal, Daumé, Langford & Negahban, "Warm-starting contextual bandits:
 //            robustly combining supervised and bandit feedback", ICML 2019. Wu, Shariff,
@@ -47,13 +48,20 @@ struct ApprenticeOptions {
 
 class Apprentice final : public Learner {
  public:
-  Apprentice(std::shared_ptr<Learner> own, const ApprenticeOptions& options)
+  /// `table`: where every call brings the same arms, their features, shape.arms · shape.features.
+  Apprentice(std::shared_ptr<Learner> own, const ApprenticeOptions& options,
+             const float* table = nullptr)
       : Learner(own->shape()),
         options_(options),
         own_(std::move(own)),
-        imitation_(shape().dimension, shape().features ? 1 : shape().arms),
+        table_(table ? shape().arms * std::size_t{padded(shape().features)} : 0),
+        imitation_(shape().dimension, can_imitate() ? shape().arms : 1),
         policy_(padded(shape().arms)),
-        rewards_(padded(shape().arms)) {}
+        rewards_(padded(shape().arms)) {
+    const std::uint32_t n = shape().features;
+    for (std::size_t arm = 0; table && arm < shape().arms; ++arm)
+      std::copy_n(table + arm * n, n, table_.data() + arm * padded(n));
+  }
 
   void distribution(const float* x, const ArmSet& arms, float* probabilities) override {
     own_->distribution(x, arms, probabilities);
@@ -74,6 +82,12 @@ class Apprentice final : public Learner {
   std::uint64_t demonstrations() const { return demonstrations_; }
   /// Share of demonstrations foreseen, in the last whole block or, before there is one, so far.
   double agreement() const { return examined_ || seen_ == 0 ? agreement_ : foreseen_ / seen_; }
+  /// Demonstrations that this share is of, and whole blocks so far.
+  std::uint64_t examined() const {
+    return static_cast<std::uint64_t>(block_ ? block_length(block_ - 1) : seen_);
+  }
+  std::uint64_t examinations() const { return block_; }
+  const ApprenticeOptions& options() const { return options_; }
 
   void begin_bulk() override {
     own_->begin_bulk();
@@ -93,12 +107,12 @@ class Apprentice final : public Learner {
 
   std::size_t memory_bytes() const override {
     return sizeof(*this) + own_->memory_bytes() + imitation_.bytes() + policy_.bytes() +
-           rewards_.bytes();
+           rewards_.bytes() + table_.bytes();
   }
 
  protected:
   void update(const Lesson& lesson) override {
-    const bool demonstrated = lesson.demonstrated && shape().features == 0;
+    const bool demonstrated = lesson.demonstrated && can_imitate();
     if (phase_ == kNew) phase_ = demonstrated && lesson.propensity > kCertain ? kBound : kFree;
     if (bound() && demonstrated) examine(lesson);
     if (bound() && share_ > 0.0 && share_ < 1.0 && lesson.propensity < kCertain) weigh(lesson);
@@ -162,13 +176,19 @@ class Apprentice final : public Learner {
     return options_.error * 6 / (std::numbers::pi * std::numbers::pi * turn * turn);
   }
 
+  bool can_imitate() const { return shape().features == 0 || table_.size() > 0; }
+
+  static double block_length(std::uint64_t block) {
+    return kFirstBlock * static_cast<double>(1u << std::min(block, kBlocksMax));
+  }
+
   /// First foresee what the default does, then learn it.
   void examine(const Lesson& lesson) {
     seen_ += 1.0;
     foreseen_ += imitation_.likeliest(lesson.x) == lesson.arm;
     demonstrations_ += 1;
     imitation_.learn(lesson.x, lesson.arm);
-    if (seen_ < kFirstBlock * static_cast<double>(1u << std::min(block_, kBlocksMax))) return;
+    if (seen_ < block_length(block_)) return;
     block_ += 1;
     examined_ = 1;
     agreement_ = foreseen_ / seen_;
@@ -187,7 +207,7 @@ class Apprentice final : public Learner {
 
   /// One estimate of what the own policy earns more than the imitation, before it learns from it.
   void weigh(const Lesson& lesson) {
-    const ArmSet all{shape().arms, nullptr};
+    const ArmSet all{shape().arms, table_.size() ? table_.data() : nullptr};
     end_bulk();  // it is asked between the lessons
     own_->distribution(lesson.x, all, policy_.data());
     policy_[imitation_.likeliest(lesson.x)] -= 1.0f;
@@ -218,6 +238,7 @@ class Apprentice final : public Learner {
 
   ApprenticeOptions options_;
   std::shared_ptr<Learner> own_;
+  AlignedArray<float> table_;  ///< features of the arms, where they are always the same
   Multinomial imitation_;
   bool bulk_ = false;
   std::uint64_t phase_ = kNew;

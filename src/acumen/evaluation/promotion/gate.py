@@ -25,6 +25,7 @@ from acumen.core.objective import Objective
 from acumen.evaluation.off_policy import Limits
 from acumen.evaluation.promotion.evidence import EvidenceError, gather, judge
 from acumen.evaluation.promotion.guardrails import Watch, limits_of, status_of
+from acumen.evaluation.promotion.imitation import imitation_of, is_untaught
 from acumen.evaluation.promotion.settings import Settings, shares_of
 from acumen.evaluation.promotion.status import GuardrailStatus, PromotionStatus
 from acumen.evaluation.promotion.store import (
@@ -124,14 +125,12 @@ class Promotion:
         self._state = State(since=time.time(), plan=self.settings.plan(self.choice))
         self._applied: tuple[str, float] | None = None
         self._serial = -1
-        self._unsaved = self._rebuilt = False
+        self._unsaved = self._rebuilt = self._schooling = False
         self._known_plan = self._state.plan
         self._next_look = -math.inf
         self._estimate = self._waiting = self._problem = ""
         self._turn = threading.RLock()
-        self._held = choice._held
         self._seen = Tossed()
-        self._watch = Watch(choice, tuple(t.metric for t in self.settings.terms))
         self._rebase()
         self._background = Regular("acumen-promotion", self.step, self._after_fork)
         self._begin()
@@ -211,12 +210,7 @@ class Promotion:
         """Where it stands; changes nothing."""
         with self._turn:
             state = self._state
-            problem = self._problem
-            if self._watch.missed:
-                problem += ("; " if problem else "") + (
-                    f"{self._watch.missed} decisions were overwritten before guardrails saw them: "
-                    "step more often, or give the choice a larger pending_max"
-                )
+            problem = "; ".join(filter(None, (self._problem, self._watch.problem)))
             return PromotionStatus(
                 choice=self.choice.name,
                 stage=self.stages[state.stage],
@@ -228,6 +222,7 @@ class Promotion:
                 estimate=self._estimate,
                 comparison=state.tossed.comparison(self._step_error()),
                 guardrails=self._guardrails(),
+                imitation=str(imitation_of(self.choice) or ""),
                 transitions=tuple(state.history),
                 problem=problem,
             )
@@ -318,16 +313,19 @@ class Promotion:
         return by_hand
 
     def _wanted(self) -> tuple[str, float]:
+        if is_untaught(self.choice):
+            return "shadow", 0.0
         return self.settings.mode(self._state.stage, time.time() < self._state.cool_until)
 
     def _apply(self, why: str = "") -> None:
         """Makes the choice's mode that of the stage, and puts on record why."""
-        wanted, state = self._wanted(), self._state
+        wanted, state, by = self._wanted(), self._state, BY
         if wanted == self._applied and self._serial == state.serial:
             return
-        by = BY
+        untaught = is_untaught(self.choice)
         if not why and self._serial == state.serial:
-            why = "the cool-down is over"
+            schooled = untaught or self._schooling
+            why = f"it {imitation_of(self.choice)}" if schooled else "the cool-down is over"
         elif not why:
             why = state.history[-1].why if state.history else "the gate begins"
             by += ", as it stood" if self._serial < 0 else ", following another process"
@@ -335,26 +333,34 @@ class Promotion:
         said = {"by": by, "why": why, "stage": self.stages[state.stage]}
         share = wanted[1] if wanted[0] == "canary" else self.choice._mode()[1]
         self.choice._set_mode(MODES.index(wanted[0]), share, said | {"promotion": state.brief()})
-        self._applied, self._serial = wanted, state.serial
+        self._applied, self._serial, self._schooling = wanted, state.serial, untaught
 
     def _gather(self) -> bool:
         """Adds what has come since the last step to the sums of all; whether there was any."""
         if self.choice._held is not self._held:
             self._rebase()  # another model was loaded: its past is not of this stage
         now = Tossed.native(self.choice._comparison_sums())
+        if self.choice._forgotten != self._forgotten:
+            self._rebase()
+            self._state.attempt += 1
+            self._move(0, "the model has forgotten what it had learned: another candidate")
+            return False
         if not now.contains(self._seen):
             self._seen = now
         fresh, self._seen = now - self._seen, now
         state, metrics = self._state, self._watch.news()
         state.tossed += fresh
-        for name, moments in metrics.items():
-            state.metrics[name] = state.metrics.get(name, Moments()) + moments
+        for name, seen in metrics.items():
+            state.metrics[name] = state.metrics.get(name, Moments()) + seen
         return fresh.decisions > 0 or any(m.n for m in metrics.values())
 
     def _decide(self) -> None:
         state, alarm = self._state, self._alarmed()
+        imitation = imitation_of(self.choice)
         if alarm:
             self._roll_back(alarm)
+        elif imitation and not imitation.kept and state.stage < len(self.stages) - 1:
+            self._waiting = f"the apprentice {imitation}"
         elif state.stage == 0:
             self._look()
         elif state.stage < len(self.stages) - 1:
@@ -384,7 +390,7 @@ class Promotion:
             return
         try:
             self._next_look = now + self.settings.look_seconds
-            found = gather(self.choice, self._evidence, state.since if state.rollbacks else 0.0)
+            found = gather(self.choice, self._evidence, state.since if state.attempt > 1 else 0.0)
             if self.settings.look_seconds:
                 # However long the log is, reading it takes a twentieth of the time at most.
                 self._next_look = max(self._next_look, now + 20 * (time.time() - now))
@@ -477,7 +483,7 @@ class Promotion:
 
     def _rebase(self) -> None:
         """What was decided so far counts no longer, or was counted already."""
-        self._held = self.choice._held
+        self._held, self._forgotten = self.choice._held, self.choice._forgotten
         self._seen = Tossed.native(self.choice._comparison_sums())
         self._watch = Watch(self.choice, tuple(t.metric for t in self.settings.terms))
 

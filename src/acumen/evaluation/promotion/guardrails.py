@@ -61,6 +61,16 @@ class Watch:
         self.missed = 0
         self.start_anew()
 
+    @property
+    def problem(self) -> str:
+        """What was missed, in words; empty if nothing was."""
+        if not self.missed:
+            return ""
+        return (
+            f"{self.missed} decisions were overwritten before guardrails saw them: step more "
+            "often, or give the choice a larger pending_max"
+        )
+
     def start_anew(self) -> None:
         """What was decided so far does not count."""
         ids = self._choice._records()["id"]

@@ -60,6 +60,7 @@ class PromotionStatus:
         comparison: the holdback's, over the decisions of this stage (and of all processes).
         guardrails: one a metric.
         transitions: the last ones, oldest first.
+        imitation: how well an apprentice does what the default does; empty if there is none.
         problem: what cannot be read or written, in words; empty if nothing is wrong.
     """
 
@@ -74,6 +75,7 @@ class PromotionStatus:
     comparison: Comparison
     guardrails: tuple[GuardrailStatus, ...]
     transitions: tuple[Transition, ...]
+    imitation: str = ""
     problem: str = ""
 
     @property
@@ -91,6 +93,8 @@ class PromotionStatus:
             lines.append(f"  estimate: {self.estimate}")
         if self.comparison.learned_decisions + self.comparison.default_decisions:
             lines.append(f"  in this stage: {self.comparison}")
+        if self.imitation:
+            lines.append(f"  apprentice: {self.imitation}")
         lines += [f"  guardrail: {guardrail}" for guardrail in self.guardrails]
         for step in self.transitions[-3:]:
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(step.time))
