@@ -57,6 +57,8 @@ def test_one_stream_makes_the_very_model(tmp_path: Path, kind: dict[str, Any]) -
     live(choice, 1500)
     choice.objective = acumen.minimize("bytes") + acumen.observe("seconds")
     live(choice, 300, seed=1)
+    choice.forget(keep=100, reason="the world is another")
+    live(choice, 200, seed=2)
     assert choice.journal is not None
     assert choice.journal.close()
     info = newest_info(folder_of(tmp_path, "codec"))

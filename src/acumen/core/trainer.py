@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from acumen import _native
 from acumen.core.early_feedback import EarlyFeedback
+from acumen.core.forgetting import forget_again, is_forgetting
 from acumen.core.journal import EventBatch
 from acumen.core.journal_format import FATES, KIND_CODES, JournalInfo
 from acumen.core.journal_segments import replica_of
@@ -250,7 +251,10 @@ class Trainer:
             return
         try:
             said = json.loads(batch.rows.column("text")[row].as_py() or "")
-            become_objective(self.choice, Objective.from_description(said))
+            if is_forgetting(said):
+                forget_again(self.choice, said)
+            else:
+                become_objective(self.choice, Objective.from_description(said))
         except (ValueError, TypeError, AttributeError, RecursionError):
             self.report.refused += 1
 

@@ -139,6 +139,10 @@ class StreamJoin:
             self._learned[slots], self._share[slots], self._reward[slots], self._time[slots]
         )
 
+    def pass_all(self) -> None:
+        """Decisions so far will not be compared."""
+        self._compared = self._next
+
     def change_objective(self, objective: Objective) -> None:
         """Rewards anew, and what is still here is compared again."""
         self.objective = objective

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -178,11 +179,13 @@ class ChoiceView:
         if self._objective is not None and objective == self._objective:
             return
         self._objective = objective
-        self._comparison = _native.HoldbackComparison()
         self.arm_feedback[:] = 0
         self.arm_reward[:] = 0
-        sides = [c for c in _COLUMNS if c.partition("_")[0] in SIDES]
-        self.series.forget((*_DIFFERENCE, *sides))
+        self._compare_anew([c for c in _COLUMNS if c.partition("_")[0] in SIDES])
+
+    def _compare_anew(self, also: Sequence[str] = ()) -> None:
+        self._comparison = _native.HoldbackComparison()
+        self.series.forget((*_DIFFERENCE, *also))
 
     def _tell(
         self, stream: StreamView, join: StreamJoin, happening: Happening, number: int
@@ -197,7 +200,10 @@ class ChoiceView:
         if objective is not None and objective.metrics == join.objective.metrics:
             self._become(objective)
             join.change_objective(objective)
-        if happening.kind == "load":
+        if happening.kind == "forget":
+            join.pass_all()  # those so far were made by a policy that is no more
+            self._compare_anew()
+        elif happening.kind == "load":
             happening = self._loaded(happening)
         before = self.happenings[-1] if self.happenings else None
         if before is not None and happening.repeats(before):
