@@ -27,8 +27,11 @@ demo: $(VENV)/.installed  ## Race a learned cache against the strongest heuristi
 
 test: test-native test-python  ## Run every test, Python and C++ (under ASan, UBSan and TSan)
 
+# What only computes is spread over the cores; tests with processes, servers and clocks run alone.
+COMPUTING := tests/learners tests/operating_systems src
 test-python: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(COMPUTING)
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(COMPUTING))
 
 build-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt
 	$(BIN)/cmake --build $(SANITIZED) -j $(JOBS)

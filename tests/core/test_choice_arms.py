@@ -142,7 +142,7 @@ def test_candidates(make_choice: Make) -> None:
         object(),
         3,
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_bad_candidates(make_choice: Make, candidates: Any) -> None:
     choice = make_choice(arms=acumen.Candidates(2, most=4), default=0)

@@ -148,7 +148,7 @@ def test_what_it_holds_is_its_own(make_choice: Make) -> None:
         np.ones((3, 1)),
         object(),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_unusable_answers(make_choice: Make, answer: Any) -> None:
     learner = Recorder()

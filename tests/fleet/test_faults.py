@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FAULTS = "trainer_killed,replica_paused,snapshots_damaged,versions_mixed"
+FAULTS = "trainer_killed,snapshots_damaged,versions_mixed"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of Unix are sent")
 def test_nobody_who_chooses_notices_and_nothing_is_lost(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     command = [sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / "fleet_faults.py")]
-    command += ["--seconds", "2", "--pause", "3", "--faults", FAULTS, "--json", str(report)]
+    command += ["--seconds", "2", "--faults", FAULTS, "--json", str(report)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(report.read_text())["rows"]
-    assert len(rows) == 5
+    assert len(rows) == 3
     for row in rows:
         assert row["wrong"] == 0, row
         assert row["durable"] > 1000, row

@@ -41,8 +41,9 @@ def test_what_hubs_say_is_shown_and_is_text(
         page.wait_for(f"document.body.dataset.drawn === {json.dumps(HOSTILE)}")
         assert page.evaluate("document.querySelector('h1').textContent") == HOSTILE
         page.wait_for("document.querySelectorAll('#charts svg path').length > 6")
-        tile = page.evaluate("document.querySelector('.tile:nth-child(4)').textContent")
-        assert "damaged" in tile  # a batch that was none
+        tile = "document.querySelector('.tile:nth-child(4)').textContent"
+        page.wait_for(f"{tile}.includes('damaged')")  # a batch that was none
+        tile = page.evaluate(tile)
         assert f"{hub.trainer.choice.model_version} lessons" in tile
         assert choice.journal.stream in page.evaluate("streams.textContent")
         assert HOSTILE in page.evaluate("hubs.textContent")

@@ -28,7 +28,7 @@ def test_propensities_match_monte_carlo() -> None:
             deviations[arm] = noise * np.sqrt(x @ inverse @ x)
         draws = means + deviations * rng.standard_normal((200_000, arms))
         wins = np.bincount(draws.argmax(1), minlength=arms) / len(draws)
-        np.testing.assert_allclose(learner.distribution(x), wins, atol=0.015)
+        np.testing.assert_allclose(learner.distribution(x), wins, atol=0.03)
 
 
 def test_shared_model_ignores_what_all_arms_share() -> None:
