@@ -60,7 +60,8 @@ bool ChoiceCore::would_choose(double* row, float* x, const float* features,
     answer.resize(padded(shape.arms));  // kernels read whole vectors
   }
   const float total = dense_kernels().usable_total(answer.data(), shape.arms), scale = 1.0f / total;
-  for (std::uint32_t a = 0; a < shape.arms; ++a) answer[a] *= scale;  // as the engine does
+  for (std::uint32_t a = 0; a < shape.arms; ++a)
+    answer[a] *= scale;  // as the engine does with a share of 1
   return total > 0.0f;
 }
 

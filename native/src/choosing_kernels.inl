@@ -27,7 +27,7 @@ ACUMEN_INLINE Vec rest_of(const float* values, U32 count, float other) {
 // in the lowest bits. Terms in pairs wait for each other less than in a row.
 ACUMEN_INLINE Vec exponential(Vec x) {
   const float round = 12582912.0f;
-  x = larger(x, splat(-87.0f));
+  x = larger(splat(-87.0f), x);  // in this order what is not a number stays so, here and below
   const Vec shifted = x * 1.44269504f + round;
   const Vec f = x * 1.44269504f - (shifted - round), square = f * f;
   const Vec high = 0.00132647331f * f + 0.00967151485f;
@@ -41,9 +41,10 @@ void exponential(const float* in, U32 n, float* out) {
 }
 
 void deviations(const float* variance, float scale, U32 n, float* out) {
+  const float factor = scale > 1e30f ? 1e30f : scale;
   for (U32 i = 0; i < n; i += 8) {
-    const Vec deviation = scale * root(larger(load(variance + i), Vec{}));
-    store(out + i, smaller(larger(deviation, splat(1e-30f)), splat(1e30f)));
+    const Vec deviation = factor * root(larger(Vec{}, load(variance + i)));
+    store(out + i, smaller(splat(1e30f), larger(splat(1e-30f), deviation)));
   }
 }
 
@@ -51,7 +52,7 @@ void deviations(const float* variance, float scale, U32 n, float* out) {
 // logarithm, for z >= -2. Less its value at 3.5, so that it is zero (within 1e-10) from there on,
 // however many arms are added up; falling throughout.
 ACUMEN_INLINE Vec minus_log_cdf(Vec z) {
-  const Vec x = smaller(z, splat(3.5f));
+  const Vec x = smaller(splat(3.5f), z);
   Vec q = 0.000557906809f * x - 0.000382444588f;
   q = q * x - 0.0154544348f;
   q = q * x - 0.137858525f;
@@ -79,9 +80,9 @@ ACUMEN_INLINE void normal_grid(const float* mean, const float* deviation, U32 co
     const Vec inverse = 1.0f / load(deviation + a);
     // No mean is further above the grid but by rounding, where it is far larger than a deviation.
     // What is far below it stays finite.
-    const Vec from = smaller((begin - load(mean + a)) * inverse, splat(3.5f));
-    store(first + a, larger(from, splat(-2.0f)));
-    store(unit + a, smaller(step * inverse, splat(1e30f)));
+    const Vec from = smaller(splat(3.5f), (begin - load(mean + a)) * inverse);
+    store(first + a, larger(splat(-2.0f), from));
+    store(unit + a, smaller(splat(1e30f), step * inverse));
   }
 }
 
@@ -120,7 +121,7 @@ void best_of_normals(const float* mean, const float* deviation, U32 count, float
   const Vec floor = splat(mix / static_cast<float>(count));
   const Vec scale = splat((1.0f - mix) / (1.0f - all_below[0]));
   each_eight_dots(rows, kNormalGrid, count, steps, kNormalGrid, [&](U32 a, Vec won) {
-    const Vec p = scale * larger(won, Vec{}) + floor;
+    const Vec p = scale * larger(Vec{}, won) + floor;
     store(out + a, lanes_before(count, a) ? p : Vec{});
   });
 }
@@ -187,7 +188,8 @@ float usable_total(const float* p, U32 count) {
   }
   const Vec bad = good ? Vec{} : splat(1.0f);
   const float all = sum(total);
-  return largest(bad) == 0.0f && all - all == 0.0f ? all : 0.0f;
+  // Less than this cannot be divided by.
+  return largest(bad) == 0.0f && all - all == 0.0f && all >= 1e-30f ? all : 0.0f;
 }
 
 /// The sums of a vector's lanes up to each of them.

@@ -201,6 +201,56 @@ def test_another_objective_is_refused_and_a_changed_one_followed(tmp_path: Path)
     assert follower.step()
 
 
+def test_what_was_forgotten_does_not_come_back(tmp_path: Path) -> None:
+    """A model may have been made before."""
+    one, other = (make(tmp_path, seed=i, learner=acumen.learners.LinUCB()) for i in range(2))
+    training = training_for(one, tmp_path)
+    follower = follower_of(one, training)
+    for choice in (one, other):
+        live(choice, 300)
+        told(choice)
+    train(training)
+    one.forget(reason="the world is another")
+    told(one)
+    assert not follower.step()
+    assert follower.health.behind == 1
+    assert one._state()["counts"].sum() == 0
+    live(other, 50, seed=5)
+    told(other)
+    train(training)
+    assert follower.step()
+    kept = training.trainer
+    assert kept is not None
+    assert 0 < one._state()["counts"].sum() == kept.choice._state()["counts"].sum() <= 50
+    for choice in (one, other):
+        assert choice.journal is not None
+        assert choice.journal.close()
+
+
+def test_a_gate_counts_while_its_choice_follows(tmp_path: Path) -> None:
+    """Another model a second is no reason to begin anew."""
+    one, other = (make(tmp_path, seed=i, holdback=0.5) for i in range(2))
+    gate = acumen.Promotion(one, probe=0.01, look_seconds=0)
+    training = training_for(one, tmp_path)
+    follower, taken = follower_of(one, training), 0
+    for part in range(8):
+        live(other, 60, seed=part)
+        for _ in range(60):
+            decision = one.choose(size=1.0, kind="x", level=1.0, hot=True)
+            decision.feedback(seconds=1.0, bytes=1.0)
+        told(one)
+        told(other)
+        train(training)
+        taken += follower.step()
+        gate.step()
+    assert taken >= 6
+    counted = gate.status().comparison
+    assert counted.learned_decisions + counted.default_decisions == 480
+    for choice in (one, other):
+        assert choice.journal is not None
+        assert choice.journal.close()
+
+
 def test_a_snapshot_of_a_choice_that_follows_says_what_it_has(tmp_path: Path) -> None:
     choice, other = make(tmp_path), make(tmp_path, seed=5)
     training = training_for(choice, tmp_path)

@@ -174,6 +174,31 @@ def test_feedback_counts_whichever_process_heard_it(tmp_path: Path) -> None:
         trainer.take(batch)
     assert trainer.report.lessons == 50
 
+    assert trainer._early.arrays()[0] == []  # nothing waits that has been joined
+
+
+def test_forgetting_keeps_the_latest_decisions_of_all(tmp_path: Path) -> None:
+    """A trainer's ring holds decisions of many processes."""
+    choices = [make(tmp_path, seed=i, learner=acumen.learners.LinUCB()) for i in range(2)]
+    for part in range(20):
+        for i, choice in enumerate(choices):
+            live(choice, 30, seed=10 * part + i)
+            assert choice.journal is not None
+            assert choice.journal.flush()
+    choices[0].forget(keep=200)
+    for choice in choices:
+        assert choice.journal is not None
+        assert choice.journal.close()
+    trainer = Trainer(twin(choices[0]))
+    parts = slices(tmp_path, 29)
+    parts.sort(key=lambda batch: batch.rows.column("time")[-1].value)
+    for batch in parts:
+        assert trainer.take(batch) == "applied"
+    ids = trainer.choice._records()["id"][-200:]
+    done = trainer.choice._records()["state"][-200:] == 2
+    assert len(np.unique(ids >> np.uint64(40))) == 2
+    assert trainer.choice._state()["counts"].sum() == done.sum() > 50
+
 
 def test_feedback_may_come_before_its_decision(tmp_path: Path) -> None:
     """From another process, read first; the checkpoint in between has it, too."""

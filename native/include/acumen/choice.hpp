@@ -416,7 +416,7 @@ class ChoiceEngine {
     std::vector<double> rows, taken;
     const std::uint32_t features = first ? 0 : candidate_scales_.features();
     const std::uint64_t back = first ? ring_.capacity() : recent(schema_.dimension());
-    history(back, [&](std::size_t slot) {
+    ring_.each_of_last(back, [&](std::size_t slot) {
       if (!ring_.entry(slot).usable) return;
       rows.insert(rows.end(), ring_.row(slot), ring_.row(slot) + schema_.fields());
       taken.insert(taken.end(), ring_.features(slot), ring_.features(slot) + features);
@@ -427,16 +427,6 @@ class ChoiceEngine {
     relearn(back);
   }
 
-  /// Calls visit(slot) for the ring's entries, oldest first: all, or the `back` youngest.
-  template <typename Visit>
-  void history(std::uint64_t back, Visit visit) {
-    if (back >= ring_.capacity()) return ring_.each(visit);
-    while (back-- > 0) {
-      const std::size_t slot = ring_.find(newest_ - back);
-      if (slot != ring_.capacity()) visit(slot);
-    }
-  }
-
   /// Teaches anew what the ring holds: all of it, or its `back` youngest entries.
   void relearn(std::uint64_t back) {
     if (learner_) {
@@ -445,7 +435,7 @@ class ChoiceEngine {
     } else {
       outbox_.start_anew();
     }
-    history(back, [&](std::size_t slot) {
+    ring_.each_of_last(back, [&](std::size_t slot) {
       const EntryState state = ring_.entry(slot).state;
       const double reward = state == EntryState::kDone      ? reward_of(ring_.values(slot))
                             : state == EntryState::kExpired ? options_.timeout_reward

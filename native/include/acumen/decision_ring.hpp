@@ -97,7 +97,15 @@ class DecisionRing {
   /// Calls visit(slot) for every entry, oldest first.
   template <typename Visit>
   void each(Visit visit) {
-    for (std::uint64_t i = first(); i < cursors_.next; ++i)
+    each_of_last(capacity(), visit);
+  }
+
+  /// The same for those that were made last, `count` at most. By place, not by id: a ring may hold
+  /// decisions of many replicas.
+  template <typename Visit>
+  void each_of_last(std::uint64_t count, Visit visit) {
+    const std::uint64_t held = cursors_.next - first();
+    for (std::uint64_t i = cursors_.next - std::min(count, held); i < cursors_.next; ++i)
       if (entry(i & mask_).state != EntryState::kEmpty) visit(static_cast<std::size_t>(i & mask_));
   }
 

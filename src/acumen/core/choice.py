@@ -102,6 +102,7 @@ class Choice(EpisodicCore):
     # The core knows no algorithm: the package's root puts its default here.
     default_learner: ClassVar[LearnerSpec | None] = None
     _forgotten = 0  # times
+    _forgot_at = 0  # the last event before that, in its own stream
 
     def __init__(
         self,

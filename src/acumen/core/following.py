@@ -222,6 +222,8 @@ class Follower:
         learner = build(choice._learner_spec, choice.dimension, choice._arms)
         model = {name: array for name, array in found.arrays.items() if ":" not in name}
         own = positions.pop(writer.stream, 0)
+        if own < choice._forgot_at:
+            return self._falls_behind("it has what was forgotten here")
         try:
             draft = _native.Draft(choice, writer._buffer, learner, model, own)
         except ValueError as error:
@@ -229,18 +231,23 @@ class Follower:
             return False
         text = positions_event(positions | {writer.stream: own}, history=False)
         with snapshot.model_lock:
+            if own < choice._forgot_at:  # just now
+                return self._falls_behind("it has what was forgotten here")
             problem = draft.exchange(choice, choice.learner, text)
             if not problem:
-                choice._held = snapshot.Held(positions, history=False)
+                choice._held = snapshot.Held(positions, history=False, followed=True)
         if problem:
-            self.health.behind += 1
-            self.health.last_problem = problem
-            return False
+            return self._falls_behind(problem)
         self._contained, self._own, self._elsewhere = positions, own, elsewhere(found)
         self.health.taken += 1
         self.health.caught_up += draft.caught_up
         self.health.missed += draft.missed
         return True
+
+    def _falls_behind(self, problem: str) -> bool:
+        self.health.behind += 1
+        self.health.last_problem = problem
+        return False
 
     # The thread.
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from acumen.core import snapshot
+
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
 
@@ -39,8 +41,11 @@ def forget(choice: Choice, *, keep: int = 0, reason: str = "") -> None:
     if keep < 0:
         raise ValueError(f"keep must be 0 or more decisions, not {keep}")
     said = {_KEY: {"keep": int(keep), "reason": reason}}
-    choice._forgotten += 1  # before the comparison is: who reads both, reads this one last
-    choice._relearn(int(keep), json.dumps(said))
+    with snapshot.model_lock:  # no model takes this one's place meanwhile
+        choice._forgotten += 1  # before the comparison is: who reads both, reads this one last
+        choice._relearn(int(keep), json.dumps(said))
+        if choice._writer is not None:
+            choice._forgot_at = choice._writer.sequence
 
 
 def is_forgetting(said: Any) -> bool:

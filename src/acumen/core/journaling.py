@@ -85,6 +85,7 @@ def after_fork(choice: Choice) -> None:
     positions = choice._held.positions | {parents.stream: parents.sequence}
     choice._held = Held(positions, history=False, known=choice._held.known)
     choice._writer = begin(choice, parents.journal)
+    choice._forgot_at = 0
 
 
 def _note_held(choice: Choice, kind: str) -> None:

@@ -42,11 +42,13 @@ class Held:
         positions: stream → number of the last event that it contains.
         history: the recent decisions of that moment are in its ring, too.
         known: False after a model was loaded that does not say what it contains.
+        followed: it is a trainer's, with the own lessons in it: the same policy, but for news.
     """
 
     positions: dict[str, int] = field(default_factory=dict)
     history: bool = False
     known: bool = True
+    followed: bool = False
 
 
 def take(choice: Choice) -> tuple[dict[str, Any], dict[str, Any]]:

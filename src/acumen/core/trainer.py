@@ -117,6 +117,7 @@ class Trainer:
         self.ended: dict[str, tuple[int, int]] = {}
         self.taught = 0
         self._early = EarlyFeedback(len(self.info.metrics))
+        self._made: dict[int, int] = {}  # of each replica that has runs: its newest decision
         self.report = Trained()
         # Replica → runs of its decisions: number of the first, and what to add to become the
         # ring's number. The ring's next number, and whose decision was its last.
@@ -226,6 +227,9 @@ class Trainer:
         """Feedback of decisions that the process did not know may have come before them."""
         unknown = pc.equal(fates, _UNKNOWN).fill_null(False).to_numpy(zero_copy_only=False)
         rows = np.flatnonzero(unknown & (ids >> _REPLICA != replica_of(stream)))
+        # Those whose decision has come were joined just now, or their ring has let it go.
+        made = [self._made.get(int(i >> _REPLICA), 0) for i in ids[rows]]
+        rows = rows[(ids[rows] & _NUMBER).astype(np.int64) > np.array(made, np.int64)]
         if len(rows):
             self._early.keep(stream, ids[rows], values[rows])
 
@@ -273,7 +277,8 @@ class Trainer:
                 offset = self._next - number if self._next else 0
                 if not runs or runs[-1][1] != offset:
                     runs.append((number, offset))
-            self._next = int(made[end - 1] & _NUMBER) + runs[-1][1] + 1
+            self._made[replica] = int(made[end - 1] & _NUMBER)
+            self._next = self._made[replica] + runs[-1][1] + 1
             self._last = replica
         if sum(map(len, self._runs.values())) > _RUNS_MAX:
             self._forget_runs()
@@ -288,6 +293,7 @@ class Trainer:
                 self._runs[replica] = keep or runs[-1:]
             else:
                 del self._runs[replica]
+                self._made.pop(replica, None)
 
     def _renumbered(self, ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """The ids that the ring has; 0, which no decision has, for those it never had."""

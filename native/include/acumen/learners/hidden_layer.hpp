@@ -7,7 +7,7 @@
 // Layout     U: `units` rows of padded(inputs) floats. Features: padded(units), zero behind the
 //            last, like everything that goes into the dense kernels.
 // Paper      Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
-//            Nature 1986; first weights of variance 1 / inputs: LeCun, Bottou, Orr & Müller,
+//            Nature 1986; first weights of variance 1.5² / inputs: LeCun, Bottou, Orr & Müller,
 //            "Efficient backprop", 1998.
 #pragma once
 

@@ -6,9 +6,12 @@
 //            its propensity is known.
 // Guarantee  The recorded propensity is exact: it is what was drawn from. What is approximate is
 //            the rule: the integral P(a wins) = ∫ Π F · d log F_a is a sum over a grid of eight
-//            points, quadratically finer at its lower end; -log F is a polynomial's eighth power.
-//            Against the exact integral a probability is off by 0.005 on average over cases, by
-//            less than 0.03 where deviations differ up to a hundredfold.
+//            points, quadratically finer at its lower end; -log F is a polynomial's eighth power
+//            less a constant. For 2 to 15 arms the worst probability of a case is off by 0.004,
+//            0.007 and 0.010 on average where deviations differ up to 1-, 10- and 100-fold, by
+//            0.02, 0.03 and 0.08 at most. Of hundreds of arms, one that is far less known than
+//            the others may get as little as a fifth of its share: its upper tail is where the
+//            grid is coarsest.
 //            The arms' scores are taken as independent, which they are for arms of their own; for
 //            arms with features, the part that all share is removed first (see linear.hpp).
 //            A small uniform mix keeps every propensity positive.

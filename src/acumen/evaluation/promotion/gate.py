@@ -337,7 +337,8 @@ class Promotion:
 
     def _gather(self) -> bool:
         """Adds what has come since the last step to the sums of all; whether there was any."""
-        if self.choice._held is not self._held:
+        held = self.choice._held
+        if held is not self._held and not held.followed:
             self._rebase()  # another model was loaded: its past is not of this stage
         now = Tossed.native(self.choice._comparison_sums())
         if self.choice._forgotten != self._forgotten:
@@ -350,13 +351,11 @@ class Promotion:
         fresh, self._seen = now - self._seen, now
         state, metrics = self._state, self._watch.news()
         state.tossed += fresh
-        for name, seen in metrics.items():
-            state.metrics[name] = state.metrics.get(name, Moments()) + seen
+        state.metrics |= {n: state.metrics.get(n, Moments()) + m for n, m in metrics.items()}
         return fresh.decisions > 0 or any(m.n for m in metrics.values())
 
     def _decide(self) -> None:
-        state, alarm = self._state, self._alarmed()
-        imitation = imitation_of(self.choice)
+        state, alarm, imitation = self._state, self._alarmed(), imitation_of(self.choice)
         if alarm:
             self._roll_back(alarm)
         elif imitation and not imitation.kept and state.stage < len(self.stages) - 1:
