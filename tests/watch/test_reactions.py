@@ -107,7 +107,7 @@ def test_a_detector_says_what_and_since_when(tmp_path: Path, reaction: str, what
     assert any(a.reaction == reaction for a in watch.alarms)
     watcher = Watcher(tmp_path)
     look(watcher, choice)
-    agree(view_of(watcher, "replica"), choice)  # forgetting is no reason to compare anew
+    agree(view_of(watcher, "replica"), choice)  # forgetting begins the comparison anew
     line = watcher.overview()["choices"][0]
     assert line["alarms"] == len(watch.alarms)
     forgot = [h.why for h in told(tmp_path, choice, "forget", "objective")]
