@@ -102,8 +102,9 @@ struct DenseKernels {
   /// to the best), and the best arms share the rest.
   void (*inverse_gap)(const float* scores, std::uint32_t count, float gamma, float* out);
 
-  /// What a distribution sums to (about 1); 0 if a value is negative or none, or all of them are next to nothing. Here and below,
-  /// padded(count) values are read; those behind the last arm mean nothing.
+  /// What a distribution sums to (about 1); 0 if a value is negative or none, or all of them are
+  /// next to nothing. Here and below, padded(count) values are read; those behind the last arm mean
+  /// nothing.
   float (*usable_total)(const float* probabilities, std::uint32_t count);
 
   /// How many of the running sums p[0], p[0] + p[1], … are at most u. In double; both sets agree.
