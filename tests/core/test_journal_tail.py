@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from journaled import live, make
 
 import acumen
+from acumen.core import journal_tail
 from acumen.core.journal import EventBatch
-from acumen.core.journal_segments import folder_of
+from acumen.core.journal_segments import Batch, Reading, SegmentReader, folder_of
 from acumen.core.journal_tail import JournalTail, LiveTail
 
 
@@ -205,3 +209,126 @@ def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
     taken = Taken(tmp_path)
     taken.take()
     assert "Permission" in taken.tail.problems[0]
+
+
+def test_what_is_known_of_a_live_segment_is_passed_by_unchecked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path)
+    ends = [(first, last) for first, last, _ in SegmentReader(path)]
+    assert len(ends) >= 5
+    known = ends[2][1]
+    seen: list[int] = []
+    check = journal_tail.checked
+
+    def counted(batches: Iterable[tuple[Any, Any]], reading: Reading) -> Iterator[Batch]:
+        batches = list(batches)
+        seen.extend(int(metadata[b"first"]) for _, metadata in batches)
+        return check(batches, reading)
+
+    monkeypatch.setattr(journal_tail, "checked", counted)
+    tail = LiveTail(path)
+    found = [(first, last) for first, last, _ in tail.read(lambda: known)]
+    assert seen == [first for first, _ in ends[3:]]
+    assert found[0][0] == known + 1
+    assert found[-1][1] == ends[-1][1]
+    assert tail.torn_bytes == 0
+    assert tail.reading.problems == []
+
+
+def test_batches_passed_by_between_others_are_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may learn otherwise, and while it reads, how far it has got."""
+    path = written(tmp_path)
+    ends = [(first, last) for first, last, _ in SegmentReader(path)]
+    sizes = path.stat().st_size // len(ends)
+    monkeypatch.setattr(journal_tail, "READ_BYTES", sizes)
+    tail = LiveTail(path)
+    found: list[tuple[int, int]] = []
+    for first, last, _ in tail.read(lambda: ends[3][1] if found else 0):
+        found.append((first, last))
+    assert found[0][0] == 1
+    assert found[-1][1] == ends[-1][1]
+    assert sum(last - first + 1 for first, last in found) < ends[-1][1]  # some were passed by
+    assert tail.reading.problems == []
+
+
+def test_progress_is_told_between_the_pieces_of_what_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path)
+    monkeypatch.setattr(journal_tail, "READ_BYTES", 1 << 15)  # two batches and a part of one
+    pieces = path.stat().st_size >> 15
+    assert pieces >= 2
+    calls: list[int] = []
+    tail = JournalTail(path.parent, lambda: calls.append(1))
+    stream = SegmentReader(path).info.stream
+    assert list(tail.read({stream: 1 << 40})) == []
+    assert len(calls) >= 1 + pieces
+
+
+def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
+    """One sealed segment of several batches, and its stream."""
+    monkeypatch.setattr("acumen.core.journal_sealing.SEALED_BATCH_BYTES", 1 << 12)
+    choice = make(journal(tmp_path, segment_bytes=1 << 30))
+    for i in range(6):
+        live(choice, 60, i)
+        assert choice.journal is not None
+        assert choice.journal.flush()
+    assert choice.journal is not None
+    assert choice.journal.close(10)
+    (path,) = (tmp_path / "codec").glob("*.arrow")
+    return path, choice.journal.stream
+
+
+def test_progress_is_told_between_the_batches_of_a_sealed_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, stream = sealed(tmp_path, monkeypatch)
+    batches = list(SegmentReader(path))
+    calls: list[int] = []
+    tail = JournalTail(path.parent, lambda: calls.append(1))
+    (last,) = tail.read({stream: batches[-1][0]})  # the others are known
+    assert (last.first, last.last) == (batches[-1][0] + 1, batches[-1][1])
+    assert len(calls) >= len(batches) >= 4
+
+
+@pytest.mark.parametrize("edge", [0, -1])
+def test_a_damaged_edge_does_not_hide_the_rest_of_a_sealed_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edge: int
+) -> None:
+    monkeypatch.setattr(journal_tail, "HOLE_SECONDS", 0.0)
+    path, stream = sealed(tmp_path, monkeypatch)
+    batches = list(SegmentReader(path))
+    assert len(batches) >= 4
+    contents = bytearray(path.read_bytes())
+    sequence = batches[edge][2].column("sequence").buffers()[1].to_pybytes()
+    contents[contents.index(sequence[:64])] ^= 0xFF
+    path.write_bytes(contents)
+    whole = [(first, last) for first, last, _ in SegmentReader(path)]
+    assert len(whole) == len(batches) - 1
+    tail, known = JournalTail(path.parent), batches[1][1]
+    found = [(batch.first, batch.last) for batch in tail.read({stream: known})]
+    assert found == [ends for ends in whole if ends[0] > known]
+    assert "the checksum does not match" in " ".join(tail.problems)
+
+
+def test_an_error_of_the_disk_that_passes_costs_no_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed(tmp_path, monkeypatch)
+    taken = Taken(tmp_path)
+
+    def failing(path: Path) -> SegmentReader:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(journal_tail, "SegmentReader", failing)
+        taken.take()
+        taken.take()
+    assert taken.rows == 0
+    assert len(taken.tail.problems) == 1  # told once, however often it is tried
+    assert os.strerror(errno.EIO) in taken.tail.problems[0]
+    taken.take()
+    assert taken.rows == sum(b.num_rows for b in acumen.Journal(tmp_path).scan("codec")) > 0

@@ -15,10 +15,11 @@ import heapq
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -36,12 +37,16 @@ from acumen.core.journal_segments import (
     segments_in,
 )
 
-READ_BYTES = 8 << 20
+READ_BYTES = 1 << 20  # so little that whoever reads can show between two that it is alive
 READ_BYTES_MAX = 256 << 20
 OPEN_MAX = 64
 GONE_SECONDS = 60.0
 HOLE_SECONDS = 1.0  # a listing may miss what is being renamed; events that are gone stay gone
 PROBLEMS_KEPT = 100
+
+
+def _nothing() -> None:
+    """For those who need not be told how it goes on."""
 
 
 class LiveTail:
@@ -66,8 +71,15 @@ class LiveTail:
         self._end = 0
         self._waiting: deque[Batch] = deque()  # read, and not yet taken
 
-    def read(self) -> Iterator[Batch]:
+    def read(
+        self, known: Callable[[], int] = int, progress: Callable[[], None] = _nothing
+    ) -> Iterator[Batch]:
         """Batches that were not read before, small ones put together.
+
+        Args:
+            known: number of the last event that is not wanted, asked before every piece of the
+                file; batches that end before or with it are passed by unchecked.
+            progress: called after every piece.
 
         Raises:
             JournalError: it is not a segment of a journal.
@@ -83,7 +95,8 @@ class LiveTail:
             if (stat.st_ino, stat.st_size) == self._file and self._chunk == READ_BYTES:
                 return
             before = self._offset
-            self._read_chunk()
+            self._read_chunk(known())
+            progress()
             self._file = (stat.st_ino, min(stat.st_size, self._end))
             self.torn_bytes = max(0, stat.st_size - self._offset)
             if self._offset > before:
@@ -94,7 +107,7 @@ class LiveTail:
                 self._chunk = READ_BYTES
                 return
 
-    def _read_chunk(self) -> None:
+    def _read_chunk(self, known: int) -> None:
         with self.path.open("rb") as file:
             file.seek(self._offset)
             data = file.read(self._chunk)
@@ -117,12 +130,27 @@ class LiveTail:
         good = len(self._prefix)
         while True:
             try:
-                batches.append(stream.read_next_batch_with_custom_metadata())
+                batch, metadata = stream.read_next_batch_with_custom_metadata()
             except (StopIteration, *ARROW_ERRORS):
                 break
             good = source.tell()
+            if _ends_by(known, metadata):
+                self.reading.last = 0  # what follows is held against the position alone
+            else:
+                batches.append((batch, metadata))
         self._offset += good - len(self._prefix)
         self._waiting.extend(gathered([checked(batches, self.reading)], schema))
+
+
+def _ends_by(known: int, metadata: Any) -> bool:
+    """Whether a batch says of itself that it has nothing behind an event.
+
+    One that is damaged may say so wrongly: then its events are missing, and that is told.
+    """
+    try:
+        return 0 < int(metadata[b"last"]) <= known
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 class Positions(Protocol):
@@ -142,6 +170,7 @@ class _Stream:
     """One process's events: which segments were read to their end."""
 
     name: str
+    progress: Callable[[], None]
     clock_us: int = 0
     read: set[int] = field(default_factory=set)
     sealed: dict[int, Path] = field(default_factory=dict)
@@ -169,6 +198,7 @@ class _Stream:
         """What lies behind its position, segment by segment."""
         with contextlib.suppress(_HoleError):
             for number in sorted(self.sealed.keys() | self.live.keys()):
+                self.progress()
                 if number in self.sealed and number not in self.read:
                     yield from self._sealed_events(number, positions, problems)
                 if number in self.live:
@@ -182,12 +212,15 @@ class _Stream:
             reader = SegmentReader(path)
             known = positions.get(self.name, 0)
             # Most were read already while they were written.
-            if not known or reader.bounds()[1] > known:
+            if not known or _may_go_beyond(known, reader):
                 reader = SegmentReader(path)
                 yield from self._fresh(reader.info, reader, positions, problems, reader.reading)
         except (FileNotFoundError, NotADirectoryError):
             return
-        except (JournalError, OSError) as error:
+        except OSError as error:  # it may pass: the next look tries again
+            problems[f"{path.name}: {error}"] += 1
+            return
+        except JournalError as error:
             problems[f"{path.name}: {error}"] += 1
         self.read.add(number)
 
@@ -195,7 +228,8 @@ class _Stream:
         self, tail: LiveTail, positions: Positions, problems: Counter[str]
     ) -> Iterator[EventBatch]:
         try:
-            for batch in tail.read():
+            known = partial(positions.get, self.name, 0)
+            for batch in tail.read(known, self.progress):
                 assert tail.info is not None
                 yield from self._fresh(tail.info, [batch], positions, problems, tail.reading)
         except (FileNotFoundError, NotADirectoryError):
@@ -213,6 +247,7 @@ class _Stream:
     ) -> Iterator[EventBatch]:
         begun = False
         for first, last, rows in batches:
+            self.progress()
             known = positions.get(self.name, 0)
             if last <= known:
                 continue
@@ -240,8 +275,19 @@ class _Stream:
             problems[f"{self.name}: events {known + 1} to {first - 1} are missing"] = 1
 
 
+def _may_go_beyond(known: int, reader: SegmentReader) -> bool:
+    try:
+        return reader.bounds()[1] > known
+    except JournalError:
+        return True  # its first or last batch is damaged, and others may be whole
+
+
 class JournalTail:
     """Follows one choice's folder. What was taken, its caller knows; see `read`.
+
+    Args:
+        folder: where its segments are.
+        progress: called again and again while it reads, also where nothing new is found.
 
     Attributes:
         folder: where its segments are.
@@ -250,8 +296,9 @@ class JournalTail:
         present: whether the folder was there at the last look.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, progress: Callable[[], None] = _nothing) -> None:
         self.folder = folder
+        self._progress = progress
         self.problems: deque[str] = deque(maxlen=PROBLEMS_KEPT)
         self.problem_count = 0
         self.present = False
@@ -325,7 +372,7 @@ class JournalTail:
             self._tell(Counter({f"{self.folder}: {error.strerror or error}": 1}))
             return
         for name, files in segments.items():
-            self._streams.setdefault(name, _Stream(name)).update(files)
+            self._streams.setdefault(name, _Stream(name, self._progress)).update(files)
         if self.present:
             # Streams whose files are all gone do not come back.
             for name in self._streams.keys() - segments.keys():

@@ -90,7 +90,7 @@ class Training:
     def _begin(self, choice: Choice) -> None:
         """No office, and a trainer that knows nothing."""
         self.trainer = Trainer(choice)
-        self._tail = JournalTail(folder_of(self._root, choice.name))
+        self._tail = JournalTail(folder_of(self._root, choice.name), self._show_life)
         self._absences = Absences()
         self.models = ModelFolder(self._tail.folder / MODELS / self.trainer.kind)
         self._candidacy = Candidacy(self.models, self._patience_seconds)
@@ -131,9 +131,10 @@ class Training:
             if self.trainer.take(batch, after=after) == "foreign":
                 foreign[batch.info.stream] = 1 << 62
             busy = True
-            self._show_life()
             due = time.monotonic() - self._published_s >= self._publish_seconds
-            cut = self._stop.is_set() or (self.caught_up and due)
+            # Who was replaced reads no further: a successor does, and this would all be forgotten.
+            over = self._stop.is_set() or not self._candidacy.elected
+            cut = over or (self.caught_up and due)
             if cut:
                 break
         self.caught_up = self.caught_up or not cut
@@ -158,6 +159,7 @@ class Training:
         term = self._candidacy.stand()
         if term is None:
             return False
+        self._show_life()
         self._begin_term(term)
         self.health.elected = True
         self.health.elections += 1
@@ -205,17 +207,25 @@ class Training:
         news = due and lessons != self._published_lessons and lessons > 0
         if news:
             self.stamp = (self.stamp[0], self.stamp[1] + 1)
-            self.models.write(trainer.publish(self.stamp))
+            self._write("model")
             self._published_lessons, self._published_s = lessons, time.monotonic()
             self.health.published += 1
         late = force or now - self._checkpoint_s >= self._checkpoint_seconds
         if late and events != self._checkpoint_events:
-            self.models.write(trainer.publish(self.stamp, whole=True), "checkpoint")
+            self._write("checkpoint")
             self._checkpoint_events, self._checkpoint_s = events, time.monotonic()
             self.health.checkpoints += 1
         if news:
             self.models.prune(KEEP, self.stamp)
         return news
+
+    def _write(self, what: str) -> None:
+        """Writing a large model to a busy disk takes its time, and is no sign of death."""
+        self._show_life()
+        published = self.trainer.publish(self.stamp, whole=what == "checkpoint")
+        self._show_life()
+        self.models.write(published, what)
+        self._show_life()
 
     def _leave(self) -> None:
         self._candidacy.resign()
