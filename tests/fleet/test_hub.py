@@ -48,6 +48,8 @@ class Line:
         return reply
 
     def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp]:
+        if self.cut:
+            raise HubUnavailableError("cut")
         return self.hub.model_since(have)
 
     def relay(self, shown: Shown) -> None:

@@ -205,7 +205,8 @@ def look_at_root(root: RootHub, checkpoints: Checkpoints) -> bytes:
     said = {
         "process": os.getpid(),
         "stamp": root.shown.stamp,
-        "problems": [f"hub {name}: left out: {why}" for name, why in state["refused"].items()]
+        "problems": [f"hub {number}: awaited, to publish" for number in state["unheard"]]
+        + [f"hub {name}: left out: {why}" for name, why in state["refused"].items()]
         + _words(root.errors),
         **_kept(checkpoints),
     }
