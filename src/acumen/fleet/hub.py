@@ -136,7 +136,7 @@ class Hub:
                 problems.append(str(error))
                 continue
             known = trainer.positions.get(batch.info.stream, 0)
-            self.ledger.note(batch, known, trainer.take(batch, after=after), have)
+            self.ledger.note(contents, batch, known, trainer.take(batch, after=after), have)
         if self.trainer is not None:
             self.trainer.forget(gone)
         for problem in problems:
