@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -199,6 +200,60 @@ def test_a_look_takes_no_longer_than_it_may(
     said = json.loads(hub.look("5m", False))
     assert not said["hub"]["behind"]
     assert said["choice"]["decisions"] == 150
+
+
+def test_looks_of_one_second_share_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many look: a batch takes 60 ms here, by a clock that nothing else moves."""
+    choice = make(tmp_path / "a")
+    live(choice, 1)
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    [contents, *_] = [encode(batch) for batch in acumen.Journal(tmp_path / "a").events("codec")]
+    batch = decode(contents)
+    held = ledger.Ledger()
+    for _ in range(100):
+        held.note(contents, batch, batch.first - 1, "applied", (0, 0))
+    clock, took, counted = 1000.0, 0.06, []
+
+    def take(*_: Any) -> None:
+        nonlocal clock
+        clock += took
+        counted.append(clock)
+
+    monkeypatch.setattr(ledger, "time", SimpleNamespace(time=time.time, monotonic=lambda: clock))
+    monkeypatch.setattr(ledger._HubView, "take", take)
+    for _ in range(10):
+        held.view(choice)
+    assert len(counted) == 4  # the last began at 0.18 s
+    clock += 1.19  # 0.24 s are a fifth of 1.2 s
+    held.view(choice)
+    assert len(counted) == 4
+    clock += 0.02
+    held.view(choice)
+    assert len(counted) == 8
+    clock, took = 2000.0, 0.01
+    for _ in range(400):  # forty looks a second for ten
+        held.view(choice)
+        clock += 0.025
+    assert held.behind is False
+    late = [at for at in counted if at >= 2000]
+    assert len(late) == 92
+    assert (
+        max(sum(at - 1 < other <= at for other in late) for at in late) <= 21
+    )  # the last began in time
+    took = 3.0
+    for _ in range(2):
+        held.note(contents, batch, batch.first - 1, "applied", (0, 0))
+    clock = 3000.0
+    for _ in range(2):
+        held.view(choice)
+        clock += 14.9
+    assert len(counted) == 101  # 3 s of work, 15 s of rest
+    clock += 0.3
+    held.view(choice)
+    assert len(counted) == 102
 
 
 def test_a_silent_hub_is_shown_as_it_was(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from acumen.fleet.sharding import RootHub
 
 KEPT_BYTES = 32 << 20
-LOOK_SECONDS = 0.2  # a look counts no longer than that: the hub is there for other things
+LOOK_SECONDS = 0.2  # of each second, for counting, whoever looks: the hub has other things to do
 STREAMS_KEPT, STREAMS_SHOWN = 1000, 60
 WORDS_KEPT = 20
 WORD_MAX = 300
@@ -103,6 +103,8 @@ class Ledger:
         self._waiting: deque[tuple[bytes, int, int]] = deque()
         self._bytes = 0
         self._view: _HubView | None = None
+        # Counting of the last second: until when it is to be thought of, and how long it took.
+        self._counted: deque[tuple[float, float]] = deque()
 
     def note(
         self, contents: bytes, batch: EventBatch, known: int, outcome: str, have: Stamp
@@ -140,19 +142,32 @@ class Ledger:
         self.refusals.append(why[:WORD_MAX])
 
     def view(self, choice: Choice) -> ChoiceView:
-        """What was said of late, counted as far as a look may take."""
+        """What was said of late, counted as far as there is time for that."""
         if self._view is None:
             self._view = _HubView(choice)
-        deadline = time.monotonic() + LOOK_SECONDS
-        while self._waiting and time.monotonic() < deadline:
+        if self._waiting:
+            self._count(self._view)
+        self._view.note_comparison(time.time())
+        return self._view
+
+    def _count(self, view: _HubView) -> None:
+        """Counts what waits, until looks of the last second have taken `LOOK_SECONDS` together."""
+        now = began = time.monotonic()
+        while self._counted and self._counted[0][0] <= now:
+            self._counted.popleft()
+        deadline = now + LOOK_SECONDS - sum(took for _, took in self._counted)
+        while self._waiting and now < deadline:
             contents, known, _ = self._next()
             batch = decode(contents)  # as it was when it came
             try:
-                self._view.take(_after(batch, known))
+                view.take(_after(batch, known))
             except Exception as error:  # whatever a stream says of itself, the others are shown
                 self.refuse(f"{batch.info.stream}: {error}")
-        self._view.note_comparison(time.time())
-        return self._view
+            now = time.monotonic()
+        if now > began:
+            # One batch may have taken longer than it should: the hub rests in proportion.
+            rest = max(1.0, (now - began) / LOOK_SECONDS)
+            self._counted.append((now + rest, now - began))
 
     def _next(self) -> tuple[bytes, int, int]:
         oldest = self._waiting.popleft()
@@ -161,7 +176,7 @@ class Ledger:
 
     @property
     def behind(self) -> bool:
-        """Whether there was more than a look could count."""
+        """Whether there was more than there was time to count."""
         return bool(self._waiting)
 
 
