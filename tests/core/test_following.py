@@ -13,6 +13,7 @@ import pytest
 from journaled import differences, live, make, wait_for
 
 import acumen
+from acumen.core import model_file
 from acumen.core.following import Follower
 from acumen.core.journal_segments import folder_of
 from acumen.core.published import NONE, Candidacy, ModelFolder, Published
@@ -410,3 +411,24 @@ def test_a_folder_without_a_journal_is_left_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     assert ModelFolder(folder_of(tmp_path, "codec")).newer(NONE, []) is None
     assert Trainer(make()).report.batches == 0
+
+
+def test_a_model_too_large_to_be_read_is_an_error_and_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = make(tmp_path)
+    live(choice, 50)
+    told(choice)
+    training = training_for(choice, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(model_file, "_HEADER_BYTES_MAX", 256)
+        training.start()
+        wait_for(lambda: training.health.errors > 0)
+        assert "more than a model has" in training.health.last_error
+        assert (training.health.published, training.health.checkpoints) == (0, 0)
+        assert training.models.files() == training.models.files("checkpoint") == []
+    wait_for(lambda: training.health.checkpoints > 0)
+    training.stop()
+    published = training.models.newer(NONE, [])
+    assert published is not None
+    assert int(published.arrays["lessons"][0]) == choice.counters()["feedback_learned"]

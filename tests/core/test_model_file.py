@@ -229,3 +229,29 @@ def test_an_early_model_goes_on_calibrating(make_choice: Make, tmp_path: Path) -
     assert center == pytest.approx(1050, abs=5)
     assert 1 / inverse == pytest.approx(29, abs=3)
     assert choice.learner.version >= 590  # and nearly all lessons are kept
+
+
+def test_nothing_is_written_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model"
+    arrays = {"a": np.zeros(3)}
+    most = model_file._HEADER_BYTES_MAX
+    size = struct.unpack_from("<I", model_file.encode({"padding": ""}, arrays), 12)[0]
+    header = {"padding": "x" * (most - size - 64)}
+    model_file.write(path, header, arrays)
+    assert model_file.read(path)[0] == header  # just about the largest
+    old = path.read_bytes()
+    assert most - 128 < struct.unpack_from("<I", old, 12)[0] <= most
+    header = {"padding": "x" * most}
+    with pytest.raises(acumen.ModelError, match="more than a model has"):
+        model_file.encode(header, arrays)
+    with pytest.raises(acumen.ModelError, match="more than a model has"):
+        model_file.write(path, header, arrays)
+    monkeypatch.setattr(model_file, "BYTES_MAX", 1 << 12)
+    with pytest.raises(acumen.ModelError, match="more than a model has"):
+        model_file.write(path, {}, {"a": np.zeros(1 << 9)})
+    model_file.write(tmp_path / "small", {}, {"a": np.zeros(1 << 8)})
+    assert len(model_file.read(tmp_path / "small")[1]["a"]) == 1 << 8
+    assert path.read_bytes() == old
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "small"]

@@ -48,6 +48,8 @@ class Line:
         return reply
 
     def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp]:
+        if self.cut:
+            raise HubUnavailableError("cut")
         return self.hub.model_since(have)
 
     def relay(self, shown: Shown) -> None:
@@ -259,6 +261,33 @@ def test_a_store_that_fails_is_counted_and_nothing_is_acknowledged(tmp_path: Pat
     told(member)
     ship(uplink)
     assert uplink.health.unacknowledged == 0
+
+
+def test_a_checkpoint_too_large_to_be_read_acknowledges_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(str(tmp_path / "hub"))
+    member = make(tmp_path / "m")
+    uplink = Uplink(line, member, tmp_path / "m")
+    with monkeypatch.context() as patch:
+        patch.setattr(model_file, "_HEADER_BYTES_MAX", 256)
+        live(member, 50)
+        told(member)
+        ship(uplink)
+        assert any("more than a model has" in error for error in line.hub.errors)
+        assert uplink.health.unacknowledged > 0
+        assert uplink.health.models == 0
+        assert not list(tmp_path.glob("hub/*"))
+        line.crash()
+        ship(uplink)  # what was not kept comes again
+        assert line.hub.trainer is not None
+        assert line.hub.trainer.report.lessons == learned(member)
+        line.hub.tend(force=True)
+    ship(uplink)
+    assert (uplink.health.unacknowledged, uplink.health.models) == (0, 1)
+    line.crash()
+    assert line.hub.trainer is not None
+    assert line.hub.trainer.choice.model_version == learned(member)
 
 
 def test_torn_checkpoints_and_foreign_streams(tmp_path: Path) -> None:

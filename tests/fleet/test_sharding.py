@@ -182,3 +182,71 @@ def test_directories_are_spread_evenly() -> None:
     assert len(counts) == 8
     assert counts.min() > 800
     assert counts.max() < 1200
+
+
+def test_a_restarted_root_waits_for_all_hubs(tmp_path: Path, settled: bytes) -> None:
+    """A sum without a hub that is down would take its lessons from those who have had them."""
+    lines = [Line(str(tmp_path / f"hub{i}"), scales=settled) for i in range(SHARDS)]
+    homes = [next(h for h in map(str, range(99)) if shard_of(h, SHARDS) == i) for i in range(2)]
+    members = [make(tmp_path / f"m{i}", seed=i, **LINEAR) for i in range(2)]  # the third hub: none
+    uplinks = [uplink_of(lines, c, tmp_path / f"m{i}", homes[i]) for i, c in enumerate(members)]
+
+    def learn(n: int, *which: int) -> None:
+        for i in which:
+            live(members[i], n, seed=i)
+            told(members[i])
+            ship(uplinks[i])
+            lines[i].hub.tend(force=True)
+
+    learn(100, 0, 1)
+    lines[2].cut = True
+    root = RootHub(str(tmp_path / "root"), lines)
+    root.step()
+    assert root.shown.model is None
+    assert root.state()["unheard"] == [2]
+    lines[2].cut = False  # it has learned nothing, and says so
+    root.step()
+    first = root.shown
+    assert sum(first.lessons.values()) == learned(members[0]) + learned(members[1])
+    lines[1].cut = True
+    learn(50, 0)
+    root.step()  # this one has heard it, and has its newest model
+    assert root.shown.stamp > first.stamp
+    before = root.shown
+    learn(50, 0)
+    root = RootHub(str(tmp_path / "root"), lines)
+    for _ in range(3):
+        root.step()
+        assert root.shown.model is None
+        assert lines[0].model_since((0, 0))[1] == before.stamp  # and its hubs relay the last one
+    assert "hub 1: awaited" in root.look("5m", False).decode()
+    lines[1].cut = False
+    root.step()
+    assert root.shown.stamp > before.stamp
+    assert sum(root.shown.lessons.values()) == learned(members[0]) + learned(members[1])
+    for uplink, choice in zip(uplinks, members, strict=True):
+        ship(uplink)
+        follower = Follower(choice, uplink.models)
+        assert follower.step(), follower.health
+        assert choice.model_version == sum(root.shown.lessons.values())
+
+
+def test_a_hub_whose_model_cannot_be_used_is_not_heard(tmp_path: Path, settled: bytes) -> None:
+    lines = [Line(str(tmp_path / f"hub{i}"), scales=settled) for i in range(2)]
+    choice = make(tmp_path / "m", **LINEAR)
+    live(choice, 100)
+    told(choice)
+    ship(uplink_of(lines[:1], choice, tmp_path / "m", "m"))
+    good = shown_by(lines[0])
+    assert good.model is not None
+    lines[1].hub._shown = Shown(good.stamp, good.model[:-1], good.positions, good.lessons)
+    root = RootHub(str(tmp_path / "root"), lines)
+    for _ in range(3):
+        root.step()
+    assert root.shown.model is None
+    assert root.state()["unheard"] == [1]
+    assert any("checksum" in error for error in root.errors)
+    lines[1].crash()
+    root = RootHub(str(tmp_path / "root"), lines)
+    root.step()
+    assert sum(root.shown.lessons.values()) == learned(choice)

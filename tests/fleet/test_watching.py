@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import time
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from journaled import live, make
@@ -23,7 +27,7 @@ from acumen.core.twin import twin
 from acumen.fleet import hub_name, ledger
 from acumen.fleet.uplink import HubUnavailableError
 from acumen.fleet.watching import FleetWatcher
-from acumen.fleet.wire import encode
+from acumen.fleet.wire import decode, encode
 from acumen.watch.snapshot import RANGES
 
 pytest.importorskip("fsspec", reason="needs fsspec, for checkpoints: acumen[fleet]")
@@ -141,7 +145,7 @@ def test_a_hub_keeps_no_more_than_it_may(tmp_path: Path, monkeypatch: pytest.Mon
         live(choice, 300)
         events += tell(hub, choice, tmp_path / str(i))
     held = hub.ledger
-    assert held._bytes == sum(size for _, size in held._waiting) <= 60_000
+    assert held._bytes == sum(len(contents) for contents, _, _ in held._waiting) <= 60_000
     assert held.uncounted > 0
     assert len(held.heard) == 3
     watcher = FleetWatcher(Here(**{hub_name(choices[0]): hub}), "ray:here")
@@ -150,6 +154,36 @@ def test_a_hub_keeps_no_more_than_it_may(tmp_path: Path, monkeypatch: pytest.Mon
     assert chosen["totals"]["events"] + chosen["fleet"]["uncounted"] == events
     assert chosen["fleet"]["events"] == events  # it has learned from all of them
     assert held._bytes == 0
+
+
+def test_what_a_hub_keeps_is_no_more_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small batches are worst: each says anew what its choice is like."""
+    kept = 1 << 20
+    monkeypatch.setattr(ledger, "KEPT_BYTES", kept)
+    choice = make(tmp_path / "a")
+    live(choice, 1)
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    [contents, *_] = [encode(batch) for batch in acumen.Journal(tmp_path / "a").events("codec")]
+    held = ledger.Ledger()
+    gc.collect()
+    arrow = pa.total_allocated_bytes()
+    tracemalloc.start()
+    try:
+        for _ in range(4 * kept // len(contents)):
+            came = bytes(bytearray(contents))  # as from a network: each for itself
+            batch = decode(came)
+            held.note(came, batch, batch.first - 1, "applied", (0, 0))
+        del batch
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - arrow
+    finally:
+        tracemalloc.stop()
+    assert held.uncounted > 0
+    assert kept / 2 < held._bytes <= kept
+    assert 0.9 * held._bytes < taken < 1.1 * kept
 
 
 def test_a_look_takes_no_longer_than_it_may(
@@ -166,6 +200,60 @@ def test_a_look_takes_no_longer_than_it_may(
     said = json.loads(hub.look("5m", False))
     assert not said["hub"]["behind"]
     assert said["choice"]["decisions"] == 150
+
+
+def test_looks_of_one_second_share_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many look: a batch takes 60 ms here, by a clock that nothing else moves."""
+    choice = make(tmp_path / "a")
+    live(choice, 1)
+    assert choice.journal is not None
+    assert choice.journal.flush()
+    [contents, *_] = [encode(batch) for batch in acumen.Journal(tmp_path / "a").events("codec")]
+    batch = decode(contents)
+    held = ledger.Ledger()
+    for _ in range(100):
+        held.note(contents, batch, batch.first - 1, "applied", (0, 0))
+    clock, took, counted = 1000.0, 0.06, []
+
+    def take(*_: Any) -> None:
+        nonlocal clock
+        clock += took
+        counted.append(clock)
+
+    monkeypatch.setattr(ledger, "time", SimpleNamespace(time=time.time, monotonic=lambda: clock))
+    monkeypatch.setattr(ledger._HubView, "take", take)
+    for _ in range(10):
+        held.view(choice)
+    assert len(counted) == 4  # the last began at 0.18 s
+    clock += 1.19  # 0.24 s are a fifth of 1.2 s
+    held.view(choice)
+    assert len(counted) == 4
+    clock += 0.02
+    held.view(choice)
+    assert len(counted) == 8
+    clock, took = 2000.0, 0.01
+    for _ in range(400):  # forty looks a second for ten
+        held.view(choice)
+        clock += 0.025
+    assert held.behind is False
+    late = [at for at in counted if at >= 2000]
+    assert len(late) == 92
+    assert (
+        max(sum(at - 1 < other <= at for other in late) for at in late) <= 21
+    )  # the last began in time
+    took = 3.0
+    for _ in range(2):
+        held.note(contents, batch, batch.first - 1, "applied", (0, 0))
+    clock = 3000.0
+    for _ in range(2):
+        held.view(choice)
+        clock += 14.9
+    assert len(counted) == 101  # 3 s of work, 15 s of rest
+    clock += 0.3
+    held.view(choice)
+    assert len(counted) == 102
 
 
 def test_a_silent_hub_is_shown_as_it_was(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: Mapping[
         arrays: one-dimensional arrays of float32, float64 or uint64 by name.
 
     Raises:
-        OSError: the folder is missing, read-only or full; the old file is then untouched.
+        ModelError: it is larger than `read` allows; see `encode`. The old file is then untouched.
+        OSError: the folder is missing, read-only or full; likewise.
     """
     contents = encode(header, arrays)
     target = Path(path)
@@ -84,7 +85,13 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Arrays]:
 
 
 def encode(header: dict[str, Any], arrays: Mapping[str, Any]) -> bytes:
-    """The bytes of a model file."""
+    """The bytes of a model file.
+
+    Raises:
+        ModelError: there would be more of them, or of the header's, than `read` and `decode` allow:
+            what nobody could read again is not to be taken for kept.
+        TypeError: an array is of another dtype, or has more than one dimension.
+    """
     blobs: list[bytes] = []
     index = []
     offset = 0
@@ -100,6 +107,9 @@ def encode(header: dict[str, Any], arrays: Mapping[str, Any]) -> bytes:
         offset += len(blob) + padding
     text = json.dumps({**header, "arrays": index}, sort_keys=True).encode()
     text += b" " * (-(_PREFIX.size + len(text)) % _ALIGNMENT)
+    size = _PREFIX.size + len(text) + offset + _DIGEST_BYTES
+    if len(text) > _HEADER_BYTES_MAX or size > BYTES_MAX:
+        raise ModelError(f"a header of {len(text)} bytes, {size} in all, is more than a model has")
     body = _PREFIX.pack(MAGIC, FORMAT, len(text)) + text + b"".join(blobs)
     return body + _digest(body)
 

@@ -105,7 +105,8 @@ class ModelFolder:
         """Makes a model, or a checkpoint, visible; durable on return.
 
         Raises:
-            OSError: it cannot be written; nothing has changed.
+            ModelError: it is larger than a model may be; nothing has changed.
+            OSError: it cannot be written; likewise.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         term, version = published.stamp

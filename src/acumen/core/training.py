@@ -197,6 +197,7 @@ class Training:
             force: without waiting for its time, and a checkpoint too.
 
         Raises:
+            ModelError: it is larger than a model may be; nothing has been published.
             OSError: it cannot be written.
         """
         now, trainer = time.monotonic(), self.trainer

@@ -58,6 +58,7 @@ class Checkpoints:
         """Keeps a checkpoint, and lets the oldest go; durable on return.
 
         Raises:
+            ModelError: it is larger than a model may be.
             OSError: it cannot be written.
         """
         term, version = published.stamp

@@ -136,7 +136,7 @@ class Hub:
                 problems.append(str(error))
                 continue
             known = trainer.positions.get(batch.info.stream, 0)
-            self.ledger.note(batch, known, trainer.take(batch, after=after), have)
+            self.ledger.note(contents, batch, known, trainer.take(batch, after=after), have)
         if self.trainer is not None:
             self.trainer.forget(gone)
         for problem in problems:
@@ -161,7 +161,11 @@ class Hub:
             self._keep(trainer)
         if news:
             published = trainer.publish(self.stamp, positions=False)
-            model = model_file.encode(published.header, published.arrays)
+            try:
+                model = model_file.encode(published.header, published.arrays)
+            except model_file.ModelError as error:
+                self._note(error)
+                return
             self._shown = Shown(self.stamp, model, dict(trainer.positions), dict(trainer.lessons))
             self._modelled = lessons
 
@@ -170,9 +174,12 @@ class Hub:
         try:
             self._checkpoints.write(whole)
         except Exception as error:  # file systems of fsspec raise whatever their libraries do
-            self.errors = [*self.errors, str(error) or type(error).__name__][-ERRORS_MAX:]
+            self._note(error)
         else:
             self._durable = dict(trainer.positions)
+
+    def _note(self, error: Exception) -> None:
+        self.errors = [*self.errors, str(error) or type(error).__name__][-ERRORS_MAX:]
 
     def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp]:
         """For a root: the own model, if `have` is older, and the stamp of what is relayed."""

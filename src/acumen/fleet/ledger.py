@@ -1,8 +1,9 @@
 """`Ledger`: what a hub has been told, for people who look at it.
 
 Counting events for a page costs two to four times what learning from them does. So a hub at which
-nobody looks counts nothing but who was heard: it keeps the batches of late as they came, a bounded
-number of bytes. Who looks has them counted, into the view that `acumen watch` makes of a journal.
+nobody looks counts nothing but who was heard: it keeps the batches of late as the bytes that came,
+a bounded number (once read, small batches take many times as much). Who looks has them counted,
+into the view that `acumen watch` makes of a journal.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 
 from acumen.core.comparison import Comparison
 from acumen.core.published import NONE, Stamp
+from acumen.fleet.wire import decode
 from acumen.watch.joining import Compared
 from acumen.watch.snapshot import details, finite, summary
 from acumen.watch.view import ChoiceView
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from acumen.fleet.sharding import RootHub
 
 KEPT_BYTES = 32 << 20
-LOOK_SECONDS = 0.2  # a look counts no longer than that: the hub is there for other things
+LOOK_SECONDS = 0.2  # of each second, for counting, whoever looks: the hub has other things to do
 STREAMS_KEPT, STREAMS_SHOWN = 1000, 60
 WORDS_KEPT = 20
 WORD_MAX = 300
@@ -97,15 +99,21 @@ class Ledger:
         self.calls = self.refused = self.uncounted = 0
         self.heard: OrderedDict[str, Heard] = OrderedDict()
         self.refusals: deque[str] = deque(maxlen=WORDS_KEPT)
-        self._waiting: deque[tuple[EventBatch, int]] = deque()
+        # As it came, number of the stream's last event before, and how many new ones it has.
+        self._waiting: deque[tuple[bytes, int, int]] = deque()
         self._bytes = 0
         self._view: _HubView | None = None
+        # Counting of the last second: until when it is to be thought of, and how long it took.
+        self._counted: deque[tuple[float, float]] = deque()
 
-    def note(self, batch: EventBatch, known: int, outcome: str, have: Stamp) -> None:
+    def note(
+        self, contents: bytes, batch: EventBatch, known: int, outcome: str, have: Stamp
+    ) -> None:
         """A batch that the hub's trainer has been given.
 
         Args:
-            batch: as it came.
+            contents: as it came; see `wire.encode`.
+            batch: what was read from that.
             known: number of the stream's last event that the trainer had before.
             outcome: what `Trainer.take` answered.
             have: the model that the sender has.
@@ -121,18 +129,12 @@ class Ledger:
         heard.repeated += outcome == "known"
         if outcome != "applied":
             return
-        rows = batch.rows
-        if batch.first <= known:
-            rows = rows.filter(pc.greater(rows.column("sequence"), known))
-            batch = replace(batch, first=known + 1, rows=rows)
-        heard.events += rows.num_rows
-        size = rows.get_total_buffer_size()
-        self._waiting.append((batch, size))
-        self._bytes += size
+        events = _after(batch, known).rows.num_rows
+        heard.events += events
+        self._waiting.append((contents, known, events))
+        self._bytes += len(contents)
         while self._bytes > KEPT_BYTES:
-            left, size = self._waiting.popleft()
-            self.uncounted += left.rows.num_rows
-            self._bytes -= size
+            self.uncounted += self._next()[2]
 
     def refuse(self, why: str) -> None:
         """A batch that could not be used."""
@@ -140,24 +142,50 @@ class Ledger:
         self.refusals.append(why[:WORD_MAX])
 
     def view(self, choice: Choice) -> ChoiceView:
-        """What was said of late, counted as far as a look may take."""
+        """What was said of late, counted as far as there is time for that."""
         if self._view is None:
             self._view = _HubView(choice)
-        deadline = time.monotonic() + LOOK_SECONDS
-        while self._waiting and time.monotonic() < deadline:
-            batch, size = self._waiting.popleft()
-            self._bytes -= size
-            try:
-                self._view.take(batch)
-            except Exception as error:  # whatever a stream says of itself, the others are shown
-                self.refuse(f"{batch.info.stream}: {error}")
+        if self._waiting:
+            self._count(self._view)
         self._view.note_comparison(time.time())
         return self._view
 
+    def _count(self, view: _HubView) -> None:
+        """Counts what waits, until looks of the last second have taken `LOOK_SECONDS` together."""
+        now = began = time.monotonic()
+        while self._counted and self._counted[0][0] <= now:
+            self._counted.popleft()
+        deadline = now + LOOK_SECONDS - sum(took for _, took in self._counted)
+        while self._waiting and now < deadline:
+            contents, known, _ = self._next()
+            batch = decode(contents)  # as it was when it came
+            try:
+                view.take(_after(batch, known))
+            except Exception as error:  # whatever a stream says of itself, the others are shown
+                self.refuse(f"{batch.info.stream}: {error}")
+            now = time.monotonic()
+        if now > began:
+            # One batch may have taken longer than it should: the hub rests in proportion.
+            rest = max(1.0, (now - began) / LOOK_SECONDS)
+            self._counted.append((now + rest, now - began))
+
+    def _next(self) -> tuple[bytes, int, int]:
+        oldest = self._waiting.popleft()
+        self._bytes -= len(oldest[0])
+        return oldest
+
     @property
     def behind(self) -> bool:
-        """Whether there was more than a look could count."""
+        """Whether there was more than there was time to count."""
         return bool(self._waiting)
+
+
+def _after(batch: EventBatch, known: int) -> EventBatch:
+    """What is new in a batch of which the events up to `known` were there already."""
+    if batch.first > known:
+        return batch
+    rows = batch.rows.filter(pc.greater(batch.rows.column("sequence"), known))
+    return replace(batch, first=known + 1, rows=rows)
 
 
 def look_at_hub(hub: Hub, checkpoints: Checkpoints, span: str, whole: bool) -> bytes:
@@ -205,7 +233,8 @@ def look_at_root(root: RootHub, checkpoints: Checkpoints) -> bytes:
     said = {
         "process": os.getpid(),
         "stamp": root.shown.stamp,
-        "problems": [f"hub {name}: left out: {why}" for name, why in state["refused"].items()]
+        "problems": [f"hub {number}: awaited, to publish" for number in state["unheard"]]
+        + [f"hub {name}: left out: {why}" for name, why in state["refused"].items()]
         + _words(root.errors),
         **_kept(checkpoints),
     }

@@ -247,6 +247,10 @@ class Root:
 class RootHub:
     """A root that asks its hubs for models, keeps their sum, and has them answer with it.
 
+    A sum without one hub's lessons would take them from everybody who has had them. So a root,
+    which remembers nothing of its predecessor's hubs, publishes nothing before it has heard all of
+    its own: a model of theirs that it can use, or that they have learned nothing yet.
+
     Args:
         url: where it keeps its models, by which a successor knows what term it is: a path for
             fsspec, none of the hubs'.
@@ -269,6 +273,8 @@ class RootHub:
         self._root: Root | None = None
         self._term = self._checkpoints.term() + 1
         self._seen: dict[int, Stamp] = {}
+        self._unheard = set(range(len(hubs)))
+        self._news = False  # something is not in the sum that is shown
         self.shown = Shown()
         self.errors: list[str] = []
         self._background = Background("acumen-root", self._run)
@@ -276,12 +282,11 @@ class RootHub:
             self._background.start()
 
     def step(self) -> None:
-        """One round: asks all hubs, publishes if there is news, and passes it on."""
+        """One round: asks all hubs, publishes if there is news of all, and passes it on."""
         relayed: dict[int, Stamp] = {}
-        news = False
         for number in range(len(self._hubs)):
-            news = self._ask(number, relayed) or news
-        if news:
+            self._news = self._ask(number, relayed) or self._news
+        if self._news and not self._unheard:
             self._publish()
         for number, stamp in relayed.items():
             if self.shown.model is not None and stamp < self.shown.stamp:
@@ -297,7 +302,12 @@ class RootHub:
     def state(self) -> dict[str, Any]:
         """Counters, for people."""
         refused = dict(self._root.refused) if self._root else {}
-        return {"stamp": self.shown.stamp, "refused": refused, "errors": tuple(self.errors)}
+        return {
+            "stamp": self.shown.stamp,
+            "refused": refused,
+            "unheard": sorted(self._unheard),
+            "errors": tuple(self.errors),
+        }
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(self._publish_seconds):
@@ -310,13 +320,17 @@ class RootHub:
         try:
             shown, relayed[number] = self._hubs[number].model_since(self._seen.get(number, NONE))
             if shown is None or shown.model is None:
+                if number not in self._seen:  # else its model was shown, and could not be used
+                    self._unheard.discard(number)
                 return False
             if self._root is None:
                 header, _ = model_file.decode(shown.model)
                 info = JournalInfo.from_json(header["trainer"]["info"])
                 self._root = Root(choice_of_journal(info), self._term)
             self._seen[number] = shown.stamp
-            return self._root.take(str(number), shown)
+            newer = self._root.take(str(number), shown)
+            self._unheard.discard(number)
+            return newer
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._note(f"hub {number}: {error}")
             return False
@@ -326,10 +340,11 @@ class RootHub:
         try:
             merged = self._root.merged()
             self._checkpoints.write(merged)
+            model = model_file.encode(merged.header, merged.arrays)
         except Exception as error:  # file systems of fsspec raise whatever their libraries do
             self._note(str(error) or type(error).__name__)
             return
-        model = model_file.encode(merged.header, merged.arrays)
+        self._news = False
         self.shown = Shown(merged.stamp, model, self._root.positions, self._root.lessons)
 
     def _note(self, error: str) -> None:
