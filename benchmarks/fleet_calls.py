@@ -36,12 +36,8 @@ def loopback_up() -> None:
         fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sh", b"lo", flags | UP))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=2000)
-    options = parser.parse_args()
-    loopback_up()
-    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+def token_for_ray(folder: Path) -> None:
+    """What Ray asks of who calls, made for this run. Ray reads it when it is imported."""
     token = folder / "token"
     token.touch(0o600)
     token.write_text(secrets.token_hex(32))
@@ -49,7 +45,17 @@ def main() -> None:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=2000)
+    options = parser.parse_args()
+    loopback_up()
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    token_for_ray(folder)
     import ray
 
     from acumen.fleet import Hub

@@ -24,7 +24,6 @@ import argparse
 import importlib.util
 import json
 import os
-import secrets
 import shutil
 import signal
 import struct
@@ -47,7 +46,7 @@ from acumen.core import model_file
 from acumen.core.journal_format import FATES, JournalError
 from acumen.core.published import MODELS, ModelFolder
 from choice_overhead import machine
-from fleet_calls import loopback_up
+from fleet_calls import loopback_up, token_for_ray
 from fleet_process import ANSWER, CLOCK, FIELDS, NAMES
 
 PROCESS = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("fleet_process.py"))]
@@ -287,15 +286,7 @@ def cluster(fleets: Fleets) -> str:
         loopback_up()
     except (OSError, SystemExit) as error:
         raise UnavailableError(f"Ray listens on all addresses, and {error}") from None
-    token = fleets.folder / "token"
-    token.touch(0o600)
-    token.write_text(secrets.token_hex(32))
-    os.environ |= {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DEDUP_LOGS": "0",
-    }
+    token_for_ray(fleets.folder)
     import ray  # its settings are read now
 
     temporary = Path(tempfile.mkdtemp(prefix="ray-"))  # Ray's sockets want a short path

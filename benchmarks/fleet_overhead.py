@@ -37,6 +37,7 @@ import acumen
 from acumen.core.training import Training
 from acumen.core.twin import twin
 from choice_overhead import machine
+from fleet_process import block
 from journal_overhead import BLOCK, FIELDS, interval, make
 
 TRAIN = [sys.executable, "-c", "from acumen.cli import main; main()", "train"]
@@ -83,19 +84,6 @@ def worker(mode: str, folder: Path, seed: int) -> None:
                 time.sleep(0.0005)
             now = time.monotonic()
         print(now, flush=True)
-
-
-def block(choice: acumen.Choice, rows: list[tuple[float, ...]]) -> list[tuple[int, int]]:
-    """Nanoseconds of every choose and feedback of a block."""
-    clock, choose = time.perf_counter_ns, choice.choose_row
-    times = []
-    for row in rows:
-        start = clock()
-        decision = choose(row)
-        middle = clock()
-        decision.feedback(0.5)
-        times.append((middle - start, clock() - middle))
-    return times
 
 
 def choosing(folder: Path, rounds: int, seed: int) -> dict[str, Any]:
