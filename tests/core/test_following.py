@@ -13,7 +13,7 @@ import pytest
 from journaled import differences, live, make, wait_for
 
 import acumen
-from acumen.core import model_file
+from acumen.core import array_file
 from acumen.core.following import Follower
 from acumen.core.journal_segments import folder_of
 from acumen.core.published import NONE, Candidacy, ModelFolder, Published
@@ -421,10 +421,10 @@ def test_a_model_too_large_to_be_read_is_an_error_and_no_model(
     told(choice)
     training = training_for(choice, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(model_file, "_HEADER_BYTES_MAX", 256)
+        patch.setattr(array_file, "_HEADER_BYTES_MAX", 256)
         training.start()
         wait_for(lambda: training.health.errors > 0)
-        assert "more than a model has" in training.health.last_error
+        assert "more than a model file may have" in training.health.last_error
         assert (training.health.published, training.health.checkpoints) == (0, 0)
         assert training.models.files() == training.models.files("checkpoint") == []
     wait_for(lambda: training.health.checkpoints > 0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import acumen
-from acumen.core import model_file
+from acumen.core import array_file, model_file
 
 Make = Callable[..., acumen.Choice]
 LEARNERS = [getattr(acumen.learners, name)() for name in acumen.learners.__all__]
@@ -134,8 +134,8 @@ def test_models_of_other_choices(make_choice: Make, tmp_path: Path, change: dict
 def forged(header: Any, payload: bytes = b"", version: int = 1) -> bytes:
     """A file with a good checksum and a header of one's own."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    body = struct.pack("<8sII", model_file.MAGIC, version, len(text)) + text + payload
-    return body + model_file._digest(body)
+    body = struct.pack("<8sII", model_file._MODEL.magic, version, len(text)) + text + payload
+    return body + array_file._digest(body).digest()
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_an_unwritable_folder_leaves_the_old_file(
             raise PermissionError("read-only")
 
         with monkeypatch.context() as patch:
-            patch.setattr(f"acumen.core.model_file.os.{function}", refuse)
+            patch.setattr(f"acumen.core.array_file.os.{function}", refuse)
             with pytest.raises(PermissionError):
                 choice.save(path)
         assert path.read_bytes() == old
@@ -236,7 +236,7 @@ def test_nothing_is_written_that_cannot_be_read(
 ) -> None:
     path = tmp_path / "model"
     arrays = {"a": np.zeros(3)}
-    most = model_file._HEADER_BYTES_MAX
+    most = array_file._HEADER_BYTES_MAX
     size = struct.unpack_from("<I", model_file.encode({"padding": ""}, arrays), 12)[0]
     header = {"padding": "x" * (most - size - 64)}
     model_file.write(path, header, arrays)
@@ -244,12 +244,12 @@ def test_nothing_is_written_that_cannot_be_read(
     old = path.read_bytes()
     assert most - 128 < struct.unpack_from("<I", old, 12)[0] <= most
     header = {"padding": "x" * most}
-    with pytest.raises(acumen.ModelError, match="more than a model has"):
+    with pytest.raises(acumen.ModelError, match="more than a model file may have"):
         model_file.encode(header, arrays)
-    with pytest.raises(acumen.ModelError, match="more than a model has"):
+    with pytest.raises(acumen.ModelError, match="more than a model file may have"):
         model_file.write(path, header, arrays)
-    monkeypatch.setattr(model_file, "BYTES_MAX", 1 << 12)
-    with pytest.raises(acumen.ModelError, match="more than a model has"):
+    monkeypatch.setattr(model_file._MODEL, "bytes_max", 1 << 12)
+    with pytest.raises(acumen.ModelError, match="more than a model file may have"):
         model_file.write(path, {}, {"a": np.zeros(1 << 9)})
     model_file.write(tmp_path / "small", {}, {"a": np.zeros(1 << 8)})
     assert len(model_file.read(tmp_path / "small")[1]["a"]) == 1 << 8

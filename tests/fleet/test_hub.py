@@ -10,7 +10,7 @@ import pytest
 from journaled import differences, live, make, wait_for
 
 import acumen
-from acumen.core import model_file
+from acumen.core import array_file, model_file
 from acumen.core.following import Follower
 from acumen.core.journal_format import JournalError
 from acumen.core.published import Stamp
@@ -270,11 +270,11 @@ def test_a_checkpoint_too_large_to_be_read_acknowledges_nothing(
     member = make(tmp_path / "m")
     uplink = Uplink(line, member, tmp_path / "m")
     with monkeypatch.context() as patch:
-        patch.setattr(model_file, "_HEADER_BYTES_MAX", 256)
+        patch.setattr(array_file, "_HEADER_BYTES_MAX", 256)
         live(member, 50)
         told(member)
         ship(uplink)
-        assert any("more than a model has" in error for error in line.hub.errors)
+        assert any("more than a model file may have" in error for error in line.hub.errors)
         assert uplink.health.unacknowledged > 0
         assert uplink.health.models == 0
         assert not list(tmp_path.glob("hub/*"))

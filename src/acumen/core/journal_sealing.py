@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from acumen.core.array_file import sync_folder
 from acumen.core.journal_format import (
     JournalError,
     JournalInfo,
@@ -33,7 +34,6 @@ from acumen.core.journal_segments import (
     segments_in,
     try_lock,
 )
-from acumen.core.model_file import sync_folder
 
 SEALED_BATCH_BYTES = 8 << 20
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from acumen.core.array_file import sync_folder
 from acumen.core.journal_format import (
     JournalError,
     JournalInfo,
@@ -31,7 +32,6 @@ from acumen.core.journal_format import (
     read_info,
     schema_of,
 )
-from acumen.core.model_file import sync_folder
 
 LIVE, SEALED, DAMAGED = ".arrows", ".arrow", ".damaged"
 SEGMENT_BYTES_MAX = 1 << 32

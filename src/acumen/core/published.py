@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from acumen.core import model_file
+from acumen.core.array_file import Arrays, sync_folder
 from acumen.core.journal_segments import try_lock
-from acumen.core.model_file import sync_folder
 
 MODELS = "_models"  # readers of Arrow pass by what begins so
 Stamp = tuple[int, int]
@@ -49,7 +49,7 @@ class Published:
 
     stamp: Stamp
     header: dict[str, Any]
-    arrays: model_file.Arrays
+    arrays: Arrays
 
 
 class ModelFolder:
