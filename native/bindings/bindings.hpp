@@ -14,5 +14,8 @@ void bind_caching(nanobind::module_& m);
 void bind_cache(nanobind::module_& m);
 void bind_floors(nanobind::module_& m);
 void bind_cached(nanobind::module_& m);
+void bind_range_index(nanobind::module_& m);
+void bind_index_scalar(nanobind::module_& m);
+void bind_index_texts(nanobind::module_& m);
 
 }  // namespace acumen::bindings

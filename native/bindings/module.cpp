@@ -11,4 +11,7 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_cache(m);
   acumen::bindings::bind_floors(m);
   acumen::bindings::bind_cached(m);
+  acumen::bindings::bind_range_index(m);
+  acumen::bindings::bind_index_scalar(m);
+  acumen::bindings::bind_index_texts(m);
 }

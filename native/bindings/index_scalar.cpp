@@ -1,0 +1,197 @@
+// The base of acumen.index.RangeIndex: one Python number at a time, without Python code on the way.
+//
+// Everything else (arrays, keyword arguments, numbers of another type than the keys) goes to the
+// subclass's methods of the same names with an underscore before.
+#include <cmath>
+#include <limits>
+
+#include "bindings.hpp"
+#include "index_range.hpp"
+#include "python_type.hpp"
+
+namespace acumen::bindings {
+namespace {
+
+struct Range {
+  PyObject_HEAD PyObject* searcher;
+  const RangeSearcher* opened;  // inside `searcher`; nullptr before _open()
+};
+
+struct Names {
+  PyObject* searchsorted = nullptr;
+  PyObject* get = nullptr;
+  PyObject* contains = nullptr;
+} names;
+
+Range* as_range(PyObject* self) {
+  return reinterpret_cast<Range*>(self);
+}
+
+template <class T>
+bool read_integer(PyObject* number, T& to) {
+  if (!PyLong_CheckExact(number)) return false;
+  int overflow = 0;
+  const long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+  if constexpr (std::is_same_v<T, std::uint64_t>) {
+    if (overflow > 0) {
+      to = PyLong_AsUnsignedLongLong(number);
+      if (!PyErr_Occurred()) return true;
+      PyErr_Clear();
+      return false;
+    }
+    if (overflow < 0 || value < 0) return false;
+  } else if (overflow != 0 || value < std::numeric_limits<T>::min() ||
+             value > static_cast<long long>(std::numeric_limits<T>::max())) {
+    return false;
+  }
+  to = static_cast<T>(value);
+  return true;
+}
+
+template <class T>
+bool read_float(PyObject* number, T& to) {
+  if (!PyFloat_Check(number)) return false;
+  const double value = PyFloat_AS_DOUBLE(number);
+  to = static_cast<T>(value);
+  return static_cast<double>(to) == value;  // NaN goes the long way too
+}
+
+/// The key that a Python number is, if it is exactly one.
+bool read_key(index::KeyType type, PyObject* number, void* to) {
+  bool read = false;
+  index::with_key_type(type, [&]<typename T>(T) {
+    if constexpr (std::is_floating_point_v<T>)
+      read = read_float(number, *static_cast<T*>(to));
+    else
+      read = read_integer(number, *static_cast<T*>(to));
+  });
+  return read;
+}
+
+/// A number as a key; false: it, or what is asked of it, is for the subclass.
+bool read_alone(PyObject* self, PyObject* number, std::uint64_t& key) {
+  const RangeSearcher* opened = as_range(self)->opened;
+  return opened != nullptr && read_key(opened->type(), number, &key);
+}
+
+PyObject* call_subclass(PyObject* name, PyObject* self, PyObject* const* arguments,
+                        Py_ssize_t count, PyObject* keywords) {
+  // The argument before the first is self: vectorcall's callers leave room there only with a flag,
+  // so they are put together anew.
+  const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
+  PyObject* all[16];
+  if (count + named + 1 > 16) {
+    PyErr_SetString(PyExc_TypeError, "too many arguments");
+    return nullptr;
+  }
+  all[0] = self;
+  for (Py_ssize_t at = 0; at < count + named; ++at) all[at + 1] = arguments[at];
+  return PyObject_VectorcallMethod(name, all, static_cast<std::size_t>(count + 1), keywords);
+}
+
+PyObject* searchsorted(PyObject* self, PyObject* const* arguments, Py_ssize_t count,
+                       PyObject* keywords) {
+  std::uint64_t key, rank;
+  if (count != 1 || keywords != nullptr || !read_alone(self, arguments[0], key))
+    return call_subclass(names.searchsorted, self, arguments, count, keywords);
+  as_range(self)->opened->search().ranks(&key, 1, false, &rank);
+  return PyLong_FromUnsignedLongLong(rank);
+}
+
+PyObject* get(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
+  std::uint64_t key, place;
+  if (count != 1 || keywords != nullptr || !read_alone(self, arguments[0], key))
+    return call_subclass(names.get, self, arguments, count, keywords);
+  as_range(self)->opened->search().find(&key, 1, &place);
+  return PyLong_FromLongLong(static_cast<long long>(place));
+}
+
+int contains(PyObject* self, PyObject* number) {
+  std::uint64_t key;
+  if (read_alone(self, number, key)) {
+    unsigned char inside;
+    as_range(self)->opened->search().contains(&key, 1, &inside);
+    return inside;
+  }
+  PyObject* all[] = {self, number};
+  PyObject* answer = PyObject_VectorcallMethod(names.contains, all, 2, nullptr);
+  if (answer == nullptr) return -1;
+  const int inside = PyObject_IsTrue(answer);
+  Py_DECREF(answer);
+  return inside;
+}
+
+PyObject* open(PyObject* self, PyObject* searcher) {
+  RangeSearcher* opened = nullptr;
+  if (!nb::try_cast(nb::handle(searcher), opened) || opened == nullptr) {
+    PyErr_SetString(PyExc_TypeError, "_open() takes a RangeSearcher");
+    return nullptr;
+  }
+  Py_XSETREF(as_range(self)->searcher, Py_NewRef(searcher));
+  as_range(self)->opened = opened;
+  Py_RETURN_NONE;
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(as_range(self)->searcher);
+  return 0;
+}
+
+int clear(PyObject* self) {
+  as_range(self)->opened = nullptr;
+  Py_CLEAR(as_range(self)->searcher);
+  return 0;
+}
+
+void dealloc(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  clear(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyMethodDef methods[] = {
+    {"searchsorted", method(searchsorted), METH_FASTCALL | METH_KEYWORDS,
+     "searchsorted($self, v, side='left', out=None, *, threads=1)\n--\n\n"
+     "The number of keys below each query (side='right': at most it), like numpy.searchsorted."},
+    {"get", method(get), METH_FASTCALL | METH_KEYWORDS,
+     "get($self, v, out=None, *, threads=1)\n--\n\n"
+     "Where each query is among the keys, its first occurrence; -1 where it is not."},
+    {"_open", open, METH_O, "Answer numbers from a RangeSearcher."},
+    {nullptr, nullptr, 0, nullptr}};
+
+template <typename Function>
+void* slot(Function* function) {
+  return reinterpret_cast<void*>(function);
+}
+
+PyType_Slot slots[] = {
+    {Py_tp_doc, const_cast<char*>("Base of acumen.index.RangeIndex; not for direct use.")},
+    {Py_tp_new, slot(PyType_GenericNew)},
+    {Py_tp_dealloc, slot(dealloc)},
+    {Py_tp_traverse, slot(traverse)},
+    {Py_tp_clear, slot(clear)},
+    {Py_tp_methods, methods},
+    {Py_sq_contains, slot(contains)},
+    {0, nullptr}};
+
+PyType_Spec spec = {"acumen._native.RangeBase", sizeof(Range), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+
+}  // namespace
+
+void bind_index_scalar(nb::module_& m) {
+  PyObject* type = PyType_FromModuleAndSpec(m.ptr(), &spec, nullptr);
+  names.searchsorted = PyUnicode_InternFromString("_searchsorted");
+  names.get = PyUnicode_InternFromString("_get");
+  names.contains = PyUnicode_InternFromString("_contains");
+  if (type == nullptr || names.searchsorted == nullptr || names.get == nullptr ||
+      names.contains == nullptr || PyModule_AddObjectRef(m.ptr(), "RangeBase", type) < 0) {
+    throw nb::python_error();
+  }
+  Py_DECREF(type);
+}
+
+}  // namespace acumen::bindings

@@ -1,0 +1,193 @@
+"""Queries of other types than the keys', without rounding.
+
+NumPy looks for int64 among uint64 by making both float64, and so confuses numbers above 2^53. Here
+a query becomes the nearest key type's value on the side that leaves its rank the same: the number of
+keys below q is that of keys below the smallest representable value from q on, and the number of keys
+up to q that of keys up to the largest representable value until q.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acumen.index.keys import Numbers
+
+__all__ = ["Asked", "as_queries"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Queries as values of the keys' type.
+
+    Attributes:
+        values: (m,) of the keys' dtype; where there is no such value, anything.
+        none: (m,) bool, or None: the rank is 0 ("right") or n ("left"): no key type's value lies
+            on the wanted side.
+        exact: (m,) bool, or None: the value is the query itself; None: all are.
+    """
+
+    values: NDArray[Any]
+    none: NDArray[np.bool_] | None
+    exact: NDArray[np.bool_] | None
+
+
+def as_queries(queries: Any, keys: Numbers, right: bool) -> Asked:
+    """Converts queries.
+
+    Args:
+        queries: (m,) numbers or times of any type that has an order with the keys.
+        keys: the keys.
+        right: whether keys up to a query are counted, instead of those below it.
+
+    Raises:
+        TypeError: the queries cannot be compared with the keys.
+    """
+    asked = _plain(queries, keys)
+    dtype = keys.values.dtype
+    if asked.dtype == dtype:
+        return Asked(np.ascontiguousarray(asked), None, None)
+    if asked.dtype.kind == "O":
+        return _of_objects(asked, dtype, right)
+    if asked.dtype.kind == "f":
+        return _of_floats(asked, dtype, right)
+    if asked.dtype.kind == "b":
+        asked = asked.astype(np.uint8)
+    if asked.dtype.kind not in "iu":
+        raise TypeError(f"queries of dtype {asked.dtype} among keys of dtype {keys.kind}")
+    return _of_integers(asked, dtype, right)
+
+
+def _plain(queries: Any, keys: Numbers) -> NDArray[Any]:
+    """Queries as an array; times as integers in the keys' unit."""
+    asked = np.asarray(queries)
+    if asked.ndim != 1:
+        raise ValueError(f"queries have one dimension, not {asked.ndim}")
+    if keys.kind.kind not in "mM":
+        if asked.dtype.kind in "mM":
+            raise TypeError(f"queries of dtype {asked.dtype} among keys of dtype {keys.kind}")
+        return asked
+    if asked.dtype.kind != keys.kind.kind:
+        if asked.dtype.kind in "iuf" or asked.dtype.kind in "mM":
+            raise TypeError(f"queries of dtype {asked.dtype} among keys of dtype {keys.kind}")
+        asked = np.asarray(queries, dtype=keys.kind)
+    if asked.dtype == keys.kind:
+        if np.isnat(asked).any():
+            raise ValueError("queries must not be NaT")
+        return asked.view(np.int64)
+    return _in_unit(asked, keys.kind)
+
+
+def _in_unit(asked: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
+    """Times of another unit as whole or broken numbers of the keys' one."""
+    if np.isnat(asked).any():
+        raise ValueError("queries must not be NaT")
+    rounded = asked.astype(kind)
+    if (rounded.astype(asked.dtype) == asked).all():
+        return rounded.view(np.int64)
+    # Finer than the keys: NumPy cuts towards zero or down; half a unit keeps the order either way.
+    whole = rounded.view(np.int64).astype(object)
+    back = rounded.astype(asked.dtype)
+    return np.array(
+        [w + (0.5 if b < a else -0.5 if b > a else 0) for w, b, a in zip(whole, back, asked, strict=True)],
+        dtype=object,
+    )
+
+
+def _of_integers(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) -> Asked:
+    if dtype.kind == "f":
+        return _integers_as_floats(asked, dtype, right)
+    limits = np.iinfo(dtype)
+    low = max(int(limits.min), int(np.iinfo(asked.dtype).min))
+    high = min(int(limits.max), int(np.iinfo(asked.dtype).max))
+    inside = (asked >= low) & (asked <= high)
+    # Keys below what is below all values: none, and that is also the rank of the smallest value.
+    none = asked < low if right else asked > high
+    values = np.clip(asked, low, high).astype(dtype)
+    return Asked(values, none, inside)
+
+
+def _integers_as_floats(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) -> Asked:
+    values = asked.astype(dtype)
+    bits = np.finfo(dtype).nmant + 1
+    wide = np.iinfo(asked.dtype).bits > bits
+    if not wide:
+        return Asked(values, None, None)
+    large = np.flatnonzero((asked > 2**bits) | (asked < -(2**bits) if asked.dtype.kind == "i" else False))
+    exact = np.ones(len(asked), np.bool_)
+    for i in large.tolist():
+        values[i], exact[i] = _beside(float(values[i]), int(asked[i]), dtype, right)
+    return Asked(values, None, exact)
+
+
+def _beside(rounded: float, query: Any, dtype: np.dtype[Any], right: bool) -> tuple[Any, bool]:
+    """The float on the wanted side of a query that was rounded to one."""
+    value = dtype.type(rounded)
+    if float(value) == query:
+        return value, True
+    if right and float(value) > query:
+        value = np.nextafter(value, dtype.type(-np.inf))
+    elif not right and float(value) < query:
+        value = np.nextafter(value, dtype.type(np.inf))
+    return value, False
+
+
+def _of_floats(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) -> Asked:
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            values = asked.astype(dtype)
+        wrong = values > asked if right else values < asked
+        values = np.where(wrong, np.nextafter(values, dtype.type(-np.inf if right else np.inf)), values)
+        return Asked(values, None, (values == asked) | np.isnan(asked))
+    limits = np.iinfo(dtype)
+    asked = asked.astype(np.float64)  # float16 and float32 are inside
+    whole = np.floor(asked) if right else np.ceil(asked)
+    # The bounds as floats: 2^k is one, 2^k - 1 may not be.
+    above = whole >= float(int(limits.max) + 1)
+    below = whole < float(limits.min)
+    nan = np.isnan(asked)
+    usable = np.where(above | below | nan, 0.0, whole).astype(dtype)
+    values = np.where(above | nan, limits.max, np.where(below, limits.min, usable)).astype(dtype)
+    none = below if right else above | nan
+    return Asked(values, none, (whole == asked) & ~(above | below | nan))
+
+
+def _of_objects(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) -> Asked:
+    """Python's own numbers, where some are too large for NumPy's."""
+    values = np.zeros(len(asked), dtype)
+    none = np.zeros(len(asked), np.bool_)
+    exact = np.ones(len(asked), np.bool_)
+    for i, query in enumerate(asked.tolist()):
+        if isinstance(query, str | bytes) or not hasattr(query, "__float__"):
+            raise TypeError(f"{query!r} cannot be compared with keys of dtype {dtype}")
+        if dtype.kind == "f":
+            try:
+                values[i], exact[i] = _beside(float(query), query, dtype, right)
+            except OverflowError:
+                values[i], exact[i] = _beyond(query > 0, dtype, right), False
+        else:
+            values[i], none[i], exact[i] = _whole(query, dtype, right)
+    return Asked(values, none, exact)
+
+
+def _beyond(positive: bool, dtype: np.dtype[Any], right: bool) -> float:
+    """The float beside a number that is larger than all finite ones."""
+    largest = float(np.finfo(dtype).max)
+    if positive:
+        return largest if right else np.inf
+    return -np.inf if right else -largest
+
+
+def _whole(query: Any, dtype: np.dtype[Any], right: bool) -> tuple[int, bool, bool]:
+    limits = np.iinfo(dtype)
+    whole = query // 1 if right else -(-query // 1)
+    if whole != whole:
+        return int(limits.max), not right, False
+    if whole > int(limits.max):
+        return int(limits.max), not right, False
+    if whole < int(limits.min):
+        return int(limits.min), right, False
+    return int(whole), False, bool(whole == query)
