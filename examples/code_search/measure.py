@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import apsw
+
 import index
 
 BLOCKS = 8

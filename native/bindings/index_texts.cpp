@@ -1,6 +1,7 @@
 // Binds texts.hpp, fingerprint.hpp, and what a composite key's second column needs.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -178,11 +179,11 @@ void bind_index_texts(nb::module_& m) {
       .def("keep_found", keep_found, "queries"_a, "out"_a.noconvert());
   m.def(
       "fingerprint",
-      [](Column<std::uint8_t> bytes) {
+      [](Column<std::uint8_t> data) {
         const nb::gil_scoped_release others_may_run;
-        return index::fingerprint(bytes.data(), bytes.shape(0));
+        return index::fingerprint(data.data(), data.shape(0));
       },
-      "bytes"_a.noconvert());
+      "data"_a.noconvert());
   m.def("ranks_between", ranks_between, "keys"_a.noconvert(), "queries"_a.noconvert(),
         "out"_a.noconvert(), "high"_a.noconvert(), "right"_a);
   m.def("look_at_pairs", look_at_pairs, "firsts"_a.noconvert(), "seconds"_a.noconvert());

@@ -60,8 +60,8 @@ void use_tree(RangeSearch& search, Tables& tables) {
 }
 
 template <class T>
-void compare(const RangeSearch& search, const T* keys, std::size_t n,
-             const std::vector<T>& queries) {
+void compare_in_order(const RangeSearch& search, const T* keys, std::size_t n,
+                      const std::vector<T>& queries) {
   std::vector<std::uint64_t> left(queries.size()), right(queries.size()), found(queries.size());
   std::vector<unsigned char> inside(queries.size());
   search.ranks(queries.data(), queries.size(), false, left.data());
@@ -84,7 +84,15 @@ void compare(const RangeSearch& search, const T* keys, std::size_t n,
   }
 }
 
-/// Every key, what lies beside it, the ends of the type; shuffled, and ascending.
+/// As they are, and ascending.
+template <class T>
+void compare(const RangeSearch& search, const T* keys, std::size_t n, std::vector<T> queries) {
+  compare_in_order(search, keys, n, queries);
+  std::sort(queries.begin(), queries.end(), [](T a, T b) { return a < b || (b != b && a == a); });
+  compare_in_order(search, keys, n, queries);
+}
+
+/// Every key, what lies beside it, the ends of the type; shuffled.
 template <class T>
 std::vector<T> queries_for(const T* keys, std::size_t n, std::mt19937_64& random) {
   using Limits = std::numeric_limits<T>;

@@ -1,10 +1,10 @@
 from collections.abc import Callable, Iterator
 from types import GenericAlias
-from typing import Any, Generic, Literal, TypeVar, final, overload
+from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self, disjoint_base
+from typing_extensions import disjoint_base
 
 @disjoint_base
 class Learner:
@@ -531,7 +531,7 @@ class TextColumn:
     ) -> None: ...
     def keep_found(self, queries: TextColumn, out: NDArray[np.int64]) -> None: ...
 
-def fingerprint(bytes: NDArray[np.uint8]) -> int: ...
+def fingerprint(data: NDArray[np.uint8]) -> int: ...
 def ranks_between(
     keys: NDArray[Any],
     queries: NDArray[Any],

@@ -99,9 +99,19 @@ U64 settle(SortedKeys keys, const Lines& lines, Size line, Size below, Ordered<T
   return gallop<T>(keys, lines.head + line * kKeys + below, query);
 }
 
+/// One look-up on its own would wait for its cell, and then for its line. The root cell alone knows
+/// about where the line is: some lines there are on their way while the cell is.
 template <class T, Spread::Kind kKind>
 U64 one_by_cells(SortedKeys keys, const Lines& lines, bool unique, const CellTable& table,
                  Ordered<T> query) {
+  const U128 where = place<T, kKind>(table.spread, query);
+  const Size r = static_cast<Size>(where >> 64);
+  const U64 before = table.root[2 * r];
+  const U64 inside = (r + 1 < table.roots ? table.root[2 * r + 2] : keys.count) - before;
+  const U128 past = static_cast<U128>(inside) * static_cast<U64>(where);
+  const U64 guess = before + static_cast<U64>(past >> 64);
+  const unsigned char* near = line_at<T>(lines, line_of<T>(lines, guess));
+  for (int beside = -2; beside <= 2; ++beside) __builtin_prefetch(near + beside * 64);
   const Size line = line_of<T>(lines, predict<T, kKind>(table, query));
   const unsigned char* at = line_at<T>(lines, line);
   const Size below = below_in_line<T>(at, query);

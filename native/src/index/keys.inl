@@ -144,9 +144,9 @@ ACUMEN_INLINE __m256i load_ordered(const void* keys) {
   }
 }
 
-/// Keys below a query in a line's worth of them; `line` need not be aligned.
+/// The keys of two registers below a query.
 template <class T>
-ACUMEN_INLINE Size below_in_line(const void* line, Ordered<T> query) {
+ACUMEN_INLINE Size below_in_registers(const void* line, Ordered<T> query) {
   const unsigned char* bytes = static_cast<const unsigned char*>(line);
   const __m256i a = load_ordered<T>(bytes), b = load_ordered<T>(bytes + 32);
   if constexpr (sizeof(T) == 8) {
@@ -159,14 +159,18 @@ ACUMEN_INLINE Size below_in_line(const void* line, Ordered<T> query) {
     return static_cast<Size>(__builtin_popcount(_mm256_movemask_epi8(both))) / 2;
   }
 }
-#else
+#endif
+
+/// Keys below a query in a line's worth of them; `line` need not be aligned.
 template <class T>
 ACUMEN_INLINE Size below_in_line(const void* line, Ordered<T> query) {
+#if defined(__AVX2__)
+  if constexpr (sizeof(T) >= 4) return below_in_registers<T>(line, query);
+#endif
   Size below = 0;
   for (Size i = 0; i < kLineKeys<T>; ++i) below += key_at<T>(line, i) < query;
   return below;
 }
-#endif
 
 template <class T>
 KeyFacts look(SortedKeys keys) {

@@ -6,13 +6,24 @@
 namespace acumen::ACUMEN_ISA {
 namespace {
 
+/// The line that a query's rank lies in or at the end of.
+template <class T>
+ACUMEN_INLINE Size descend(const SearchTree& tree, Ordered<T> query) {
+  constexpr Size kKeys = kLineKeys<T>;
+  Size child = 0;
+  for (Size s = 0; s < tree.levels; ++s) {
+    const auto* level = static_cast<const unsigned char*>(tree.node) + tree.first[s] * kLineBytes;
+    child = child * (kKeys + 1) + below_in_line<Ordered<T>>(level + child * kLineBytes, query);
+  }
+  return child;
+}
+
 /// Look-ups in a rolling pipeline: at any moment as many queries as there are levels advance by one,
 /// and what each of them reads next has some look-ups' time to arrive.
 template <class T>
-void by_tree(SortedKeys keys, const Lines& lines, const SearchTree& tree, const void* ordered,
-             Size count, U64* ranks) {
+void roll_down(const Lines& lines, const SearchTree& tree, const Ordered<T>* query, Size count,
+               U64* ranks) {
   constexpr Size kKeys = kLineKeys<T>, kInFlight = 32, kRing = 64;
-  const Ordered<T>* query = static_cast<const Ordered<T>*>(ordered);
   const Size levels = tree.levels;
   const Size apart = levels == 0 ? 0 : (kInFlight + levels - 1) / levels;
   const unsigned char* level_at[kLevelsMax + 1];
@@ -28,8 +39,8 @@ void by_tree(SortedKeys keys, const Lines& lines, const SearchTree& tree, const 
     for (Size s = begin; s < end; ++s) {
       const Size j = i - s * apart;
       const U32 node = s == 0 ? 0 : child[j % kRing];
-      using Signed = Ordered<T>;
-      const Size below = below_in_line<Signed>(level_at[s] + Size{node} * kLineBytes, query[j]);
+      const unsigned char* at = level_at[s] + Size{node} * kLineBytes;
+      const Size below = below_in_line<Ordered<T>>(at, query[j]);
       const U32 next = node * static_cast<U32>(kKeys + 1) + static_cast<U32>(below);
       child[j % kRing] = next;
       __builtin_prefetch(level_at[s + 1] + Size{next} * kLineBytes);
@@ -38,6 +49,21 @@ void by_tree(SortedKeys keys, const Lines& lines, const SearchTree& tree, const 
     const Size j = i - levels * apart, line = levels == 0 ? 0 : child[j % kRing];
     const Size below = below_in_line<T>(line_at<T>(lines, line), query[j]);
     ranks[j] = lines.head + line * kKeys + below;
+  }
+}
+
+template <class T>
+void by_tree(SortedKeys keys, const Lines& lines, const SearchTree& tree, const void* ordered,
+             Size count, U64* ranks) {
+  constexpr Size kKeys = kLineKeys<T>;
+  const Ordered<T>* query = static_cast<const Ordered<T>*>(ordered);
+  if (count >= 8) {
+    roll_down<T>(lines, tree, query, count, ranks);
+  } else {
+    for (Size j = 0; j < count; ++j) {
+      const Size line = descend<T>(tree, query[j]);
+      ranks[j] = lines.head + line * kKeys + below_in_line<T>(line_at<T>(lines, line), query[j]);
+    }
   }
   // Beyond the whole lines lie less than a line's worth of keys on either side.
   const Size end = lines.head + lines.count * kKeys;

@@ -1,8 +1,8 @@
 """Which structure a range index uses: all that these keys can have are built, and measured here.
 
-A learned structure is not always the fastest, and which one is depends on the keys as much as on the
-machine. So the builder takes queries from the keys, times every structure on them in turn, several
-times over, and keeps the fastest; of two that are about equally fast, the smaller one.
+A learned structure is not always the fastest, and which one is depends on the keys as much as on
+the machine. So the builder takes queries from the keys, times every structure on them in turn,
+several times over, and keeps the fastest; of two that are about equally fast, the smaller one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from acumen import _native
 
 __all__ = ["STRUCTURES", "Candidate", "Chosen", "choose", "described"]
 
@@ -96,7 +94,7 @@ def choose(
         searcher.use(structure)
         return Chosen((described(searcher, structure, keys, math.nan),), structure, "asked for")
     built = ["search", *_built(searcher, keys, roots)]
-    limit = bytes_per_key_max * len(keys)
+    limit = bytes_per_key_max * max(len(keys), 1)
     built = [name for name in built if searcher.bytes(name) <= limit]
     times = _measured(searcher, keys, built, seed)
     candidates = tuple(described(searcher, name, keys, times[name]) for name in built)
@@ -135,9 +133,7 @@ def _measured(
     return times
 
 
-def described(
-    searcher: Any, structure: str, keys: NDArray[Any], nanoseconds: float
-) -> Candidate:
+def described(searcher: Any, structure: str, keys: NDArray[Any], nanoseconds: float) -> Candidate:
     """A structure that was built, with what is known about it."""
     facts = searcher.facts(structure)
     wrong = math.nan

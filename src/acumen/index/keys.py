@@ -92,7 +92,8 @@ def as_keys(keys: Any) -> Keys:
 
     Raises:
         TypeError: no such type.
-        ValueError: there are nulls, NaT, or more than one dimension; or two columns differ in length.
+        ValueError: there are nulls, NaT, or more than one dimension; or two columns differ in
+            length.
     """
     if isinstance(keys, Numbers | Texts | Pairs):
         return keys
@@ -113,7 +114,10 @@ def as_keys(keys: Any) -> Keys:
         return _of_arrow(pa.array(keys))
     if isinstance(keys, list | tuple) and keys and isinstance(keys[0], str | bytes):
         return _of_arrow(pa.array(keys))
-    return _of_numpy(np.asarray(keys))
+    values = np.asarray(keys)
+    if values.dtype.kind in "US":  # NumPy makes strings of numbers among strings
+        raise TypeError("keys of different types")
+    return _of_numpy(values)
 
 
 def _of_numpy(values: NDArray[Any]) -> Keys:

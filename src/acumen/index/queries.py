@@ -1,9 +1,9 @@
 """Queries of other types than the keys', without rounding.
 
 NumPy looks for int64 among uint64 by making both float64, and so confuses numbers above 2^53. Here
-a query becomes the nearest key type's value on the side that leaves its rank the same: the number of
-keys below q is that of keys below the smallest representable value from q on, and the number of keys
-up to q that of keys up to the largest representable value until q.
+a query becomes the value of the keys' type beside it that has the same rank: as many keys lie below
+q as below the smallest representable value from q on, and as many up to q as up to the largest
+representable value until q.
 """
 
 from __future__ import annotations
@@ -92,7 +92,10 @@ def _in_unit(asked: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
     whole = rounded.view(np.int64).astype(object)
     back = rounded.astype(asked.dtype)
     return np.array(
-        [w + (0.5 if b < a else -0.5 if b > a else 0) for w, b, a in zip(whole, back, asked, strict=True)],
+        [
+            w + (0.5 if b < a else -0.5 if b > a else 0)
+            for w, b, a in zip(whole, back, asked, strict=True)
+        ],
         dtype=object,
     )
 
@@ -116,7 +119,9 @@ def _integers_as_floats(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) 
     wide = np.iinfo(asked.dtype).bits > bits
     if not wide:
         return Asked(values, None, None)
-    large = np.flatnonzero((asked > 2**bits) | (asked < -(2**bits) if asked.dtype.kind == "i" else False))
+    large = np.flatnonzero(
+        (asked > 2**bits) | (asked < -(2**bits) if asked.dtype.kind == "i" else False)
+    )
     exact = np.ones(len(asked), np.bool_)
     for i in large.tolist():
         values[i], exact[i] = _beside(float(values[i]), int(asked[i]), dtype, right)
@@ -140,7 +145,9 @@ def _of_floats(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) -> Asked:
         with np.errstate(over="ignore"):
             values = asked.astype(dtype)
         wrong = values > asked if right else values < asked
-        values = np.where(wrong, np.nextafter(values, dtype.type(-np.inf if right else np.inf)), values)
+        values = np.where(
+            wrong, np.nextafter(values, dtype.type(-np.inf if right else np.inf)), values
+        )
         return Asked(values, None, (values == asked) | np.isnan(asked))
     limits = np.iinfo(dtype)
     asked = asked.astype(np.float64)  # float16 and float32 are inside

@@ -24,8 +24,8 @@ class RangeIndex(_native.RangeBase):
     """Finds positions among sorted keys, like `numpy.searchsorted` but several times as fast.
 
     The keys stay where they are; the index adds a table of, mostly, 0.14 bytes a key. It is chosen
-    among learned and classical structures by measuring them on these keys and this machine; `explain`
-    says what was measured. Answers are exact, whatever the table says: see docs/index.md.
+    among learned and classical structures by measuring them on these keys and this machine;
+    `explain` says what was measured. Answers are exact, whatever the table says: see docs/index.md.
 
     Keys must not change afterwards. Any number of threads may look up at once.
 
@@ -52,11 +52,11 @@ class RangeIndex(_native.RangeBase):
         """Builds the index.
 
         Args:
-            keys: (n,) sorted ascending: NumPy, Arrow, Polars, pandas or a sequence. Integers of 8 to
-                64 bits, float32, float64, datetime64, timedelta64, bytes, strings; or a tuple of two
-                such columns of numbers, sorted by the first, then the second. Equal keys are fine.
-            structure: one of "linear cells", "logarithmic cells", "tree", "values", "search" instead
-                of the fastest.
+            keys: (n,) sorted ascending: NumPy, Arrow, Polars, pandas or a sequence. Integers of 8
+                to 64 bits, float32, float64, datetime64, timedelta64, bytes, strings; or a tuple of
+                two columns of numbers, sorted by the first, then the second. Equal keys are fine.
+            structure: one of "linear cells", "logarithmic cells", "tree", "values", "search"
+                instead of the fastest.
             bytes_per_key_max: structures that take more memory are left out.
             seed: of the keys that structures are measured with.
 
@@ -68,12 +68,17 @@ class RangeIndex(_native.RangeBase):
         if structure is not None and structure not in STRUCTURES:
             raise ValueError(f"structure {structure!r} is none of {', '.join(STRUCTURES)}")
         self._attach(
-            searching.build(as_keys(keys), structure, bytes_per_key_max=bytes_per_key_max, seed=seed)
+            searching.build(
+                as_keys(keys), structure, bytes_per_key_max=bytes_per_key_max, seed=seed
+            )
         )
 
     def _attach(self, search: searching.Search) -> None:
         self._search = search
-        if isinstance(search, searching.NumberSearch) and search.keys.kind == search.keys.values.dtype:
+        if (
+            isinstance(search, searching.NumberSearch)
+            and search.keys.kind == search.keys.values.dtype
+        ):
             self._open(search.searcher)  # numbers alone are answered without Python
 
     def __len__(self) -> int:
@@ -211,7 +216,9 @@ def explained(chosen: Chosen, count: int) -> str:
         lines.append(
             f"{mark} {one.structure:<18}{speed:>13}{size:>13.3f}{one.probes:>8}{wrong:>13}"
         )
-    lines.append(f"* in use: {chosen.reason}. probes: at most. wrong lines: predicted, of the keys'.")
+    lines.append(
+        f"* in use: {chosen.reason}. probes: at most. wrong lines: predicted, of the keys'."
+    )
     return "\n".join(lines)
 
 

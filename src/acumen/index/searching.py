@@ -27,13 +27,19 @@ class Search(Protocol):
     chosen: Chosen
 
     @property
-    def keys(self) -> Keys: ...
+    def keys(self) -> Keys:
+        """The keys."""
+
     @property
-    def nbytes(self) -> int: ...
+    def nbytes(self) -> int:
+        """Bytes that the structure takes, without the keys."""
+
     def ranks(self, queries: Any, right: bool, out: Ranks, threads: int) -> Ranks:
         """The number of keys below each query, or up to it; in `out`."""
+
     def find(self, queries: Any, out: Ranks, threads: int) -> Ranks:
         """The first position of each query, -1 where it is no key; in `out`."""
+
     def state(self) -> State:
         """What `restore` needs beside the keys."""
 
@@ -99,9 +105,11 @@ class NumberSearch:
 
     @property
     def nbytes(self) -> int:
+        """See `Search`."""
         return int(self.searcher.bytes(self.chosen.structure))
 
     def ranks(self, queries: Any, right: bool, out: Ranks, threads: int) -> Ranks:
+        """See `Search`."""
         asked = as_queries(queries, self.keys, right)
         self.searcher.ranks(asked.values, out, right, threads)
         if asked.none is not None:
@@ -109,6 +117,7 @@ class NumberSearch:
         return out
 
     def find(self, queries: Any, out: Ranks, threads: int) -> Ranks:
+        """See `Search`."""
         asked = as_queries(queries, self.keys, False)
         self.searcher.find(asked.values, out, threads)
         if asked.exact is not None:
@@ -116,6 +125,7 @@ class NumberSearch:
         return out
 
     def state(self) -> State:
+        """See `Search`."""
         structure = self.chosen.structure
         facts = {name: int(value) for name, value in self.searcher.facts(structure).items()}
         meta = {"structure": structure, "fingerprint": _fingerprint(self.keys), "facts": facts}
@@ -138,9 +148,11 @@ class PairSearch:
 
     @property
     def nbytes(self) -> int:
+        """See `Search`."""
         return self.inner.nbytes
 
     def ranks(self, queries: Any, right: bool, out: Ranks, threads: int) -> Ranks:
+        """See `Search`."""
         first, second = self._columns(queries)
         self.inner.ranks(first, False, out, threads)
         high = self.inner.ranks(first, True, np.empty_like(out), threads)
@@ -152,12 +164,14 @@ class PairSearch:
         return out
 
     def find(self, queries: Any, out: Ranks, threads: int) -> Ranks:
+        """See `Search`."""
         self.ranks(queries, False, out, threads)
         after = self.ranks(queries, True, np.empty_like(out), threads)
         out[after <= out] = -1
         return out
 
     def state(self) -> State:
+        """See `Search`."""
         meta, arrays = self.inner.state()
         return meta | {"fingerprint": _fingerprint(self.keys)}, arrays
 
@@ -190,9 +204,11 @@ class TextSearch:
 
     @property
     def nbytes(self) -> int:
+        """See `Search`."""
         return self.inner.nbytes + int(self.inner.keys.values.nbytes)
 
     def ranks(self, queries: Any, right: bool, out: Ranks, threads: int) -> Ranks:
+        """See `Search`."""
         asked = self._asked(queries)
         numbers = np.empty(len(out), np.uint64)
         self._texts.query_numbers(asked, self._skip, numbers)
@@ -202,11 +218,13 @@ class TextSearch:
         return out
 
     def find(self, queries: Any, out: Ranks, threads: int) -> Ranks:
+        """See `Search`."""
         self.ranks(queries, False, out, threads)
         self._texts.keep_found(self._asked(queries), out)
         return out
 
     def state(self) -> State:
+        """See `Search`."""
         meta, arrays = self.inner.state()
         return meta | {"fingerprint": _fingerprint(self.keys)}, arrays
 

@@ -7,12 +7,12 @@
 //            in flight: while one waits for its line, the others compute (a rolling pipeline).
 //
 //            CellTable   learned. A root cuts the range of keys evenly; every root cell is cut
-//            evenly
-//                        again, into a cell for each 16 of its keys, and a cell knows how many keys
-//                        lie before it. Linear between cells. One line of the table, one of keys.
+//                        evenly again, into a cell for each 16 of its keys, and a cell knows how
+//                        many keys lie before it. Linear between cells. One line of the table, one
+//                        of keys.
 //            SearchTree  classical, the strongest rival: a static B+ tree of 64-byte nodes whose
-//                        leaves are the lines of the array itself (the S+ tree of Khuong & Morin's
-//                        family: "Array layouts for comparison-based searching", JEA 2017).
+//                        leaves are the lines of the array itself (one of the layouts of Khuong
+//                        and Morin: "Array layouts for comparison-based searching", JEA 2017).
 //            ValueTable  the rank of every possible value, where those are few: one access.
 //            no table    a branchless binary search.
 //
@@ -24,8 +24,7 @@
 //            built (predictions rise with the query, so a gap's are bounded by its ends').
 //
 // Layout     Keys are compared as signed integers of their own width, `ordered`, in which their
-// order
-//            is that of the integers:
+//            order is that of the integers:
 //
 //                unsigned   top bit flipped
 //                signed     as it is
@@ -34,21 +33,19 @@
 //
 //            right rank(q), the number of keys ≤ q, is the rank of q + 1.
 //
-//            CellTable   root   u64 pairs {keys before the root cell, unit:6 | cells:26 | first:32}
-//                        cells  u16 [first + 0 … cells] keys of the root cell before each cell, in
-//                               units of 2^unit keys (unit > 0 only beyond 65,535 keys)
+//            CellTable   root  u64 pairs {keys before the root cell, unit:6 | cells:26 | first:32}
+//                        cell  u16 [first + 0 … cells] keys of the root cell before each cell, in
+//                              units of 2^unit keys (unit > 0 only beyond 65,535 keys)
 //
-//                 key ─ coordinate ─► root cell, fraction ─► cell, fraction ─► rank, ±: a line
-//                       (below)        p = c·M               f·cells           interpolated
+//                 key ─ coordinate ─► root cell, fraction ─► cell, fraction ─► rank ─► a line
+//                       (below)        c·multiplier           fraction·cells    interpolated
 //
 //                        The coordinate of a key is its distance from the smallest one, or its
 //                        logarithm as the bits of a float show it, which is what makes skewed keys
 //                        even; `Spread` says which.
 //            SearchTree  levels from the root down, each a row of 64-byte nodes; node i of a level
-//            has
-//                        the smallest keys of the children i·(w + 1) + 1 … i·(w + 1) + w of the
-//                        level below, w = 64 / width, `ordered`; the last level's children are
-//                        lines.
+//                        has the smallest keys, `ordered`, of the children i·(w + 1) + 1 … + w of
+//                        the level below, w = 64 / width; the last level's children are lines.
 //            ValueTable  u32 [values + 1] keys below lo + i.
 #pragma once
 

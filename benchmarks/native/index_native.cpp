@@ -1,0 +1,248 @@
+// Look-ups without Python, for benchmarks/index.py: the machine's own speed, classical structures,
+// and Acumen's kernels, in turns. Reads sorted uint64 keys from a file; writes rows of
+// "structure operation ns_per_lookup bytes_per_key build_ns_per_key".
+#include <sys/mman.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "acumen/index/range_search.hpp"
+#if __has_include(<absl/container/btree_map.h>)
+#include <absl/container/btree_map.h>
+#define HAS_ABSL 1
+#endif
+#if __has_include(<pgm/pgm_index.hpp>)
+#include <pgm/pgm_index.hpp>
+#define HAS_PGM 1
+#endif
+
+using namespace acumen::index;
+using Key = std::uint64_t;
+
+namespace {
+
+constexpr std::size_t kQueries = 1 << 19, kRounds = 7;
+
+/// Of this thread, in nanoseconds: what other programs take does not count.
+double now() {
+  timespec spent;
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+  return static_cast<double>(spent.tv_sec) * 1e9 + static_cast<double>(spent.tv_nsec);
+}
+
+/// In huge pages, like NumPy's large arrays.
+template <class T>
+T* huge(std::size_t count) {
+  const std::size_t bytes = (count * sizeof(T) / (2 << 20) + 1) * (2 << 20);
+  void* data = std::aligned_alloc(2 << 20, bytes);
+  ::madvise(data, bytes, MADV_HUGEPAGE);
+  std::memset(data, 0, bytes);
+  return static_cast<T*>(data);
+}
+
+struct Eytzinger {
+  explicit Eytzinger(const Key* keys, std::size_t n) : n(n), key(huge<Key>(n + 9) + 7) {
+    fill(keys, 0, 1);
+  }
+  std::size_t fill(const Key* keys, std::size_t i, std::size_t k) {
+    if (k > n) return i;
+    i = fill(keys, i, 2 * k);
+    key[k] = keys[i++];
+    return fill(keys, i, 2 * k + 1);
+  }
+  /// The value, not the rank: the array would have to keep ranks beside.
+  Key find(Key query) const {
+    std::size_t k = 1;
+    while (k <= n) {
+      __builtin_prefetch(key + 16 * k);
+      k = 2 * k + (key[k] < query);
+    }
+    k >>= __builtin_ffsll(static_cast<long long>(~k));
+    return key[k];
+  }
+  std::size_t n;
+  Key* key;
+};
+
+struct Tables {
+  std::vector<std::uint64_t> root;
+  std::uint16_t* cell;
+  unsigned char* node;
+};
+
+CellTable cells_of(const RangeSearch& search, Spread::Kind kind, Tables& tables) {
+  const std::size_t roots =
+      std::clamp<std::size_t>(search.keys().count / 1024, 16, std::size_t{1} << 13);
+  CellTable table{};
+  table.spread = search.kernels().fit_spread(search.keys(), kind, roots);
+  table.roots = roots;
+  tables.root.resize(2 * roots);
+  table.cells = search.kernels().plan_cells(search.keys(), table.spread, roots, tables.root.data());
+  tables.cell = huge<std::uint16_t>(table.cells);
+  table.root = tables.root.data();
+  table.cell = tables.cell;
+  search.kernels().fill_cells(search.keys(), search.lines(), table, tables.cell);
+  return table;
+}
+
+struct Contender {
+  std::string structure, operation;
+  std::function<Key(const std::vector<Key>&)> run;
+  double bytes_per_key = 0, build_ns = 0;
+  std::vector<double> times;
+};
+
+std::vector<Contender> contenders;
+
+/// One at a time, each query known beforehand; and each depending on the answer before.
+template <class LookUp>
+void one_at_a_time(const std::string& structure, double bytes, double build, LookUp look_up) {
+  contenders.push_back({structure,
+                        "one at a time",
+                        [=](const std::vector<Key>& queries) {
+                          Key sum = 0;
+                          for (const Key query : queries) sum += look_up(query);
+                          return sum;
+                        },
+                        bytes,
+                        build,
+                        {}});
+  contenders.push_back({structure,
+                        "dependent",
+                        [=](const std::vector<Key>& queries) {
+                          Key sum = 0;
+                          for (const Key query : queries) sum += look_up(query + (sum == 1));
+                          return sum;
+                        },
+                        bytes,
+                        build,
+                        {}});
+}
+
+template <class Build>
+double built_in(std::size_t n, Build build) {
+  const double start = now();
+  build();
+  return (now() - start) / static_cast<double>(n);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count < 2) return 2;
+  std::ifstream file(arguments[1], std::ios::binary | std::ios::ate);
+  const auto n = static_cast<std::size_t>(file.tellg()) / sizeof(Key);
+  Key* keys = huge<Key>(n);
+  file.seekg(0);
+  file.read(reinterpret_cast<char*>(keys), static_cast<std::streamsize>(n * sizeof(Key)));
+  std::mt19937_64 random(1);
+
+  std::vector<std::size_t> places(kQueries);
+  contenders.push_back({"memory",
+                        "independent reads",
+                        [&](const std::vector<Key>&) {
+                          Key sum = 0;
+                          for (const std::size_t place : places) sum += keys[place];
+                          return sum;
+                        },
+                        0,
+                        0,
+                        {}});
+  const auto lower_bound = [=](Key query) {
+    return static_cast<Key>(std::lower_bound(keys, keys + n, query) - keys);
+  };
+  one_at_a_time("std::lower_bound", 0, 0, lower_bound);
+
+  Eytzinger* eytzinger = nullptr;
+  const double eytzinger_build = built_in(n, [&] { eytzinger = new Eytzinger(keys, n); });
+  one_at_a_time("Eytzinger", 8, eytzinger_build, [=](Key query) { return eytzinger->find(query); });
+#if defined(HAS_ABSL)
+  absl::btree_map<Key, std::uint32_t> btree;
+  const double btree_build = built_in(n, [&] {
+    for (std::size_t i = 0; i < n; ++i) btree.emplace_hint(btree.end(), keys[i], i);
+  });
+  one_at_a_time("absl::btree_map", 19, btree_build, [&](Key query) {
+    const auto at = btree.lower_bound(query);
+    return at == btree.end() ? Key{n} : Key{at->second};
+  });
+#endif
+#if defined(HAS_PGM)
+  std::vector<Key> copy(keys, keys + n);
+  pgm::PGMIndex<Key, 16>* pgm_index = nullptr;
+  const double pgm_build = built_in(n, [&] { pgm_index = new pgm::PGMIndex<Key, 16>(copy); });
+  one_at_a_time(
+      "PGM-index (16)", static_cast<double>(pgm_index->size_in_bytes()) / n, pgm_build,
+      [=](Key query) {
+        const auto range = pgm_index->search(query);
+        return static_cast<Key>(std::lower_bound(keys + range.lo, keys + range.hi, query) - keys);
+      });
+#endif
+
+  RangeSearch linear(KeyType::kU64, {keys, n}, false), logarithmic = linear, tree = linear;
+  Tables linear_tables, logarithmic_tables;
+  double linear_build =
+      built_in(n, [&] { linear.use(cells_of(linear, Spread::kLinear, linear_tables)); });
+  double logarithmic_build = built_in(
+      n, [&] { logarithmic.use(cells_of(logarithmic, Spread::kLogarithmic, logarithmic_tables)); });
+  SearchTree shape = tree_shape(tree.lines().count, sizeof(Key));
+  std::size_t nodes = 0;
+  for (std::size_t s = 0; s < shape.levels; ++s) nodes += shape.nodes[s];
+  const double tree_build = built_in(n, [&] {
+    unsigned char* node = huge<unsigned char>(nodes * kLineBytes);
+    tree.kernels().fill_tree(tree.lines(), shape, node);
+    shape.node = node;
+    tree.use(shape);
+  });
+  std::vector<std::uint64_t> ranks(kQueries);
+  const auto acumen = [&](const std::string& name, const RangeSearch& search, double bytes,
+                          double build) {
+    contenders.push_back({name,
+                          "batch",
+                          [&](const std::vector<Key>& queries) {
+                            search.ranks(queries.data(), queries.size(), false, ranks.data());
+                            return ranks[7];
+                          },
+                          bytes,
+                          build,
+                          {}});
+    one_at_a_time(name, bytes, build, [&](Key query) {
+      std::uint64_t rank;
+      search.ranks(&query, 1, false, &rank);
+      return rank;
+    });
+  };
+  const double per_key = 1.0 / static_cast<double>(n);
+  const auto bytes_of = [&](const RangeSearch& search) {
+    return (16.0 * search.cells().roots + 2.0 * search.cells().cells) * per_key;
+  };
+  acumen("Acumen linear cells", linear, bytes_of(linear), linear_build);
+  acumen("Acumen logarithmic cells", logarithmic, bytes_of(logarithmic), logarithmic_build);
+  acumen("Acumen tree", tree, nodes * 64.0 * per_key, tree_build);
+
+  Key sum = 0;
+  for (std::size_t round = 0; round < kRounds; ++round) {
+    std::vector<Key> queries(kQueries);
+    for (std::size_t i = 0; i < kQueries; ++i) queries[i] = keys[places[i] = random() % n];
+    std::shuffle(contenders.begin(), contenders.end(), random);
+    for (Contender& one : contenders) {
+      const double start = now();
+      sum += one.run(queries);
+      one.times.push_back((now() - start) / kQueries);
+    }
+  }
+  for (Contender& one : contenders) {
+    std::sort(one.times.begin(), one.times.end());
+    std::printf("%s\t%s\t%.2f\t%.4f\t%.2f\n", one.structure.c_str(), one.operation.c_str(),
+                one.times[kRounds / 2], one.bytes_per_key, one.build_ns);
+  }
+  std::fprintf(stderr, "checksum %llx\n", static_cast<unsigned long long>(sum));
+  return 0;
+}
