@@ -108,9 +108,9 @@ void an_episode_is_gathered_without_what_teaches_nothing() {
   EpisodeSteps steps;
   {
     const std::lock_guard<SpinLock> lock(engine.lock());
-    steps = gather_episode(engine, ids.data(), rewards.data(), ids.size(), 0.5f);
+    steps = gather_episode(engine, {ids.data(), rewards.data(), ids.size(), 0.5f, true});
   }
-  EXPECT(steps.taught == std::vector<bool>({true, false, false, true, false}));
+  EXPECT(steps.ids == std::vector<std::uint64_t>({ids[0], ids[3]}));
   EXPECT(steps.size() == 2);
   EXPECT_NEAR(steps.rewards[0], 1.0 + 0.5 * 2.0 + 0.25 * 4.0, 1e-6);
   EXPECT_NEAR(steps.rewards[1], 8.0 + 0.5 * 16.0, 1e-6);
@@ -142,7 +142,7 @@ void an_episode_knows_the_features_of_what_was_taken() {
   EpisodeSteps steps;
   {
     const std::lock_guard<SpinLock> lock(engine.lock());
-    steps = gather_episode(engine, ids.data(), rewards.data(), ids.size(), 1.0f);
+    steps = gather_episode(engine, {ids.data(), rewards.data(), ids.size(), 1.0f, true});
   }
   EXPECT(steps.size() == 40 && steps.features.size() == 40 * padded(2));
   for (std::size_t t = 0; t < steps.size(); ++t) {
