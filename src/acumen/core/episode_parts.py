@@ -93,7 +93,7 @@ class EpisodeParts:
             not isinstance(steps, dict)
             or any(not isinstance(count, int) or count < 0 for count in steps.values())
             or not sum(steps.values()) == len(ids) == len(rewards) <= STEPS_MAX
-            or (ids.dtype, rewards.dtype) != (np.uint64, np.float64)
+            or not (ids.dtype == np.uint64 and rewards.dtype == np.float64)
             or not np.all(np.abs(rewards) <= _native.REWARD_MAX)
         ):
             raise ValueError("parts of episodes that make no sense")
