@@ -87,9 +87,10 @@ struct Journaled {
 };
 
 /// With nobody else's lessons, the model from elsewhere and the later lessons are the own model.
-void own_lessons_come_again(const LearnerKind& kind) {
+void own_lessons_come_again(const LearnerKind& kind, Mode mode) {
   Random random(3);
   Journaled own(kind);
+  own.engine.guard().set(mode, 0.0f);
   own.live(600, random);
   StateBuffer published;
   own.engine.visit(published);
@@ -292,7 +293,8 @@ void others_go_on_choosing(const LearnerKind& kind) {
 
 int main() {
   for (const LearnerKind& kind : learner_zoo()) {
-    own_lessons_come_again(kind);
+    own_lessons_come_again(kind, Mode::kOn);
+    own_lessons_come_again(kind, Mode::kShadow);  // an apprentice learns from demonstrations
     what_cannot_be_learned_again_is_counted(kind);
     what_was_never_noted_is_counted(kind);
     others_go_on_choosing(kind);
