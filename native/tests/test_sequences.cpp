@@ -156,11 +156,39 @@ void an_episode_knows_the_features_of_what_was_taken() {
   EXPECT(!learner.learn_episode(without));
 }
 
+/// The feedback after an episode is counted, and teaches only what was forgotten in between.
+void an_episode_teaches_before_its_feedback() {
+  ChoiceOptions options;
+  options.metrics = {{1.0, false, std::numeric_limits<double>::infinity(),
+                      -std::numeric_limits<double>::infinity(), 0.0}};
+  options.shape = {1, kArms, 0};
+  for (const bool forgets : {false, true}) {
+    TemporalDifference learner(options.shape, {});
+    ChoiceEngine engine(options, &learner);
+    std::vector<std::uint64_t> ids;
+    for (int i = 0; i < 5; ++i) ids.push_back(engine.decide(Question{}).id);
+    const std::vector<double> rewards(ids.size(), 1.0);
+    {
+      const std::lock_guard<SpinLock> lock(engine.lock());
+      teach_episode(engine, {ids.data(), rewards.data(), ids.size(), 1.0f, true});
+    }
+    EXPECT(learner.version() == 5 && engine.lessons() == 0);
+    if (forgets) engine.set_objective(options.metrics);
+    EXPECT(learner.version() == (forgets ? 0 : 5));
+    for (const std::uint64_t id : ids) {
+      EXPECT(engine.feedback(id, rewards.data()) == FeedbackResult::kLearned);
+      EXPECT(engine.feedback(id, rewards.data()) == FeedbackResult::kDuplicate);
+    }
+    EXPECT(learner.version() == 5 && engine.lessons() == 5);
+  }
+}
+
 }  // namespace
 
 int main() {
   any_episode_leaves_a_valid_learner();
   an_episode_is_gathered_without_what_teaches_nothing();
   an_episode_knows_the_features_of_what_was_taken();
+  an_episode_teaches_before_its_feedback();
   return 0;
 }

@@ -316,8 +316,6 @@ def test_only_choices_that_nobody_asks_are_taught(tmp_path: Path) -> None:
     live(asked, 1)
     with pytest.raises(ValueError, match="nobody has asked"):
         Trainer(asked)
-    with pytest.raises(TypeError, match="episodes"):
-        Trainer(make(learner=acumen.learners.SarsaLambda()))
 
 
 def test_types_say_what_the_schema_says() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from journaled import differences, make, walk
+from test_replay_episodes import Trail
 from test_trainer import pieces, slices
 
 import acumen
@@ -17,6 +18,7 @@ from acumen.core.episode_parts import EpisodeParts
 from acumen.core.journal import EventBatch
 from acumen.core.journal_segments import folder_of, newest_info
 from acumen.core.trainer import Trainer
+from acumen.core.training import Training
 from acumen.core.twin import twin
 from acumen.learners import ActorCritic, QLambda, SarsaLambda
 from acumen.learners.described import choice_of_journal
@@ -187,6 +189,28 @@ def test_a_successor_goes_on_in_the_middle_of_an_episode(tmp_path: Path, learner
     assert within > 5
     assert differences(through.choice, successor.choice) == []
     assert (through.lessons, through.taught) == (successor.lessons, successor.taught)
+
+
+class Several(Trail):
+    """A learner in Python, another one for every choice."""
+
+    def build(self, dimension: int, arms: int, features: int) -> Trail:
+        return Trail().build(dimension, arms, features)
+
+
+def test_a_learner_in_python_is_trained_too(tmp_path: Path) -> None:
+    """What was published can be loaded."""
+    choice = make(tmp_path / "journal", learner=Several())
+    walk(choice, 100)
+    close(choice)
+    training = Training(lambda: twin(choice), tmp_path / "journal")
+    while training.step():
+        pass
+    training.stop()
+    assert differences(choice, training.trainer.choice) == []
+    fresh = make(learner=Several(), model=training.models.files()[0][1])
+    assert np.array_equal(fresh.learner.state()["total"], choice.learner.state()["total"])
+    assert fresh.model_version == choice.model_version
 
 
 @pytest.mark.usefixtures("short_events")
