@@ -3,8 +3,8 @@
 A trainer (training.py, or a fleet's hub) publishes models that contain the events of all processes
 up to some positions. A follower's thread looks for a newer one, prepares it off to the side,
 teaches it the lessons that this process has learned after its own position in there (from the
-ring of recent decisions), and lets it change places with the choice's model: see
-native/include/acumen/draft.hpp. Whoever chooses meanwhile waits no longer than for a feedback.
+ring of recent decisions; episodes as wholes), and lets it change places with the choice's model:
+see native/include/acumen/draft.hpp. Whoever chooses meanwhile waits no longer than for a feedback.
 
 A model that has nothing but this process's own lessons is left alone. So with one process a choice
 that follows is, bit for bit, one that does not.

@@ -6,8 +6,8 @@ last event that the model contains), so batches that come twice, or late, change
 
 Each process numbers its decisions for itself. In the trainer's ring they lie one behind the other,
 as they come, under numbers of the ring's own; a table says which became which. So feedback finds
-its decision whichever process heard it, and the events of one stream alone make, bit for bit, the
-model of the process that wrote them.
+its decision whichever process heard it, an episode its steps, and the events of one stream alone
+make, bit for bit, the model of the process that wrote them.
 """
 
 from __future__ import annotations
@@ -125,6 +125,7 @@ class Trainer:
         self._runs: dict[int, list[tuple[int, int]]] = {}
         self._next = 0
         self._last = -1
+        self._tables: dict[int, NDArray[np.int64]] = {}  # the runs as arrays, while they stay
 
     def take(self, batch: EventBatch, *, after: int | None = None) -> str:
         """Learns from a batch what is new in it.
@@ -299,6 +300,7 @@ class Trainer:
         for first, end in zip([0, *changes], [*changes, len(made)], strict=True):
             replica, number = int(replicas[first]), int(made[first] & _NUMBER)
             runs = self._runs.setdefault(replica, [])
+            self._tables.pop(replica, None)
             if not runs or self._last != replica:
                 # The very first keeps its number: with one stream nothing is renumbered.
                 offset = self._next - number if self._next else 0
@@ -312,6 +314,7 @@ class Trainer:
 
     def _forget_runs(self) -> None:
         """Runs whose decisions have left the ring are of no more use."""
+        self._tables.clear()
         oldest = self._next - 2 * self.choice._settings["pending_max"] - 1024
         for replica, runs in list(self._runs.items()):
             ends = [number + offset for number, offset in runs[1:]]
@@ -326,17 +329,16 @@ class Trainer:
         """The ids that the ring has; 0, which no decision has, for those it never had."""
         result = np.zeros_like(ids)
         replicas = ids >> _REPLICA
-        for replica in np.unique(replicas):
-            runs = self._runs.get(int(replica))
-            if not runs:
-                continue
+        for replica in set(replicas.tolist()) & self._runs.keys():
+            table = self._tables.get(replica)
+            if table is None:
+                table = self._tables[replica] = np.array(self._runs[replica], np.int64)
             mine = np.flatnonzero(replicas == replica)
             numbers = (ids[mine] & _NUMBER).astype(np.int64)
-            firsts, offsets = (np.array(part, np.int64) for part in zip(*runs, strict=True))
-            run = np.searchsorted(firsts, numbers, side="right") - 1
+            run = table[:, 0].searchsorted(numbers, side="right") - 1
             known = (run >= 0) & (numbers > 0)
-            places = (numbers + offsets[run]).astype(np.uint64) & _NUMBER
-            result[mine] = np.where(known, places | (replica << _REPLICA), np.uint64(0))
+            places = (numbers + table[run, 1]).astype(np.uint64) & _NUMBER
+            result[mine] = np.where(known, places | np.uint64(replica << 40), np.uint64(0))
         return result
 
     def settle(self, published: Published) -> None:
