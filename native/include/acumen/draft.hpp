@@ -65,13 +65,13 @@ class Draft {
       next_ = memory.after(event_);
       missed_ += memory.forgot(event_);
       begun_ = true;
-    }
-    if (next_ < memory.oldest()) {
-      missed_ += memory.oldest() - next_;
+    } else if (next_ < memory.oldest()) {
       next_ = memory.oldest();
+      missed_ += memory.before(next_) - before_;
       leave_episode();
     }
     for (; most > 0 && next_ < memory.count(); --most) note(engine, memory.at(next_++));
+    before_ = memory.before(next_);
     return memory.count() - next_;
   }
 
@@ -187,6 +187,7 @@ class Draft {
   void leave_episode() {
     learn();
     missed_ += steps_.size();
+    caught_up_ -= steps_.size();
     steps_ = EpisodeSteps(learner_->shape());
   }
 
@@ -207,6 +208,7 @@ class Draft {
   EpisodeSteps steps_;  ///< of an episode that was not gathered to its end
   std::uint64_t event_, next_ = 0, lessons_ = 0, calibrated_rows_ = 0;
   std::uint64_t caught_up_ = 0, missed_ = 0;
+  std::uint32_t before_ = 0;  ///< lessons before the next one, as the memory counts them
   bool begun_ = false;
 };
 

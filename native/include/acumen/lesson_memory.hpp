@@ -31,6 +31,7 @@ class LessonMemory {
     std::uint64_t id = 0;     ///< of the decision
     Kind kind = Kind::kFeedback;
     float reward = 0.0f, discount = 1.0f;  ///< of a step
+    std::uint32_t before = 0;              ///< how many taught something before it, modulo 2^32
 
     bool is_step() const {
       return kind == Kind::kStep || kind == Kind::kEnd || kind == Kind::kCutOff;
@@ -52,6 +53,8 @@ class LessonMemory {
     Lesson& place = lessons_[count_ & (lessons_.size() - 1)];
     if (count_ >= lessons_.size()) gone_ = place.event;
     place = lesson;
+    place.before = taught_;
+    taught_ += lesson.kind != Kind::kCounted;
     count_ += 1;
   }
 
@@ -60,6 +63,10 @@ class LessonMemory {
   /// The oldest place that is still known.
   std::uint64_t oldest() const { return count_ > lessons_.size() ? count_ - lessons_.size() : 0; }
   const Lesson& at(std::uint64_t place) const { return lessons_[place & (lessons_.size() - 1)]; }
+  /// Lessons before a known place, or before the next one to come, that taught something.
+  std::uint32_t before(std::uint64_t place) const {
+    return place < count_ ? at(place).before : taught_;
+  }
 
   /// Whether there may be lessons behind `event` that are not known.
   bool forgot(std::uint64_t event) const { return event < gone_; }
@@ -82,7 +89,8 @@ class LessonMemory {
   std::vector<Lesson> lessons_;
   std::uint64_t count_ = 0;
   std::uint64_t gone_ = 0;  ///< the last event of a lesson that is not known
-  bool unknown_ = false;    ///< there were lessons before begin()
+  std::uint32_t taught_ = 0;
+  bool unknown_ = false;  ///< there were lessons before begin()
 };
 
 }  // namespace acumen
