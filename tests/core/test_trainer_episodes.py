@@ -17,6 +17,7 @@ from acumen.core import episode_parts
 from acumen.core.episode_parts import EpisodeParts
 from acumen.core.journal import EventBatch
 from acumen.core.journal_segments import folder_of, newest_info
+from acumen.core.published import Published
 from acumen.core.trainer import Trainer
 from acumen.core.training import Training
 from acumen.core.twin import twin
@@ -63,11 +64,11 @@ def shuffled(folder: Path, size: int, seed: int) -> list[EventBatch]:
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_one_stream_makes_the_very_model(tmp_path: Path, kind: dict[str, Any]) -> None:
     choice = make(tmp_path, **kind)
-    walk(choice, 250)
+    walk(choice, 160)
     choice.objective = acumen.minimize("bytes") + acumen.observe("seconds")
-    walk(choice, 60, seed=1)
+    walk(choice, 40, seed=1)
     choice.forget(keep=100, reason="the world is another")
-    walk(choice, 60, seed=2)
+    walk(choice, 40, seed=2)
     close(choice)
     info = newest_info(folder_of(tmp_path, "codec"))
     assert info is not None
@@ -78,7 +79,7 @@ def test_one_stream_makes_the_very_model(tmp_path: Path, kind: dict[str, Any]) -
         assert {trainer.take(batch) for batch in slices(tmp_path, size)} == {"applied"}
         assert differences(choice, taught) == []
         assert trainer.report.unjoined == trainer.report.refused == 0
-        assert trainer.report.episodes > 300
+        assert trainer.report.episodes > 150
         # What cut-off episodes teach has no feedback: it is a lesson all the same.
         assert trainer.taught > choice.counters()["feedback_learned"]
 
@@ -133,7 +134,7 @@ def test_many_streams_teach_each_episode_once_and_whole(tmp_path: Path, learner:
         assert episode.feedback() if part % 5 else episode.cut_off()
         lived.append((rewards, part % 5 > 0))
     close(*choices)
-    batches = shuffled(tmp_path, 5, seed=9)
+    batches = shuffled(tmp_path, 9, seed=9)
     trainer, taped = Trainer(twin(choices[0])), make(learner=Tape())
     taped._settings["learner"] = repr(learner)  # which of the two learns is not said
     tape, told, resets = Trainer(taped), taped.learner, -1
@@ -162,9 +163,9 @@ def test_many_streams_teach_each_episode_once_and_whole(tmp_path: Path, learner:
 @pytest.mark.parametrize("learner", [ActorCritic(), SarsaLambda(hidden=4)], ids=repr)
 def test_a_successor_goes_on_in_the_middle_of_an_episode(tmp_path: Path, learner: Any) -> None:
     """Whatever event the checkpoint ends with: nothing is lost, nothing doubled."""
-    choices = [make(tmp_path, seed=i, learner=learner) for i in range(2)]
+    choices = [make(tmp_path, seed=i, learner=learner, pending_max=512) for i in range(2)]
     for i, choice in enumerate(choices):
-        walk(choice, 30, seed=i)
+        walk(choice, 20, seed=i)
         with choice.episode(discount=0.5) as episode:
             for step in range(11):
                 episode.choose(size=float(step), kind="x", level=None, hot=False)
@@ -172,8 +173,7 @@ def test_a_successor_goes_on_in_the_middle_of_an_episode(tmp_path: Path, learner
     close(*choices)
     batches = shuffled(tmp_path, 1, seed=4)
     through = Trainer(twin(choices[0]))
-    at = [through.take(batch) for batch in batches].index("applied")
-    assert at == 0
+    assert {through.take(batch) for batch in batches} == {"applied"}
     within = 0
     successor = Trainer(twin(choices[0]))
     for i, batch in enumerate(batches):
@@ -182,7 +182,7 @@ def test_a_successor_goes_on_in_the_middle_of_an_episode(tmp_path: Path, learner
             within += bool(checkpoint.header["trainer"]["episodes"])
             header = json.loads(json.dumps(checkpoint.header))
             successor = Trainer(twin(choices[0]))
-            successor.resume(checkpoint.__class__(checkpoint.stamp, header, checkpoint.arrays))
+            successor.resume(Published(checkpoint.stamp, header, checkpoint.arrays))
         assert successor.take(batch) == "applied"
         if i:
             assert successor.take(batches[i - 1]) == "known"

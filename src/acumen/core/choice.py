@@ -237,12 +237,11 @@ class Choice(EpisodicCore):
             )
         by_name = {term.metric: term for term in objective.terms}
         terms = tuple(by_name.get(t.metric, type(t)(t.metric)) for t in self._objective.terms)
-        text = json.dumps(Objective(terms).describe())
-        with snapshot.model_lock:  # what episodes have earned so far was another objective's
-            self._objective = Objective(terms)
-            self._set_objective(self._objective.native(), text)
-            if self._writer is not None:
-                self._forgot_at = self._writer.sequence
+        self._objective = Objective(terms)
+        text = json.dumps(self._objective.describe())
+        self._set_objective(self._objective.native(), text)
+        if self._writer is not None:  # what episodes have earned so far was another objective's
+            self._forgot_at = self._writer.sequence
 
     def comparison(self, confidence: float = 0.95) -> Comparison:
         """Learned against default, from the decisions in which a coin decided between the two.
