@@ -8,7 +8,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 #include "acumen/choice.hpp"
@@ -20,15 +19,6 @@
 namespace acumen::bindings {
 
 namespace nb = nanobind;
-
-/// The decisions of an episode that is over, one reward each in the objective's own unit.
-struct EndedEpisode {
-  const std::uint64_t* ids;
-  const double* rewards;
-  std::size_t count;
-  float discount;
-  bool ended;  ///< false: cut off
-};
 
 /// Keyword names in declared order, matched against a caller's.
 class KeywordOrder {
@@ -107,8 +97,6 @@ class ChoiceCore {
                             const std::vector<std::string>& events);
   /// Teaches it again; its decisions' feedback follows in the journal.
   std::uint64_t replay_episode(const EndedEpisode& episode);
-  /// Whether a feedback that is replayed belongs to an episode that has taught; asked once.
-  bool replayed_in_episode(std::uint64_t id) { return replayed_steps_.erase(id) != 0; }
 
   /// After fork(), in the child.
   void become_replica(std::uint64_t seed, std::uint64_t replica);
@@ -164,8 +152,7 @@ class ChoiceCore {
   bool takes_candidates_ = false;
   std::shared_ptr<JournalBuffer> journal_;
   CategoryNames category_names_;
-  std::unordered_set<std::uint64_t> replayed_steps_;  ///< taught, but their feedback is to come
-  std::unique_ptr<ForkGuard> fork_guard_;             ///< last: goes before the engine does
+  std::unique_ptr<ForkGuard> fork_guard_;  ///< last: goes before the engine does
 };
 
 }  // namespace acumen::bindings

@@ -16,19 +16,6 @@
 #include "learner_turn.hpp"
 
 namespace acumen::bindings {
-namespace {
-
-/// For who holds engine.lock().
-EpisodeSteps teach_native(ChoiceCore& core, const EndedEpisode& episode, Learner* learner) {
-  EpisodeSteps steps =
-      gather_episode(*core.engine, episode.ids, episode.rewards, episode.count, episode.discount);
-  if (auto* sequences = dynamic_cast<SequenceLearner*>(learner))
-    sequences->learn_episode(steps.lesson(episode.discount, episode.ended));
-  return steps;
-}
-
-}  // namespace
-
 std::uint64_t ChoiceCore::end_episode(const EndedEpisode& episode, const double* returns,
                                       const std::vector<std::string>& events) {
   EpisodeSteps steps;
@@ -37,10 +24,7 @@ std::uint64_t ChoiceCore::end_episode(const EndedEpisode& episode, const double*
     const std::lock_guard<SpinLock> lock(engine->lock());
     for (const std::string& text : events)
       if (journal_) journal_->hook.text(EventKind::kEpisode, text, 0, episode.count);
-    steps = teach_native(*this, episode, native_learner_.get());
-    const double now = now_s();
-    for (std::size_t i = 0; i < episode.count && returns; ++i)
-      engine->feedback_locked(episode.ids[i], returns + i * metrics.size(), now, steps.taught[i]);
+    steps = acumen::end_episode(*engine, episode, returns, now_s());
   }
   teach_python_episode(steps, episode);
   return steps.size();
@@ -51,9 +35,7 @@ std::uint64_t ChoiceCore::replay_episode(const EndedEpisode& episode) {
   {
     const nb::gil_scoped_release others_may_run;
     const std::lock_guard<SpinLock> lock(engine->lock());
-    steps = teach_native(*this, episode, native_learner_.get());
-    for (std::size_t i = 0; i < episode.count && episode.ended; ++i)
-      if (steps.taught[i]) replayed_steps_.insert(episode.ids[i]);
+    steps = teach_episode(*engine, episode);
   }
   teach_python_episode(steps, episode);
   return steps.size();

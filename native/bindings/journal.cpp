@@ -200,7 +200,7 @@ struct Replayed {
   std::uint64_t decisions = 0, feedback = 0, learned = 0, timeouts = 0, refused = 0;
 };
 
-void apply(ChoiceCore& core, Replay& replay, const Events& events, std::size_t i, Replayed& done) {
+void apply(Replay& replay, const Events& events, std::size_t i, Replayed& done) {
   switch (static_cast<EventKind>(events.kind.data()[i])) {
     case EventKind::kDecision: {
       PastDecision past;
@@ -217,9 +217,8 @@ void apply(ChoiceCore& core, Replay& replay, const Events& events, std::size_t i
     case EventKind::kFeedback: {
       const double* values = events.metrics.data() + i * events.metrics.shape(1);
       const std::uint64_t id = events.id.data()[i];
-      const FeedbackResult fate = replay.feedback(id, values, core.replayed_in_episode(id));
       done.feedback += 1;
-      done.learned += fate == FeedbackResult::kLearned;
+      done.learned += replay.feedback(id, values) == FeedbackResult::kLearned;
       break;
     }
     case EventKind::kTimeout:
@@ -247,7 +246,7 @@ nb::tuple replay(ChoiceCore& core, const nb::dict& columns, bool forget_decision
     const std::lock_guard<SpinLock> lock(core.engine->lock());
     Replay replay(*core.engine);
     if (forget_decisions) replay.forget_decisions();
-    for (std::size_t i = 0; i < events.size(); ++i) apply(core, replay, events, i, done);
+    for (std::size_t i = 0; i < events.size(); ++i) apply(replay, events, i, done);
   }
   core.teach_python_learner();
   return nb::make_tuple(done.decisions, done.feedback, done.learned, done.timeouts, done.refused);
@@ -269,7 +268,10 @@ void bind_buffer(nb::module_& m) {
           "remember_lessons",
           [](JournalBuffer& buffer, ChoiceCore& core) {
             const EngineTurn lock(*core.engine);
-            buffer.hook.lessons().begin(core.engine->ring().capacity(), buffer.hook.sequence());
+            // A step of an episode is there twice: when it teaches, and when it is counted.
+            const bool twice = dynamic_cast<SequenceLearner*>(core.engine->learner()) != nullptr;
+            const std::uint64_t capacity = core.engine->ring().capacity() << (twice ? 1 : 0);
+            buffer.hook.lessons().begin(capacity, buffer.hook.sequence());
           },
           nb::arg("choice"))
       .def_prop_ro("sequence", [](JournalBuffer& buffer) { return buffer.ring->sequence(); })

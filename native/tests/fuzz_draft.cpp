@@ -52,8 +52,24 @@ class Scene {
       EXPECT(answer.propensity > 0.0f && answer.propensity <= 1.0f);
       double values[3];
       for (double& value : values) value = input_.wide_value();
-      if (input_.byte() < 200) engine_.feedback(answer.id, values);
+      const std::uint8_t fate = input_.byte();
+      if (fate < 150) engine_.feedback(answer.id, values);
+      if (fate >= 130 && fate < 220) open_.push_back(answer.id);
+      if (fate >= 240) end(fate % 2 == 0);
     }
+  }
+
+  /// An episode; some of its steps may have feedback of their own.
+  void end(bool ended) {
+    std::vector<double> rewards(open_.size());
+    for (double& reward : rewards) reward = static_cast<double>(input_.plain_value());
+    const std::vector<double> returns(open_.size() * options_.metrics.size(), 1.5);
+    const std::lock_guard<SpinLock> lock(engine_.lock());
+    hook_.text(EventKind::kEpisode, "{}");
+    end_episode(engine_, {open_.data(), rewards.data(), open_.size(), 0.75f, ended},
+                ended ? returns.data() : nullptr, 0.0);
+    open_.clear();
+    episodes_ = true;
   }
 
   /// A model like the one that there was at some event, a few bytes of it altered.
@@ -87,7 +103,8 @@ class Scene {
       live(input_.below(8));
     }
     const std::uint64_t lessons = taken ? engine_.lessons() : draft.lessons();
-    EXPECT(lessons - before <= draft.caught_up());
+    // A model may have an episode, and not the feedback after it, which is counted.
+    EXPECT(lessons - before <= (episodes_ ? hook_.lessons().count() : draft.caught_up()));
     EXPECT(draft.missed() <= hook_.lessons().count());
   }
 
@@ -106,6 +123,8 @@ class Scene {
   std::vector<double> row_;
   std::shared_ptr<JournalRing> ring_;
   JournalHook hook_;
+  std::vector<std::uint64_t> open_;  ///< steps of an episode
+  bool episodes_ = false;
 };
 
 }  // namespace

@@ -108,9 +108,9 @@ void an_episode_is_gathered_without_what_teaches_nothing() {
   EpisodeSteps steps;
   {
     const std::lock_guard<SpinLock> lock(engine.lock());
-    steps = gather_episode(engine, ids.data(), rewards.data(), ids.size(), 0.5f);
+    steps = gather_episode(engine, {ids.data(), rewards.data(), ids.size(), 0.5f, true});
   }
-  EXPECT(steps.taught == std::vector<bool>({true, false, false, true, false}));
+  EXPECT(steps.ids == std::vector<std::uint64_t>({ids[0], ids[3]}));
   EXPECT(steps.size() == 2);
   EXPECT_NEAR(steps.rewards[0], 1.0 + 0.5 * 2.0 + 0.25 * 4.0, 1e-6);
   EXPECT_NEAR(steps.rewards[1], 8.0 + 0.5 * 16.0, 1e-6);
@@ -142,7 +142,7 @@ void an_episode_knows_the_features_of_what_was_taken() {
   EpisodeSteps steps;
   {
     const std::lock_guard<SpinLock> lock(engine.lock());
-    steps = gather_episode(engine, ids.data(), rewards.data(), ids.size(), 1.0f);
+    steps = gather_episode(engine, {ids.data(), rewards.data(), ids.size(), 1.0f, true});
   }
   EXPECT(steps.size() == 40 && steps.features.size() == 40 * padded(2));
   for (std::size_t t = 0; t < steps.size(); ++t) {
@@ -156,11 +156,39 @@ void an_episode_knows_the_features_of_what_was_taken() {
   EXPECT(!learner.learn_episode(without));
 }
 
+/// The feedback after an episode is counted, and teaches only what was forgotten in between.
+void an_episode_teaches_before_its_feedback() {
+  ChoiceOptions options;
+  options.metrics = {{1.0, false, std::numeric_limits<double>::infinity(),
+                      -std::numeric_limits<double>::infinity(), 0.0}};
+  options.shape = {1, kArms, 0};
+  for (const bool forgets : {false, true}) {
+    TemporalDifference learner(options.shape, {});
+    ChoiceEngine engine(options, &learner);
+    std::vector<std::uint64_t> ids;
+    for (int i = 0; i < 5; ++i) ids.push_back(engine.decide(Question{}).id);
+    const std::vector<double> rewards(ids.size(), 1.0);
+    {
+      const std::lock_guard<SpinLock> lock(engine.lock());
+      teach_episode(engine, {ids.data(), rewards.data(), ids.size(), 1.0f, true});
+    }
+    EXPECT(learner.version() == 5 && engine.lessons() == 0);
+    if (forgets) engine.set_objective(options.metrics);
+    EXPECT(learner.version() == (forgets ? 0 : 5));
+    for (const std::uint64_t id : ids) {
+      EXPECT(engine.feedback(id, rewards.data()) == FeedbackResult::kLearned);
+      EXPECT(engine.feedback(id, rewards.data()) == FeedbackResult::kDuplicate);
+    }
+    EXPECT(learner.version() == 5 && engine.lessons() == 5);
+  }
+}
+
 }  // namespace
 
 int main() {
   any_episode_leaves_a_valid_learner();
   an_episode_is_gathered_without_what_teaches_nothing();
   an_episode_knows_the_features_of_what_was_taken();
+  an_episode_teaches_before_its_feedback();
   return 0;
 }

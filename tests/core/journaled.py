@@ -52,6 +52,32 @@ def live(choice: acumen.Choice, rounds: int, seed: int = 0) -> list[acumen.Decis
     return decisions
 
 
+def walk(choice: acumen.Choice, count: int, seed: int = 0) -> None:
+    """Episodes that end, are cut off or interleave; and single choices between them."""
+    rng = np.random.default_rng(seed)
+    features = choice._arms.features if choice._arms.takes_candidates else 0
+    opened: list[Any] = []
+    for i in range(count):
+        opened.append(choice.episode(discount=0.9))
+        for _ in range(int(rng.integers(1, 6))):
+            which = opened[int(rng.integers(len(opened)))]
+            size = float("nan") if rng.integers(30) == 0 else float(rng.normal())
+            offers = {"candidates": rng.normal(size=(1 + i % 4, features))} if features else {}
+            which.choose(size=size, kind="xyz"[i % 3], level=None, hot=bool(i % 2), **offers)
+            if rng.integers(2):
+                which.reward(seconds=float(rng.exponential()), bytes=1.0)
+        if len(opened) > 2 or i == count - 1:
+            done = opened.pop(int(rng.integers(len(opened))))
+            if i % 7 == 0:
+                done.cut_off()
+            else:
+                done.feedback(seconds=float(rng.normal()), bytes=float(i))
+        offers = {"candidates": rng.normal(size=(3, features))} if features else {}
+        lone = choice.choose(size=1.0, kind="x", level=2.0, hot=True, **offers)
+        if i % 4:
+            lone.feedback(seconds=0.5, bytes=0.0)
+
+
 def whole_state(choice: acumen.Choice) -> dict[str, Any]:
     """All that decides what a choice does next, but for randomness and clocks."""
     model, history, _, learner = choice._snapshot()

@@ -1,6 +1,6 @@
 """A process of a fleet, for tests: chooses, learns and follows until it is told to stop.
 
-    python replica.py DIR SEED [--clock SECONDS] [--fields N] [--train]
+    python replica.py DIR SEED [--clock SECONDS] [--fields N] [--train] [--episodes]
 
 It ends when the file DIR/stop is there, and prints what it knows as JSON.
 """
@@ -12,14 +12,23 @@ import dataclasses
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import acumen
+from acumen.core import episode
+
+LINEAR = acumen.learners.LinUCB()
+SEQUENCES = acumen.learners.SarsaLambda()
 
 
 def make(
-    folder: Path, seed: int, fields: int = 2, journal: acumen.Journal | None = None
+    folder: Path,
+    seed: int,
+    fields: int = 2,
+    journal: acumen.Journal | None = None,
+    learner: Any = LINEAR,
 ) -> acumen.Choice:
     return acumen.Choice(
         "fleet",
@@ -27,7 +36,7 @@ def make(
         context={f"f{i}": float for i in range(fields)},
         default="a",
         metric=acumen.maximize("reward"),
-        learner=acumen.learners.LinUCB(),
+        learner=learner,
         pending_max=1 << 14,
         journal=journal or acumen.Journal(folder, commit_seconds=0.005, segment_bytes=1 << 16),
         seed=seed,
@@ -38,6 +47,20 @@ def rewards(row: np.ndarray, arm: int) -> float:
     return float(row[arm % len(row)])
 
 
+def play(choice: acumen.Choice, rng: np.random.Generator, fields: int) -> int:
+    """A few episodes, one of which is cut off; how many steps they had."""
+    steps = 0
+    for number in range(5):
+        with choice.episode(discount=0.9) as one:
+            for row in rng.normal(size=(8, fields)):
+                one.reward(reward=rewards(row, one.choose_row(row).index))
+                steps += 1
+            if number:
+                one.feedback()
+        time.sleep(0.002)
+    return steps
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -45,16 +68,22 @@ def main() -> None:
     parser.add_argument("--clock", type=float, default=0.0, help="how wrong the clock is")
     parser.add_argument("--fields", type=int, default=2)
     parser.add_argument("--train", action="store_true")
+    parser.add_argument("--episodes", action="store_true", help="and a learner of sequences")
     options = parser.parse_args()
     if options.clock:
         now, now_ns = time.time, time.time_ns
         time.time = lambda: now() + options.clock
         time.time_ns = lambda: now_ns() + int(options.clock * 1e9)
-    choice = make(options.folder, options.seed, options.fields)
+    episode.EVENT_STEPS = 3  # so that most episodes are several events
+    learner = SEQUENCES if options.episodes else LINEAR
+    choice = make(options.folder, options.seed, options.fields, learner=learner)
     follower = acumen.follow(choice, train=options.train, poll_seconds=0.02, publish_seconds=0.05)
     rng = np.random.default_rng(options.seed)
     slowest = decisions = 0
     while not (options.folder / "stop").exists():
+        if options.episodes:
+            decisions += play(choice, rng, options.fields)
+            continue
         for row in rng.normal(size=(20, options.fields)):
             started = time.perf_counter_ns()
             decision = choice.choose_row(row)

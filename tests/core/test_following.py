@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from journaled import differences, live, make, wait_for
+from test_python_learner import Recorder
 
 import acumen
 from acumen.core import array_file
@@ -282,8 +283,8 @@ def test_published_models_are_model_files(tmp_path: Path) -> None:
     assert fresh.model_version == choice.model_version
     with pytest.raises(ValueError, match="journal"):
         acumen.follow(make())
-    with pytest.raises(TypeError, match="native learner"):
-        acumen.follow(make(tmp_path, learner=acumen.learners.SarsaLambda()))
+    with pytest.raises(TypeError, match="native learner only, and Recorder is written in Python"):
+        acumen.follow(make(tmp_path, learner=Recorder()))
 
 
 def test_its_threads_end_with_its_choice(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from journaled import differences, events, make
+from journaled import differences, events, make, walk
 
 import acumen
 from acumen.core import episode as episodes
@@ -59,29 +59,6 @@ class Trail:
 
     def restore(self, arrays: dict[str, Any]) -> None:
         self.total = arrays["total"].copy()
-
-
-def walk(choice: acumen.Choice, count: int, seed: int = 0) -> None:
-    """Episodes that end, are cut off or interleave; and single choices between them."""
-    rng = np.random.default_rng(seed)
-    opened: list[episodes.Episode] = []
-    for i in range(count):
-        opened.append(choice.episode(discount=0.9))
-        for _ in range(int(rng.integers(1, 6))):
-            which = opened[int(rng.integers(len(opened)))]
-            size = float("nan") if rng.integers(30) == 0 else float(rng.normal())
-            which.choose(size=size, kind="xyz"[i % 3], level=None, hot=bool(i % 2))
-            if rng.integers(2):
-                which.reward(seconds=float(rng.exponential()), bytes=1.0)
-        if len(opened) > 2 or i == count - 1:
-            done = opened.pop(int(rng.integers(len(opened))))
-            if i % 7 == 0:
-                done.cut_off()
-            else:
-                done.feedback(seconds=float(rng.normal()), bytes=float(i))
-        lone = choice.choose(size=1.0, kind="x", level=2.0, hot=True)
-        if i % 4:
-            lone.feedback(seconds=0.5, bytes=0.0)
 
 
 @pytest.mark.parametrize("learner", [*LEARNERS, Trail()], ids=repr)

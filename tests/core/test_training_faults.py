@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from journaled import wait_for
+from replica import SEQUENCES, make
 
 import acumen
 from acumen.core import model_file
@@ -130,6 +133,33 @@ def test_kills_and_pauses_lose_nothing(tmp_path: Path, processes: Processes) -> 
     assert first.returncode == 0
     assert "training:" in out
     assert err == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of Unix are sent")
+def test_trainers_are_killed_among_episodes(tmp_path: Path, processes: Processes) -> None:
+    """Whatever a trainer was at: its successors make the very model that a replay makes."""
+    player = processes.replica(tmp_path, 1, "--episodes")
+    wait_for(lambda: list((tmp_path / "fleet").glob("*.arrow*")))
+    for term in (1, 2):
+        trainer = processes.trainer(tmp_path)
+        wait_for(lambda: newest(tmp_path)["term"] == term)  # noqa: B023 (called at once)
+        time.sleep(0.15)  # in the middle of something
+        trainer.kill()
+    (tmp_path / "stop").touch()
+    wait_for(lambda: (tmp_path / "waits-1").exists())
+    replayed = make(tmp_path / "elsewhere", 0, learner=SEQUENCES)
+    report = replayed.replay(tmp_path)
+    assert report.exact
+    processes.trainer(tmp_path)
+    wait_for(lambda: sum(newest(tmp_path)["lessons"].values()) == report.lessons)
+    (models,) = models_in(tmp_path)
+    published = models.newer((0, 0), [])
+    assert published is not None
+    for name, array in replayed.learner.state().items():
+        assert np.array_equal(array, published.arrays[name]), name
+    assert published.arrays["lessons"][0] == replayed.model_version
+    (tmp_path / "end").touch()
+    player.kill()  # alone it waits in vain for a model with news
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of Unix are sent")

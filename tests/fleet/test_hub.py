@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from journaled import differences, live, make, wait_for
+from journaled import differences, live, make, wait_for, walk
 
 import acumen
-from acumen.core import array_file, model_file
+from acumen.core import array_file, episode, model_file
 from acumen.core.following import Follower
 from acumen.core.journal_format import JournalError
 from acumen.core.published import Stamp
@@ -133,6 +133,43 @@ def test_one_process_is_as_if_it_were_alone(tmp_path: Path, scheme: str) -> None
     assert line.hub.trainer is not None
     assert differences(member, line.hub.trainer.choice) == []
     assert line.hub.errors == []
+
+
+def test_episodes_take_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the hub dies with a half of one."""
+    monkeypatch.setattr(episode, "EVENT_STEPS", 3)
+    settings: dict[str, Any] = {"learner": acumen.learners.SarsaLambda(), "pending_max": 1 << 14}
+    members = [make(tmp_path / f"m{i}", seed=3 + i, **settings) for i in range(3)]
+    line = Line(str(tmp_path / "hub"))
+    uplinks = [Uplink(line, c, tmp_path / f"m{i}") for i, c in enumerate(members)]
+    followers = [Follower(c, u.models) for c, u in zip(members, uplinks, strict=True)]
+    for part in range(12):
+        for i, choice in enumerate(members[: 1 if part < 4 else 3]):
+            walk(choice, 20, seed=10 * part + i)
+            told(choice)
+            uplinks[i].step()
+            followers[i].step()
+        if part % 2:
+            line.crash()
+        if part == 3:  # until here there was one machine, and one is as if it were alone
+            ship(uplinks[0])
+            assert line.hub.trainer is not None
+            assert differences(members[0], line.hub.trainer.choice) == []
+            assert followers[0].health.taken == 0
+    for uplink in uplinks:
+        ship(uplink)
+    assert line.hub.trainer is not None
+    total = sum(learned(choice) for choice in members)
+    assert line.hub.trainer.choice.model_version == total
+    theirs = line.hub.trainer.choice.learner.state()
+    for uplink, follower, choice in zip(uplinks, followers, members, strict=True):
+        ship(uplink)
+        follower.step()
+        assert choice.model_version == total, (follower.health, uplink.health)
+        mine = choice.learner.state()
+        assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
+        assert uplink.health.unacknowledged == 0
+        assert uplink.health.errors == follower.health.refused == follower.health.missed == 0
 
 
 def test_machines_learn_from_each_other_through_all_that_goes_wrong(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from acumen.core.following import Follower
 from acumen.core.published import ModelFolder, Published
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin
+from acumen.fleet.cluster import start_shards
 from acumen.fleet.hub import Shown
 from acumen.fleet.sharding import Root, RootHub, Shards, shard_of
 from acumen.fleet.uplink import Uplink, models_of
@@ -120,8 +121,11 @@ def test_what_does_not_add_up_is_refused(tmp_path: Path, settled: bytes) -> None
     assert int(merged.arrays["lessons"][0]) == learned(choice)
     assert "which another has too" in root.refused["b"]
     assert "scales are not those of the others" in root.refused["c"]
-    with pytest.raises(TypeError, match="do not add up"):
-        Root(make())
+    for learner in (None, acumen.learners.SarsaLambda(), acumen.learners.ActorCritic()):
+        with pytest.raises(TypeError, match="do not add up"):
+            Root(make(learner=learner))
+        with pytest.raises(TypeError, match=r"one can do it all"):  # before anything is started
+            start_shards(make(learner=learner), str(tmp_path / "none"), 2, settled)
     with pytest.raises(ValueError, match="another kind"):
         Root(make(arms=["a", "b"], **LINEAR)).take("a", shown_by(lines[0]))
     with pytest.raises(ValueError, match="no hub"):

@@ -124,9 +124,8 @@ class ChoiceEngine {
     return feedback_locked(id, values, now_s);
   }
 
-  /// The same, for who holds lock() already; `taught`: the caller teaches this lesson otherwise.
-  FeedbackResult feedback_locked(std::uint64_t id, const double* values, double now_s,
-                                 bool taught = false) {
+  /// The same, for who holds lock() already.
+  FeedbackResult feedback_locked(std::uint64_t id, const double* values, double now_s) {
     const std::size_t slot = ring_.find(id);
     if (slot == ring_.capacity()) return told(id, values, FeedbackResult::kUnknown);
     Entry& entry = ring_.entry(slot);
@@ -142,10 +141,12 @@ class ChoiceEngine {
     entry.state = EntryState::kDone;
     if (!late) entry.reward = reward;
     const bool open = !late || std::isnan(options_.timeout_reward);
+    const bool taught = entry.taught;
     const bool learned = open && (taught || settle(slot, reward));
+    entry.taught = false;
     lessons_ += learned;
     compare_in_order(ring_, comparison_, kComparisons);
-    return told(id, values, learned ? FeedbackResult::kLearned : FeedbackResult::kRecorded);
+    return told(id, values, learned ? FeedbackResult::kLearned : FeedbackResult::kRecorded, taught);
   }
 
   /// Another objective over the same metrics; the model learns anew from the ring's raw metrics.
@@ -280,8 +281,9 @@ class ChoiceEngine {
     return std::fabs(reward) <= static_cast<double>(kRewardLimit) ? reward : kNothing;
   }
 
-  FeedbackResult told(std::uint64_t id, const double* values, FeedbackResult fate) {
-    if (journal_) journal_->feedback(id, values, fate);
+  FeedbackResult told(std::uint64_t id, const double* values, FeedbackResult fate,
+                      bool taught = false) {
+    if (journal_) journal_->feedback(id, values, fate, taught);
     return counters_.count(fate);
   }
 
@@ -435,6 +437,9 @@ class ChoiceEngine {
     } else {
       outbox_.start_anew();
     }
+    // What an episode has taught is forgotten, too: the feedback on its way teaches it, each step
+    // for itself.
+    ring_.each([&](std::size_t slot) { ring_.entry(slot).taught = false; });
     ring_.each_of_last(back, [&](std::size_t slot) {
       const EntryState state = ring_.entry(slot).state;
       const double reward = state == EntryState::kDone      ? reward_of(ring_.values(slot))

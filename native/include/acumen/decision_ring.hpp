@@ -30,8 +30,9 @@ struct Entry {
   float learned_share = 0.0f;  ///< probability with which the learned policy was put in charge
   std::uint8_t reason = 0;
   EntryState state = EntryState::kEmpty;
-  bool learned = false;  ///< the learned policy was in charge
-  bool usable = false;   ///< the context was good: there is something to learn
+  bool learned : 1 = false;  ///< the learned policy was in charge
+  bool usable : 1 = false;   ///< the context was good: there is something to learn
+  bool taught : 1 = false;   ///< by its episode, which has ended: its feedback is on the way
 };
 
 class DecisionRing {

@@ -4,8 +4,9 @@
 //            own lessons up to some event. A draft is overwritten with it, is taught the engine's
 //            later lessons in small portions while the engine goes on choosing, and, when a few
 //            at most are left, changes places with the engine's model: pointers, and vectors that
-//            are moved. What is the engine's own stays: decisions that wait for feedback, guard,
-//            randomness, counters, and the comparison with the default.
+//            are moved. An episode is learned as the whole that it was. What is the engine's own
+//            stays: decisions that wait for feedback, guard, randomness, counters, and the
+//            comparison with the default.
 // Guarantee  Whoever chooses waits for at most kAtOnce lessons, a copy or some pointers. A lesson
 //            is in the model once, or counted as missed: then the ring has let go of its decision.
 #pragma once
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "acumen/choice.hpp"
+#include "acumen/episode.hpp"
 
 namespace acumen {
 
@@ -35,6 +37,7 @@ class Draft {
         fixed_arms_(engine.scaled_.size()),
         scaled_(padded(scales_.features())),
         x_(padded(schema_.dimension())),
+        steps_(learner_->shape()),
         event_(event) {
     std::copy(engine.scaled_.begin(), engine.scaled_.end(), fixed_arms_.begin());
   }
@@ -62,29 +65,35 @@ class Draft {
       next_ = memory.after(event_);
       missed_ += memory.forgot(event_);
       begun_ = true;
-    }
-    if (next_ < memory.oldest()) {
-      missed_ += memory.oldest() - next_;
+    } else if (next_ < memory.oldest()) {
       next_ = memory.oldest();
+      missed_ += memory.before(next_) - before_;
+      leave_episode();
     }
     for (; most > 0 && next_ < memory.count(); --most) note(engine, memory.at(next_++));
+    before_ = memory.before(next_);
     return memory.count() - next_;
   }
 
-  /// Learns what was gathered. Needs no lock.
+  /// Learns what was gathered; of an episode, when its last step was. Needs no lock.
   void learn() {
     for (const Noted& noted : noted_) {
-      if (schema_.encode(noted.row.data(), x_.data()) != Schema::kGood) continue;
-      const float* features = nullptr;
-      if (!noted.features.empty()) {
-        scales_.scale(noted.features.data(), 1, scaled_.data());
-        features = scaled_.data();
-      } else if (learner_->shape().features > 0) {
-        features = fixed_arms_.data() + noted.arm * std::size_t{padded(learner_->shape().features)};
+      const bool good = noted.known && schema_.encode(noted.row.data(), x_.data()) == Schema::kGood;
+      const float* features = good ? features_of(noted) : nullptr;
+      const LessonMemory::Lesson& lesson = noted.lesson;
+      if (lesson.is_step()) {
+        if (good) {
+          steps_.add({lesson.id, x_.data(), features, noted.arm, noted.propensity}, lesson.reward);
+        } else {
+          steps_.leave_out(lesson.reward, lesson.discount);
+        }
+        if (lesson.kind != LessonMemory::Kind::kStep) end_episode(lesson);
+      } else if (good) {
+        lessons_ += learner_->learn(
+            {x_.data(), noted.arm, features, noted.propensity, lesson.reward, noted.demonstrated});
       }
-      lessons_ += learner_->learn({x_.data(), noted.arm, features, noted.propensity, noted.reward});
+      caught_up_ += noted.known;
     }
-    caught_up_ += noted_.size();
     noted_.clear();
   }
 
@@ -94,7 +103,8 @@ class Draft {
   /// journal keeps `text`. For who holds the engine's lock.
   Exchange exchange(ChoiceEngine& engine, std::string_view text, std::uint64_t most = kAtOnce) {
     if (!(engine.objective_ == objective_)) return Exchange::kOtherObjective;
-    if (gather(engine, most) > 0) return Exchange::kBehind;
+    // An episode is learned as a whole: a long one before, not here.
+    if (gather(engine, most) > 0 || noted_.size() + steps_.size() > most) return Exchange::kBehind;
     learn();
     keep_seen(engine);
     std::swap(engine.schema_, schema_);
@@ -118,30 +128,67 @@ class Draft {
 
  private:
   struct Noted {
+    LessonMemory::Lesson lesson;
+    bool known = false, demonstrated = false;
     std::vector<double> row;
     std::vector<float> features;
-    std::uint32_t arm;
-    float propensity, reward;
+    std::uint32_t arm = 0;
+    float propensity = 1.0f;
   };
+
+  /// Scaled features of the arm that was taken, if arms have any.
+  const float* features_of(const Noted& noted) {
+    const std::size_t stride = padded(learner_->shape().features);
+    if (stride == 0) return nullptr;
+    if (noted.features.empty()) return fixed_arms_.data() + noted.arm * stride;
+    scales_.scale(noted.features.data(), 1, scaled_.data());
+    return scaled_.data();
+  }
 
   void note(ChoiceEngine& engine, const LessonMemory::Lesson& lesson) {
     DecisionRing& ring = engine.ring_;
     const std::size_t slot = ring.find(lesson.id);
-    if (slot == ring.capacity()) {
-      missed_ += 1;
+    const bool known = slot != ring.capacity();
+    if (lesson.kind == LessonMemory::Kind::kCounted) {
+      lessons_ += known;  // else its step was missed
       return;
     }
-    const Entry& entry = ring.entry(slot);
-    const double reward =
-        lesson.timed_out ? engine.options_.timeout_reward : engine.reward_of(ring.values(slot));
-    if (std::isnan(reward) || !entry.usable) return;
-    const double* row = ring.row(slot);
-    const float* features = ring.features(slot);
-    noted_.push_back({{row, row + schema_.fields()},
-                      {features, features + scales_.features()},
-                      entry.arm,
-                      entry.propensity,
-                      static_cast<float>(reward)});
+    Noted noted;
+    noted.lesson = lesson;
+    noted.known = known;
+    missed_ += !known;
+    if (known) {
+      const Entry& entry = ring.entry(slot);
+      if (!lesson.is_step()) {
+        const bool late = lesson.kind == LessonMemory::Kind::kTimedOut;
+        const double reward =
+            late ? engine.options_.timeout_reward : engine.reward_of(ring.values(slot));
+        if (std::isnan(reward) || !entry.usable) return;
+        noted.lesson.reward = static_cast<float>(reward);
+      }
+      const double* row = ring.row(slot);
+      const float* features = ring.features(slot);
+      noted.row.assign(row, row + schema_.fields());
+      noted.features.assign(features, features + scales_.features());
+      noted.arm = entry.arm;
+      noted.propensity = entry.propensity;
+      noted.demonstrated = demonstrates(static_cast<Reason>(entry.reason));
+    }
+    // What is not known of an episode has a place in it all the same: it may be the last step.
+    if (known || lesson.is_step()) noted_.push_back(std::move(noted));
+  }
+
+  void end_episode(const LessonMemory::Lesson& last) {
+    steps_.teach(learner_.get(), last.discount, last.kind == LessonMemory::Kind::kEnd);
+    steps_ = EpisodeSteps(learner_->shape());
+  }
+
+  /// Steps between those that were gathered and the next ones are gone.
+  void leave_episode() {
+    learn();
+    missed_ += steps_.size();
+    caught_up_ -= steps_.size();
+    steps_ = EpisodeSteps(learner_->shape());
   }
 
   /// Categories that the engine has met meanwhile are not to be met for the first time again.
@@ -158,8 +205,10 @@ class Draft {
   std::shared_ptr<Learner> learner_;
   AlignedArray<float> fixed_arms_, scaled_, x_;
   std::vector<Noted> noted_;
+  EpisodeSteps steps_;  ///< of an episode that was not gathered to its end
   std::uint64_t event_, next_ = 0, lessons_ = 0, calibrated_rows_ = 0;
   std::uint64_t caught_up_ = 0, missed_ = 0;
+  std::uint32_t before_ = 0;  ///< lessons before the next one, as the memory counts them
   bool begun_ = false;
 };
 

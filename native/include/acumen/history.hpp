@@ -82,8 +82,8 @@ class History {
       ids[i] = e.id, versions[i] = e.version, times[i] = e.time_s, rewards[i] = e.reward;
       propensities[i] = e.propensity, shares[i] = e.learned_share;
       marks[i] = std::uint64_t{e.arm} << 32 | std::uint64_t{e.reason} << 16 |
-                 static_cast<std::uint64_t>(e.state) << 8 | std::uint64_t{e.learned} << 1 |
-                 std::uint64_t{e.usable};
+                 static_cast<std::uint64_t>(e.state) << 8 | std::uint64_t{e.taught} << 2 |
+                 std::uint64_t{e.learned} << 1 | std::uint64_t{e.usable};
     }
     visitor.array("ids", ids.data(), n);
     visitor.array("versions", versions.data(), n);
@@ -99,6 +99,7 @@ class History {
       e.arm = static_cast<std::uint32_t>(marks[i] >> 32);
       e.reason = static_cast<std::uint8_t>(marks[i] >> 16);
       e.state = static_cast<EntryState>(marks[i] >> 8 & 0xff);
+      e.taught = (marks[i] >> 2 & 1) != 0;
       e.learned = (marks[i] >> 1 & 1) != 0;
       e.usable = (marks[i] & 1) != 0;
     }

@@ -70,18 +70,20 @@ class JournalHook {
     ring_->commit();
   }
 
-  void feedback(std::uint64_t id, const double* values, FeedbackResult fate) {
+  /// `taught`: by an episode, before it.
+  void feedback(std::uint64_t id, const double* values, FeedbackResult fate, bool taught = false) {
     const auto mark = static_cast<std::uint8_t>(fate);
     if (begin({EventKind::kFeedback, mark, false, EventHeader::kWords + metrics_}, id)) {
       put(values, metrics_);
       ring_->commit();
     }
-    if (fate == FeedbackResult::kLearned) lessons_.add(ring_->sequence(), id, false);
+    const auto kind = taught ? LessonMemory::Kind::kCounted : LessonMemory::Kind::kFeedback;
+    if (fate == FeedbackResult::kLearned) lessons_.add({ring_->sequence(), id, kind});
   }
 
   void timed_out(std::uint64_t id) {
     if (begin({EventKind::kTimeout}, id)) ring_->commit();
-    lessons_.add(ring_->sequence(), id, true);
+    lessons_.add({ring_->sequence(), id, LessonMemory::Kind::kTimedOut});
   }
 
   void candidates(const float* rows, std::size_t count) {

@@ -79,10 +79,9 @@ class Replay {
     return usable == past.usable;
   }
 
-  /// `taught`: it belongs to an episode that has taught already.
-  FeedbackResult feedback(std::uint64_t id, const double* values, bool taught = false) {
+  FeedbackResult feedback(std::uint64_t id, const double* values) {
     // Time-outs are events of their own: on this clock none is ever due.
-    return engine_.feedback_locked(id, values, -std::numeric_limits<double>::infinity(), taught);
+    return engine_.feedback_locked(id, values, -std::numeric_limits<double>::infinity());
   }
 
   /// False: there is no such decision that waits.

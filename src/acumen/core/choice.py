@@ -102,7 +102,7 @@ class Choice(EpisodicCore):
     # The core knows no algorithm: the package's root puts its default here.
     default_learner: ClassVar[LearnerSpec | None] = None
     _forgotten = 0  # times
-    _forgot_at = 0  # the last event before that, in its own stream
+    _forgot_at = 0  # event since which the model is another one: forgetting, another objective
 
     def __init__(
         self,
@@ -240,6 +240,8 @@ class Choice(EpisodicCore):
         self._objective = Objective(terms)
         text = json.dumps(self._objective.describe())
         self._set_objective(self._objective.native(), text)
+        if self._writer is not None:  # what episodes have earned so far was another objective's
+            self._forgot_at = self._writer.sequence
 
     def comparison(self, confidence: float = 0.95) -> Comparison:
         """Learned against default, from the decisions in which a coin decided between the two.

@@ -3,8 +3,8 @@
 A trainer (training.py, or a fleet's hub) publishes models that contain the events of all processes
 up to some positions. A follower's thread looks for a newer one, prepares it off to the side,
 teaches it the lessons that this process has learned after its own position in there (from the
-ring of recent decisions), and lets it change places with the choice's model: see
-native/include/acumen/draft.hpp. Whoever chooses meanwhile waits no longer than for a feedback.
+ring of recent decisions; episodes as wholes), and lets it change places with the choice's model:
+see native/include/acumen/draft.hpp. Whoever chooses meanwhile waits no longer than for a feedback.
 
 A model that has nothing but this process's own lessons is left alone. So with one process a choice
 that follows is, bit for bit, one that does not.
@@ -112,7 +112,7 @@ class Follower:
 
     Raises:
         ValueError: the choice has no journal, or `poll_seconds` is not positive.
-        TypeError: its learner is not native, or learns from episodes.
+        TypeError: its learner is not native.
     """
 
     def __init__(
@@ -125,8 +125,11 @@ class Follower:
     ) -> None:
         if choice.journal is None:
             raise ValueError("a choice that follows needs a journal: the trainer learns from it")
-        if not isinstance(choice.learner, _native.Learner) or choice._learns_sequences:
-            raise TypeError("a choice can follow with a native learner of single decisions")
+        if not isinstance(choice.learner, _native.Learner):
+            raise TypeError(
+                f"a choice can follow with a native learner only, and {choice._learner_name} is "
+                "written in Python: it can be trained, and load what was published; docs/fleet.md"
+            )
         if poll_seconds <= 0:
             raise ValueError(f"poll_seconds must be positive, not {poll_seconds}")
         self.health = FollowingHealth()
@@ -223,7 +226,7 @@ class Follower:
         model = {name: array for name, array in found.arrays.items() if ":" not in name}
         own = positions.pop(writer.stream, 0)
         if own < choice._forgot_at:
-            return self._falls_behind("it has what was forgotten here")
+            return self._falls_behind("it has what was forgotten here, or another objective's")
         try:
             draft = _native.Draft(choice, writer._buffer, learner, model, own)
         except ValueError as error:
@@ -232,7 +235,7 @@ class Follower:
         text = positions_event(positions | {writer.stream: own}, history=False)
         with snapshot.model_lock:
             if own < choice._forgot_at:  # just now
-                return self._falls_behind("it has what was forgotten here")
+                return self._falls_behind("it has what was forgotten here, or another objective's")
             problem = draft.exchange(choice, choice.learner, text)
             if not problem:
                 choice._held = snapshot.Held(positions, history=False, followed=True)
@@ -320,7 +323,7 @@ def follow(
 
     Raises:
         ValueError: the choice has no journal.
-        TypeError: its learner is not native, or learns from episodes.
+        TypeError: its learner is not native.
     """
     if choice.journal is None:
         raise ValueError("a choice that follows needs a journal: the trainer learns from it")

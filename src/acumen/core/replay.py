@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from acumen import _native
 from acumen.core import forgetting
+from acumen.core.episode_parts import EpisodeParts
 from acumen.core.journal import EventBatch, Journal
 from acumen.core.journal_format import KIND_CODES, JournalInfo
 from acumen.core.objective import Objective
@@ -88,7 +88,7 @@ class Replayer:
         self._notes: dict[str, None] = {}
         self._stream = ""
         self._foreign = False
-        self._steps: tuple[list[int], list[float]] = [], []  # of an episode not read to its end
+        self._parts = EpisodeParts()
         # Stream → number of the last event that did something to the model.
         self._last_act: Positions = dict(positions)
         # What the stream's process held before its first act: positions, and its recent decisions.
@@ -137,7 +137,6 @@ class Replayer:
         info, mine = batch.info, self._mine
         self._stream = info.stream
         self._foreign = False
-        self._steps = [], []
         for what in ("schema", "arms", "metrics", "features"):
             if getattr(info, what) != getattr(mine, what):
                 self._foreign = True
@@ -192,7 +191,7 @@ class Replayer:
     def _apply(self, kind: int, text: str, number: int) -> None:
         if kind == KIND_CODES["gap"]:
             self.report.lost += number
-            self._steps = [], []
+            self._parts.drop(self._stream)
             self._note(f"{number} events were dropped")
             return
         try:
@@ -227,19 +226,10 @@ class Replayer:
 
     def _episode(self, said: Mapping[str, Any]) -> None:
         """Teaches an episode when its last steps are there; its feedback comes after it."""
-        ids, rewards = self._steps
-        ids += [int(number) for number in said["ids"]]
-        rewards += [float(reward) for reward in said["rewards"]]
-        if not said["last"]:
-            return
-        self._steps = [], []
-        credited = np.array(rewards, dtype=np.float64)
-        discount, ended = float(said["discount"]), bool(said["ended"])
-        if not np.all(np.abs(credited) <= _native.REWARD_MAX) or not 0 <= discount <= 1:
-            raise ValueError("an episode that cannot have been")
-        known = np.array(ids, dtype=np.uint64)
-        taught = self._choice._replay_episode(known, credited, discount, ended)
-        self.report.lessons += 0 if ended else taught  # else its feedback is counted
+        episode = self._parts.add(self._stream, said)
+        if episode is not None:
+            taught = self._choice._replay_episode(*episode)
+            self.report.lessons += 0 if episode.ended else taught  # else its feedback is counted
 
 
 def become_objective(choice: Choice, objective: Objective) -> None:

@@ -6,8 +6,8 @@ last event that the model contains), so batches that come twice, or late, change
 
 Each process numbers its decisions for itself. In the trainer's ring they lie one behind the other,
 as they come, under numbers of the ring's own; a table says which became which. So feedback finds
-its decision whichever process heard it, and the events of one stream alone make, bit for bit, the
-model of the process that wrote them.
+its decision whichever process heard it, an episode its steps, and the events of one stream alone
+make, bit for bit, the model of the process that wrote them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from acumen import _native
 from acumen.core.early_feedback import EarlyFeedback
+from acumen.core.episode_parts import EpisodeParts
 from acumen.core.forgetting import forget_again, is_forgetting
 from acumen.core.journal import EventBatch
 from acumen.core.journal_format import FATES, KIND_CODES, JournalInfo
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 _NUMBER = np.uint64((1 << 40) - 1)
 _REPLICA = np.uint64(40)
-_OURS = [KIND_CODES[kind] for kind in ("objective", "gap")]
+_OURS = [KIND_CODES[kind] for kind in ("objective", "gap", "episode")]
 _PART = 4096
 _RUNS_MAX = 1 << 14
 SETTLED_ROWS = 512  # after so many scales change only where values leave their range
@@ -57,8 +58,9 @@ class Trained:
         events: in them.
         decisions: recorded.
         feedback: joined to them, or found to be for nobody.
-        lessons: learned.
+        lessons: learned; of steps of episodes, too, those that were cut off included.
         timeouts: applied.
+        episodes: that are over.
         duplicates: batches whose events were known already.
         early: batches that came before the ones before them; they have to come again.
         lost: events of which a stream says that they were dropped, or that are missing.
@@ -75,6 +77,7 @@ class Trained:
     feedback: int = 0
     lessons: int = 0
     timeouts: int = 0
+    episodes: int = 0
     duplicates: int = 0
     early: int = 0
     lost: int = 0
@@ -101,14 +104,11 @@ class Trainer:
 
     Raises:
         ValueError: the choice has a journal, or has made decisions.
-        TypeError: its learner learns from episodes.
     """
 
     def __init__(self, choice: Choice) -> None:
         if choice.journal is not None or not choice._is_untouched():
             raise ValueError("a trainer needs a choice without a journal that nobody has asked")
-        if choice._learns_sequences:
-            raise TypeError("its learner learns from episodes, a trainer from single decisions")
         self.choice = choice
         self.info = describe(choice, _NOBODY)
         self.kind = kind_of(self.info)
@@ -117,6 +117,7 @@ class Trainer:
         self.ended: dict[str, tuple[int, int]] = {}
         self.taught = 0
         self._early = EarlyFeedback(len(self.info.metrics))
+        self._parts = EpisodeParts()
         self._made: dict[int, int] = {}  # of each replica that has runs: its newest decision
         self.report = Trained()
         # Replica → runs of its decisions: number of the first, and what to add to become the
@@ -124,6 +125,7 @@ class Trainer:
         self._runs: dict[int, list[tuple[int, int]]] = {}
         self._next = 0
         self._last = -1
+        self._tables: dict[int, NDArray[np.int64]] = {}  # the runs as arrays, while they stay
 
     def take(self, batch: EventBatch, *, after: int | None = None) -> str:
         """Learns from a batch what is new in it.
@@ -151,6 +153,7 @@ class Trainer:
                 report.early += 1
                 return "early"
             report.lost += batch.first - known - 1
+            self._parts.drop(stream)
         if stream not in self.positions and (why := self._foreign(batch.info)):
             report.foreign[stream] = why
             return "foreign"
@@ -196,15 +199,13 @@ class Trainer:
         ids = columns["id"]
         self._number_decisions(kinds, ids)
         columns["id"] = self._renumbered(ids)
-        lessons = -self.report.lessons
-        start = 0
+        start = lessons = 0
         for i in [*np.flatnonzero(np.isin(kinds, _OURS)), len(kinds)]:
-            self._act(columns, start, int(i), batch.info.stream)
+            lessons += self._act(columns, start, int(i), batch.info.stream)
             if i < len(kinds):
                 self._apply_ours(batch, int(kinds[i]), int(i))
             start = int(i) + 1
         fates = batch.rows.column("fate").indices
-        lessons += self.report.lessons
         self._join_early(ids[kinds == KIND_CODES["decision"]], columns)
         self._keep_early(batch.info.stream, ids, fates, columns["metric"])
         told = int(pc.sum(pc.equal(fates, _LEARNED)).as_py() or 0)
@@ -233,8 +234,9 @@ class Trainer:
         if len(rows):
             self._early.keep(stream, ids[rows], values[rows])
 
-    def _act(self, columns: dict[str, Any], start: int, end: int, stream: str) -> None:
-        report = self.report
+    def _act(self, columns: dict[str, Any], start: int, end: int, stream: str) -> int:
+        """Applies the engine's own events between the two rows; what feedback has taught."""
+        report, before = self.report, self.report.lessons
         for a in range(start, end, _PART):
             part = {name: c[a : min(a + _PART, end)] for name, c in columns.items()}
             decisions, feedback, lessons, timeouts, refused = self.choice._replay(part, False)
@@ -245,22 +247,48 @@ class Trainer:
             report.refused += refused
             if self.choice._settings["timeout_reward"] is not None:
                 lessons += timeouts
-            if lessons:
-                self.lessons[stream] = self.lessons.get(stream, 0) + lessons
-                self.taught += lessons
+            self._count(stream, lessons)
+        return report.lessons - before
+
+    def _count(self, stream: str, lessons: int) -> None:
+        if lessons:
+            self.lessons[stream] = self.lessons.get(stream, 0) + lessons
+            self.taught += lessons
 
     def _apply_ours(self, batch: EventBatch, kind: int, row: int) -> None:
         if kind == KIND_CODES["gap"]:
             self.report.lost += batch.rows.column("number")[row].as_py() or 0
+            self._parts.drop(batch.info.stream)
             return
         try:
             said = json.loads(batch.rows.column("text")[row].as_py() or "")
-            if is_forgetting(said):
+            if kind == KIND_CODES["episode"]:
+                self._end_episode(batch.info.stream, said)
+            elif is_forgetting(said):
                 forget_again(self.choice, said)
             else:
                 become_objective(self.choice, Objective.from_description(said))
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (
+            ArithmeticError,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+        ):
             self.report.refused += 1
+
+    def _end_episode(self, stream: str, said: Any) -> None:
+        """Teaches an episode when its last part is there."""
+        episode = self._parts.add(stream, said)
+        if episode is None:
+            return
+        episode = episode._replace(ids=self._renumbered(episode.ids))
+        taught = self.choice._replay_episode(*episode)
+        self.report.episodes += 1
+        if not episode.ended:  # else its feedback is counted
+            self.report.lessons += taught
+            self._count(stream, taught)
 
     def _number_decisions(self, kinds: NDArray[Any], ids: NDArray[np.uint64]) -> None:
         """Gives the batch's decisions their places in the ring, run by run."""
@@ -272,6 +300,7 @@ class Trainer:
         for first, end in zip([0, *changes], [*changes, len(made)], strict=True):
             replica, number = int(replicas[first]), int(made[first] & _NUMBER)
             runs = self._runs.setdefault(replica, [])
+            self._tables.pop(replica, None)
             if not runs or self._last != replica:
                 # The very first keeps its number: with one stream nothing is renumbered.
                 offset = self._next - number if self._next else 0
@@ -285,6 +314,7 @@ class Trainer:
 
     def _forget_runs(self) -> None:
         """Runs whose decisions have left the ring are of no more use."""
+        self._tables.clear()
         oldest = self._next - 2 * self.choice._settings["pending_max"] - 1024
         for replica, runs in list(self._runs.items()):
             ends = [number + offset for number, offset in runs[1:]]
@@ -299,17 +329,16 @@ class Trainer:
         """The ids that the ring has; 0, which no decision has, for those it never had."""
         result = np.zeros_like(ids)
         replicas = ids >> _REPLICA
-        for replica in np.unique(replicas):
-            runs = self._runs.get(int(replica))
-            if not runs:
-                continue
+        for replica in set(replicas.tolist()) & self._runs.keys():
+            table = self._tables.get(replica)
+            if table is None:
+                table = self._tables[replica] = np.array(self._runs[replica], np.int64)
             mine = np.flatnonzero(replicas == replica)
             numbers = (ids[mine] & _NUMBER).astype(np.int64)
-            firsts, offsets = (np.array(part, np.int64) for part in zip(*runs, strict=True))
-            run = np.searchsorted(firsts, numbers, side="right") - 1
+            run = table[:, 0].searchsorted(numbers, side="right") - 1
             known = (run >= 0) & (numbers > 0)
-            places = (numbers + offsets[run]).astype(np.uint64) & _NUMBER
-            result[mine] = np.where(known, places | (replica << _REPLICA), np.uint64(0))
+            places = (numbers + table[run, 1]).astype(np.uint64) & _NUMBER
+            result[mine] = np.where(known, places | np.uint64(replica << 40), np.uint64(0))
         return result
 
     def settle(self, published: Published) -> None:
@@ -356,7 +385,8 @@ class Trainer:
             trainer["runs"] = {str(replica): runs for replica, runs in self._runs.items()}
             trainer["next"], trainer["last"] = self._next, self._last
             trainer["early"], early = self._early.arrays()
-            arrays |= early
+            trainer["episodes"], parts = self._parts.arrays()
+            arrays |= early | parts
             trainer["ended"] = {stream: list(pair) for stream, pair in self.ended.items()}
         # The times of a trainer's decisions are on the wall clock, as the events have them.
         contained = dict(self.positions) if positions else {}
@@ -390,6 +420,7 @@ class Trainer:
                 for stream, (number, count) in said.get("ended", {}).items()
             }
             self._early.restore(said.get("early", []), published.arrays)
+            self._parts.restore(said.get("episodes", {}), published.arrays)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"a checkpoint that makes no sense: {error}") from None
         parts: dict[str, dict[str, Any]] = {"learner": {}, "history": {}, "": {}}

@@ -18,7 +18,7 @@ from acumen.core.journaling import describe
 from acumen.core.published import Stamp
 from acumen.core.twin import kind_of
 from acumen.fleet.hub import Hub, Reply, Shown
-from acumen.fleet.sharding import RootHub, Shards
+from acumen.fleet.sharding import RootHub, Shards, must_add_up
 from acumen.fleet.uplink import Exchange, HubUnavailableError, follow_hub, models_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def start_shards(
 
     Raises:
         ImportError, ConnectionError: as of `start_hub`.
+        TypeError: they do not add up; those of learners of sequences do not.
     """
+    must_add_up(choice)
     _connected(address)
     names = _shard_names(choice, shards)
     settings = {"publish_seconds": publish_seconds, "pending_max": pending_max, "scales": scales}

@@ -24,6 +24,7 @@ from acumen import _native
 from acumen.core import model_file
 from acumen.core.background import Background
 from acumen.core.journal_format import JournalInfo
+from acumen.core.learner import build
 from acumen.core.published import NONE, Published, Stamp
 from acumen.core.trainer import Trainer, scales_of, taught_in
 from acumen.fleet.checkpoints import Checkpoints
@@ -124,6 +125,24 @@ class Shards:
         return {s: n for s, n in numbers.items() if self._owner.get(s, self._own) == shard}
 
 
+def must_add_up(choice: Choice) -> None:
+    """Whether several hubs can share the work of teaching such a choice.
+
+    Raises:
+        TypeError: they cannot: its learner's statistics do not add up.
+    """
+    one, other = _untaught(choice), _untaught(choice)
+    if not (isinstance(one, _native.Learner) and one.merge(other)):
+        raise TypeError(
+            f"the statistics of {choice._learner_name} do not add up, so several hubs cannot share "
+            "the work: one can do it all, see start_hub"
+        )
+
+
+def _untaught(choice: Choice) -> Any:
+    return build(choice._learner_spec, choice.dimension, choice._arms)
+
+
 class Root:
     """Adds up what hubs have learned.
 
@@ -141,23 +160,13 @@ class Root:
     """
 
     def __init__(self, choice: Choice, term: int = 1) -> None:
+        must_add_up(choice)
         self._trainer = Trainer(choice)
         self._newest: dict[str, tuple[Shown, Published]] = {}
         self._stamp: Stamp = (term, 0)
         self.positions: dict[str, int] = {}
         self.lessons: dict[str, int] = {}
         self.refused: dict[str, str] = {}
-        if not (
-            isinstance(choice.learner, _native.Learner) and choice.learner.merge(self._untaught())
-        ):
-            raise TypeError(f"the statistics of {choice._learner_name} do not add up")
-
-    def _untaught(self) -> _native.Learner:
-        choice = self._trainer.choice
-        arms = choice._arms
-        learner = choice._learner_spec.build(choice.dimension, len(arms.arms), arms.features)
-        assert isinstance(learner, _native.Learner)
-        return learner
 
     def take(self, hub: str, shown: Shown) -> bool:
         """Keeps a hub's model if it is its newest; whether it is.
@@ -185,7 +194,7 @@ class Root:
             ValueError: no hub has told anything that can be used.
         """
         self.refused = {}
-        learner = self._untaught()
+        learner = _untaught(self._trainer.choice)
         arrays: dict[str, Any] = {}
         positions: dict[str, int] = {}
         lessons: dict[str, int] = {}
@@ -226,7 +235,7 @@ class Root:
                     return f"its {name} are not those of the others"
         if twice:
             return f"it has the stream {min(twice)}, which another has too"
-        other = self._untaught()
+        other = _untaught(self._trainer.choice)
         try:
             other.restore(statistics)
         except ValueError as error:

@@ -269,7 +269,7 @@ def follow_hub(
 
     Raises:
         ValueError: the choice has no journal.
-        TypeError: its learner is not native, or learns from episodes.
+        TypeError: its learner is not native.
     """
     if choice.journal is None:
         raise ValueError("a choice of a fleet needs a journal: it is what the hub learns from")
