@@ -178,7 +178,7 @@ class Training:
                 self.trainer.resume(checkpoint)
                 if checkpoint.stamp == next(iter(self.models.files()), ((0, 0),))[0]:
                     # The newest model is this one: nothing is new yet.
-                    self._published_lessons = self.trainer.choice.model_version
+                    self._published_lessons = self.trainer.taught
                     self._checkpoint_events = 0
                 break
             except ValueError as error:
@@ -201,7 +201,8 @@ class Training:
             OSError: it cannot be written.
         """
         now, trainer = time.monotonic(), self.trainer
-        lessons, events = trainer.choice.model_version, trainer.report.events
+        # What was forgotten counts, too: that makes another model.
+        lessons, events = trainer.taught, trainer.report.events
         if not (self.caught_up and self.health.elected and self._candidacy.elected):
             return False
         due = force or now - self._published_s >= self._publish_seconds

@@ -288,18 +288,20 @@ class Hubs:
             return {name: HubUnavailableError("the cluster is not there") for name in names}
         deadline = time.monotonic() + timeout
         found: dict[str, bytes | HubUnavailableError] = {}
+        # Whoever closes meanwhile forgets lines and calls: what is needed here is kept here.
         calls = {}
         for name in names:
             line = self._lines.setdefault(name, _Line(name))
             try:
                 begun = self._begun.pop((name, arguments), None)
-                calls[name] = line.begin("look", *arguments) if begun is None else begun
+                begun = line.begin("look", *arguments) if begun is None else begun
+                calls[name] = line, begun
             except HubUnavailableError as error:
                 found[name] = error
-        for name, begun in calls.items():
+        for name, (line, begun) in calls.items():
             left = max(0.01, deadline - time.monotonic())
             try:
-                found[name] = self._lines[name].result(begun, left)
+                found[name] = line.result(begun, left)
             except HubUnavailableError as error:
                 found[name] = error
                 if "GetTimeoutError" in str(error):
