@@ -10,6 +10,7 @@ from journaled import differences, live, make, wait_for
 
 import acumen
 from acumen.core.early_feedback import EARLY_MAX, EarlyFeedback
+from acumen.core.forgetting import WATCH, forget
 from acumen.core.journal import EventBatch
 from acumen.core.journal_segments import folder_of, newest_info
 from acumen.core.journal_tail import JournalTail
@@ -390,3 +391,50 @@ def test_missing_events_are_waited_for_and_then_told(tmp_path: Path) -> None:
 
     wait_for(read_on)
     assert [p for p in tail.problems if "are missing" in p]
+
+
+def forgets(choice: acumen.Choice, keep: int, by: str = WATCH) -> None:
+    forget(choice, keep=keep, by=by)
+
+
+def test_one_drift_is_forgotten_once(tmp_path: Path) -> None:
+    """Watches see it one after the other; what came since the first has noticed stays learned."""
+    choices = [make(tmp_path, seed=i, learner=acumen.learners.LinUCB()) for i in range(3)]
+    trainer = Trainer(twin(choices[0]))
+
+    def go_on(rounds: int) -> None:
+        for choice in choices:
+            live(choice, rounds, seed=trainer.report.batches)
+        take_all()
+
+    def take_all() -> None:
+        for choice in choices:
+            assert choice.journal is not None
+            assert choice.journal.flush()
+        for batch in acumen.Journal(tmp_path).events("codec", after=trainer.positions):
+            assert trainer.take(batch) == "applied"
+
+    go_on(100)
+    forgets(choices[0], keep=30)  # it began 30 of its decisions ago
+    take_all()
+    assert (trainer.report.forgotten, trainer.report.same_drift) == (1, 0)
+    go_on(50)
+    model = trainer.choice._state()
+    forgets(choices[1], keep=70)  # 20 decisions before the first noticed
+    take_all()
+    assert (trainer.report.forgotten, trainer.report.same_drift) == (1, 1)
+    assert all(np.array_equal(a, trainer.choice._state()[n]) for n, a in model.items())
+    # A successor knows of it; and what began since then is another drift.
+    successor = Trainer(twin(choices[0]))
+    successor.resume(trainer.publish((1, 1), whole=True))
+    trainer = successor
+    go_on(10)
+    forgets(choices[2], keep=65)
+    take_all()
+    assert (trainer.report.forgotten, trainer.report.same_drift) == (0, 1)
+    forgets(choices[2], keep=20)
+    take_all()
+    assert (trainer.report.forgotten, trainer.report.same_drift) == (1, 1)
+    forgets(choices[1], keep=1000, by="")  # somebody wants it: no watch
+    take_all()
+    assert trainer.report.forgotten == 2

@@ -229,6 +229,8 @@ class _Line:
     def _told(self) -> Iterator[None]:
         import ray
 
+        if not ray.is_initialized():  # whatever is asked of Ray then starts a cluster of its own
+            raise HubUnavailableError(f"{self._name}: not connected to a cluster")
         try:
             yield
         except AttributeError:
@@ -282,10 +284,6 @@ class Hubs:
 
         A hub that has not answered yet is not asked again: it may hang for hours.
         """
-        import ray
-
-        if not ray.is_initialized():  # whatever is asked of Ray then starts a cluster of its own
-            return {name: HubUnavailableError("the cluster is not there") for name in names}
         deadline = time.monotonic() + timeout
         found: dict[str, bytes | HubUnavailableError] = {}
         # Whoever closes meanwhile forgets lines and calls: what is needed here is kept here.
