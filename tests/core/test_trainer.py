@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from journaled import differences, live, make, wait_for
+from journaled import differences, live, make
 
 import acumen
+from acumen.core import journal_tail
 from acumen.core.early_feedback import EARLY_MAX, EarlyFeedback
 from acumen.core.forgetting import WATCH, forget
 from acumen.core.journal import EventBatch
@@ -359,13 +360,16 @@ def test_a_tail_sees_every_event_once_while_it_is_written(tmp_path: Path) -> Non
     assert not tail.problems
 
 
-def test_missing_events_are_waited_for_and_then_told(tmp_path: Path) -> None:
+def test_missing_events_are_waited_for_and_then_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_tail, "HOLE_SECONDS", 1e9)
     choice = make(acumen.Journal(tmp_path, segment_bytes=1 << 14, commit_seconds=0.001))
     assert choice.journal is not None
     for part in range(12):
         live(choice, 60, seed=part)
-        assert choice.journal.flush()
-    assert choice.journal.close()
+        assert choice.journal.flush(60)
+    assert choice.journal.close(60)
     segments = sorted((tmp_path / "codec").glob("*.arrow"))
     assert len(segments) > 3
     away = segments[1].rename(tmp_path / "away")
@@ -382,14 +386,14 @@ def test_missing_events_are_waited_for_and_then_told(tmp_path: Path) -> None:
     assert not tail.problems
     segments[1].unlink()
     tail, positions = JournalTail(folder_of(tmp_path, "codec")), {}
-
-    def read_on() -> bool:
-        for batch in tail.read(positions):
-            positions[batch.info.stream] = batch.last
-        assert choice.journal is not None
-        return positions[choice.journal.stream] == choice.journal.sequence
-
-    wait_for(read_on)
+    for patience in (1e9, 0.0):  # the last look is one after its time
+        monkeypatch.setattr(journal_tail, "HOLE_SECONDS", patience)
+        for _ in range(2):
+            for batch in tail.read(positions):
+                positions[batch.info.stream] = batch.last
+        waited = positions[choice.journal.stream] == short
+        assert waited == (patience > 0)
+    assert positions == {choice.journal.stream: choice.journal.sequence}
     assert [p for p in tail.problems if "are missing" in p]
 
 
