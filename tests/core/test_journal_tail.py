@@ -403,3 +403,8 @@ def test_a_file_that_cannot_even_be_opened_is_no_damaged_one(
     monkeypatch.setattr(pa, "OSFile", from_bad_disk)
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         SegmentReader(path)
+    (report,) = acumen.Journal(tmp_path).verify().segments
+    assert os.strerror(errno.EIO) in report.problems[0]
+    told: list[str] = []
+    assert list(acumen.Journal(tmp_path).events("codec", problems=told)) == []
+    assert os.strerror(errno.EIO) in told[0]

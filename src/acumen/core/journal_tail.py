@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from acumen.core.journal import EventBatch, is_locked
+from acumen.core.journal import EventBatch
 from acumen.core.journal_format import JournalError, JournalInfo, read_info
 from acumen.core.journal_sealing import gathered
 from acumen.core.journal_segments import (
@@ -34,6 +34,7 @@ from acumen.core.journal_segments import (
     SegmentReader,
     bytes_before_batches,
     checked,
+    is_locked,
     segments_in,
 )
 
