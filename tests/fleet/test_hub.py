@@ -428,7 +428,7 @@ def test_more_streams_than_a_header_has_room_for(
     choice.forget()
     live(choice, 60, seed=1)
     told(choice)
-    monkeypatch.setattr(model_file, "_HEADER_BYTES_MAX", 1 << 15)
+    monkeypatch.setattr(array_file, "_HEADER_BYTES_MAX", 1 << 15)
     ship(Uplink(line, choice, tmp_path / "m"))
     line.hub.tend(force=True)
     assert line.hub.errors == []
