@@ -9,8 +9,9 @@ SANITIZED := build/native-asan
 THREADED  := build/native-tsan
 FUZZ_SECONDS ?= 3
 
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# The extras race, vw and fleet are installed one by one: not every platform has a wheel of each. obp is
+# Python compiles what is imported; all that is installed, ten times as much, pip would compile first.
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
+# The extras race, vw and fleet are installed apart, if need be one by one: not every platform has a wheel of each. obp is
 # wanted for the sample of the Open Bandit Dataset that lies in it, not for what it imports.
 PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["race"], *extras["vw"], *extras["fleet"])
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -name '*.[ch]pp' -o -name '*.inl' 2>/dev/null)
@@ -27,11 +28,19 @@ demo: $(VENV)/.installed  ## Race a learned cache against the strongest heuristi
 
 test: test-native test-python  ## Run every test, Python and C++ (under ASan, UBSan and TSan)
 
-# What only computes is spread over the cores; tests with processes, servers and clocks run alone.
-COMPUTING := tests/learners tests/operating_systems src
+# What computes is spread over the cores. Alone runs what looks at clocks, or at memory and threads
+# of the machine, or has servers and many processes. What `check` runs is not run here again.
+ALONE := tests/fleet/test_cluster.py tests/fleet/test_faults.py tests/fleet/test_watching.py \
+  tests/fleet/test_watching_page.py tests/watch/test_page.py tests/watch/test_server.py \
+  $(addprefix tests/core/test_,background.py choice_feedback.py choice_lifetime.py following.py \
+  journal.py journal_busy.py journal_crash.py journal_processes.py locks.py python_learner.py \
+  training_faults.py) \
+  $(addprefix tests/evaluation/,test_runner.py test_workers.py promotion/test_gate_store.py) \
+  tests/test_cli_watch.py tests/test_code_search.py
+CHECKED := tests/test_tidy.py
 test-python: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(COMPUTING)
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(COMPUTING))
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests $(addprefix --ignore=,$(ALONE) $(CHECKED))
+	$(BIN)/python -m pytest $(ALONE)
 
 build-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt
 	$(BIN)/cmake --build $(SANITIZED) -j $(JOBS)
@@ -50,7 +59,7 @@ check: $(VENV)/.installed  ## Format, lint, types, architecture, doctests
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest acumen._native --concise --allowlist tests/stubtest-allowlist.txt
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/test_tidy.py src
+	$(BIN)/python -m pytest -q $(CHECKED) src
 
 bench: $(VENV)/.benchmarks  ## Measure speed beside peers, in one run
 	$(BIN)/python benchmarks/choice_overhead.py
@@ -71,18 +80,18 @@ clean:  ## Remove everything that was built, the virtual environment too
 $(VENV)/.tools: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Acumen needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=") if sys.version_info < (3, 11) else None'
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(PIP) install "scikit-build-core>=0.11" "nanobind>=2.4" "numpy>=2.0" "cmake>=3.21" "ninja>=1.10"
+	$(PIP_INSTALL) "scikit-build-core>=0.11" "nanobind>=2.4" "numpy>=2.0" "cmake>=3.21" "ninja>=1.10"
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.tools $(NATIVE_SOURCES)
-	$(PIP) install --no-build-isolation -e '.[dev]'
-	@for package in $$($(BIN)/python -c '$(PRINT_PEERS)'); do $(PIP) install "$$package" \
-	  || echo "$$package cannot be installed here: what needs it is left out"; done
-	@$(PIP) install --no-deps obp || echo "obp cannot be installed here: tests on its sample are left out"
+	$(PIP_INSTALL) --no-build-isolation -e '.[dev]'
+	@peers=$$($(BIN)/python -c '$(PRINT_PEERS)'); $(PIP_INSTALL) $$peers || for package in $$peers; do \
+	  $(PIP_INSTALL) "$$package" || echo "$$package cannot be installed here: what needs it is left out"; done
+	@$(PIP_INSTALL) --no-deps obp || echo "obp cannot be installed here: tests on its sample are left out"
 	@touch $@
 
 $(VENV)/.benchmarks: $(VENV)/.installed
-	$(PIP) install --no-build-isolation -e '.[dev,bench]'
+	$(PIP_INSTALL) --no-build-isolation -e '.[dev,bench]'
 	@touch $@
 
 $(SANITIZED)/CMakeCache.txt: $(VENV)/.tools

@@ -1,5 +1,6 @@
 """`acumen journal`: every command on a real journal, and every way to be wrong about one."""
 
+import contextlib
 import json
 import sys
 import time
@@ -11,6 +12,16 @@ from click.testing import CliRunner, Result
 
 import acumen
 from acumen.cli import main
+from acumen.core.journal_format import KIND_CODES
+
+SEGMENT_BYTES = 1 << 13
+
+
+def being_written(root: Path) -> bool:
+    """Whether there is a segment that is not about to be sealed."""
+    with contextlib.suppress(FileNotFoundError):
+        return any(path.stat().st_size < SEGMENT_BYTES for path in root.glob("*/*.arrows"))
+    return False
 
 
 def make(journal: Path, name: str = "codec") -> acumen.Choice:
@@ -20,7 +31,7 @@ def make(journal: Path, name: str = "codec") -> acumen.Choice:
         context={"size": float, "kind": str},
         default="lz4",
         metric=acumen.minimize("seconds"),
-        journal=acumen.Journal(journal, commit_seconds=0.001, segment_bytes=1 << 13),
+        journal=acumen.Journal(journal, commit_seconds=0.001, segment_bytes=SEGMENT_BYTES),
         seed=1,
     )
 
@@ -36,6 +47,9 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             if i % 3:
                 decision.feedback(seconds=1.0 + decision.index)
         assert choice.journal.flush(), part
+    while not being_written(root):  # the last segment was full just then
+        choice._note(KIND_CODES["note"], "here")
+        assert choice.journal.flush()
     yield root  # while it is being written
     assert choice.journal.close()
 

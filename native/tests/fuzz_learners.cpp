@@ -3,6 +3,7 @@
 // sequences are taught the same lessons again as one episode.
 #include <algorithm>
 
+#include "acumen/aligned.hpp"
 #include "acumen/sequence_learner.hpp"
 #include "expect.hpp"
 #include "fuzz_input.hpp"

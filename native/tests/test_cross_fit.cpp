@@ -3,8 +3,10 @@
 #include <cmath>
 #include <vector>
 
+#include "acumen/aligned.hpp"
 #include "acumen/cross_fit.hpp"
 #include "acumen/random.hpp"
+#include "acumen/sequence_learner.hpp"
 #include "expect.hpp"
 #include "fixed_learner.hpp"
 #include "learner_zoo.hpp"

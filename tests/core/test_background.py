@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 import warnings
 
 import pytest
 from journaled import wait_for
 
+from acumen.core import background
 from acumen.core.background import Regular
 
 
@@ -73,3 +76,35 @@ time.sleep(0.1)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split()[-1] == "whole"
     assert len(run.stdout.split()) <= 2
+
+
+def test_after_fork_a_slow_step_and_its_successor_do_not_meet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The fork waits for it, but not for ever; whoever goes on in the parent waits then."""
+    monkeypatch.setattr(background, "PAUSE_SECONDS", 0.01)
+    inside, most, free, steps = [0], [0], threading.Event(), [0]
+
+    class Slow:
+        def step(self) -> None:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            steps[0] += 1
+            free.wait(30)
+            inside[0] -= 1
+
+        def begin(self) -> None:
+            """In a child."""
+
+    slow = Slow()
+    thread = Regular("acumen-test", slow.step, slow.begin)
+    thread.start_every(0.001)
+    wait_for(lambda: steps[0] == 1)
+    background._before_fork()
+    background._after_fork_in_parent()
+    time.sleep(0.1)  # long enough for a successor to be at work
+    assert (steps[0], thread.alive) == (1, True)
+    free.set()
+    wait_for(lambda: steps[0] > 3)
+    assert thread.stop()
+    assert most[0] == 1

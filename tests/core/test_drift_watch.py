@@ -178,7 +178,8 @@ def test_exploring_is_on_record_and_replayed(tmp_path: Path) -> None:
     story = [e for e in events(tmp_path) if e["kind"] in ("note", "objective")]
     assert [e["kind"] for e in story[:2]] == ["note", "objective"]
     forgot = json.loads(story[1]["text"])["forget"]
-    assert forgot == {"keep": alarms[0].since, "reason": alarms[0].reason}
+    said = {"keep": alarms[0].since, "reason": alarms[0].reason, "by": "DriftWatch"}
+    assert forgot == said
     again = World(3).choice
     report = again.replay(tmp_path)
     assert report.exact

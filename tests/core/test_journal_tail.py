@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import itertools
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from journaled import live, make
 
@@ -332,3 +334,77 @@ def test_an_error_of_the_disk_that_passes_costs_no_events(
     assert os.strerror(errno.EIO) in taken.tail.problems[0]
     taken.take()
     assert taken.rows == sum(b.num_rows for b in acumen.Journal(tmp_path).scan("codec")) > 0
+
+
+class BadSector(io.BytesIO):
+    """A file that the disk does not give a part of."""
+
+    bad = range(0)
+
+    def read(self, size: int | None = -1) -> bytes:
+        at = self.tell()
+        data = super().read(size)
+        if at < self.bad.stop and at + len(data) > self.bad.start:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return data
+
+
+def from_bad_disk(name: str, mode: str) -> pa.PythonFile:
+    return pa.PythonFile(BadSector(Path(name).read_bytes()), mode)
+
+
+def bad_in_the_middle(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    contents = path.read_bytes()
+    batch = list(SegmentReader(path))[2][2]
+    at = contents.index(batch.column("sequence").buffers()[1].to_pybytes()[:64])
+    monkeypatch.setattr(BadSector, "bad", range(at, at + 64))
+    monkeypatch.setattr(pa, "OSFile", from_bad_disk)
+
+
+def test_a_part_that_the_disk_does_not_give_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = sealed(tmp_path, monkeypatch)
+    taken, total = Taken(tmp_path), sum(rows.num_rows for _, _, rows in SegmentReader(path))
+    with monkeypatch.context() as broken:
+        bad_in_the_middle(broken, path)
+        taken.take()
+        taken.take()
+        assert 0 < taken.rows < total
+        assert taken.tail.has_holes
+        assert os.strerror(errno.EIO) in " ".join(taken.tail.problems)
+        report = acumen.Journal(tmp_path).verify()
+        assert not report.good
+    taken.take()
+    assert taken.rows == total
+    assert not taken.tail.has_holes
+
+
+def test_a_part_that_the_disk_never_gives_is_told_and_passed_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_tail, "HOLE_SECONDS", 0.0)
+    path, stream = sealed(tmp_path, monkeypatch)
+    lost, last = list(SegmentReader(path))[2], list(SegmentReader(path))[-1][1]
+    bad_in_the_middle(monkeypatch, path)
+    tail, known = JournalTail(path.parent), {stream: 0}
+    for _ in range(3):
+        for batch in tail.read(known):
+            known[stream] = batch.last
+    assert known[stream] == last
+    assert f"events {lost[0]} to {lost[1]} are missing" in " ".join(tail.problems)
+
+
+def test_a_file_that_cannot_even_be_opened_is_no_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = sealed(tmp_path, monkeypatch)
+    monkeypatch.setattr(BadSector, "bad", range(path.stat().st_size - 64, path.stat().st_size))
+    monkeypatch.setattr(pa, "OSFile", from_bad_disk)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        SegmentReader(path)
+    (report,) = acumen.Journal(tmp_path).verify().segments
+    assert os.strerror(errno.EIO) in report.problems[0]
+    told: list[str] = []
+    assert list(acumen.Journal(tmp_path).events("codec", problems=told)) == []
+    assert os.strerror(errno.EIO) in told[0]

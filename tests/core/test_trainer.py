@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from journaled import differences, live, make, wait_for
+from journaled import differences, live, make
 
 import acumen
+from acumen.core import journal_tail
 from acumen.core.early_feedback import EARLY_MAX, EarlyFeedback
+from acumen.core.forgetting import WATCH, forget
 from acumen.core.journal import EventBatch
 from acumen.core.journal_segments import folder_of, newest_info
 from acumen.core.journal_tail import JournalTail
@@ -75,7 +77,8 @@ def test_one_stream_makes_the_very_model(tmp_path: Path, kind: dict[str, Any]) -
         assert trainer.report.unjoined == trainer.report.refused == 0
     counted = choice.counters()
     timeouts = counted["timed_out"] if "timeout_reward" in kind else 0
-    assert sum(trainer.lessons.values()) == counted["feedback_learned"] + timeouts
+    forgettings = 1  # counts as a lesson: another model came of it
+    assert sum(trainer.lessons.values()) == counted["feedback_learned"] + timeouts + forgettings
 
 
 def test_what_comes_twice_late_or_out_of_order_changes_nothing(tmp_path: Path) -> None:
@@ -361,13 +364,16 @@ def test_a_tail_sees_every_event_once_while_it_is_written(tmp_path: Path) -> Non
     assert not tail.problems
 
 
-def test_missing_events_are_waited_for_and_then_told(tmp_path: Path) -> None:
+def test_missing_events_are_waited_for_and_then_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_tail, "HOLE_SECONDS", 1e9)
     choice = make(acumen.Journal(tmp_path, segment_bytes=1 << 14, commit_seconds=0.001))
     assert choice.journal is not None
     for part in range(12):
         live(choice, 60, seed=part)
-        assert choice.journal.flush()
-    assert choice.journal.close()
+        assert choice.journal.flush(60)
+    assert choice.journal.close(60)
     segments = sorted((tmp_path / "codec").glob("*.arrow"))
     assert len(segments) > 3
     away = segments[1].rename(tmp_path / "away")
@@ -384,12 +390,59 @@ def test_missing_events_are_waited_for_and_then_told(tmp_path: Path) -> None:
     assert not tail.problems
     segments[1].unlink()
     tail, positions = JournalTail(folder_of(tmp_path, "codec")), {}
-
-    def read_on() -> bool:
-        for batch in tail.read(positions):
-            positions[batch.info.stream] = batch.last
-        assert choice.journal is not None
-        return positions[choice.journal.stream] == choice.journal.sequence
-
-    wait_for(read_on)
+    for patience in (1e9, 0.0):  # the last look is one after its time
+        monkeypatch.setattr(journal_tail, "HOLE_SECONDS", patience)
+        for _ in range(2):
+            for batch in tail.read(positions):
+                positions[batch.info.stream] = batch.last
+        waited = positions[choice.journal.stream] == short
+        assert waited == (patience > 0)
+    assert positions == {choice.journal.stream: choice.journal.sequence}
     assert [p for p in tail.problems if "are missing" in p]
+
+
+def forgets(choice: acumen.Choice, keep: int, by: str = WATCH) -> None:
+    forget(choice, keep=keep, by=by)
+
+
+def test_one_drift_is_forgotten_once(tmp_path: Path) -> None:
+    """Watches see it one after the other; what came since the first has noticed stays learned."""
+    choices = [make(tmp_path, seed=i, learner=acumen.learners.LinUCB()) for i in range(3)]
+    trainer = Trainer(twin(choices[0]))
+
+    def go_on(rounds: int) -> None:
+        for choice in choices:
+            live(choice, rounds, seed=trainer.report.batches)
+        take_all()
+
+    def take_all() -> None:
+        for choice in choices:
+            assert choice.journal is not None
+            assert choice.journal.flush()
+        for batch in acumen.Journal(tmp_path).events("codec", after=trainer.positions):
+            assert trainer.take(batch) == "applied"
+
+    go_on(100)
+    forgets(choices[0], keep=30)  # it began 30 of its decisions ago
+    take_all()
+    assert (trainer.report.forgotten, trainer.report.same_drift) == (1, 0)
+    go_on(50)
+    model = trainer.choice._state()
+    forgets(choices[1], keep=70)  # 20 decisions before the first noticed
+    take_all()
+    assert (trainer.report.forgotten, trainer.report.same_drift) == (1, 1)
+    assert all(np.array_equal(a, trainer.choice._state()[n]) for n, a in model.items())
+    # A successor knows of it; and what began since then is another drift.
+    successor = Trainer(twin(choices[0]))
+    successor.resume(trainer.publish((1, 1), whole=True))
+    trainer = successor
+    go_on(10)
+    forgets(choices[2], keep=65)
+    take_all()
+    assert (trainer.report.forgotten, trainer.report.same_drift) == (0, 1)
+    forgets(choices[2], keep=20)
+    take_all()
+    assert (trainer.report.forgotten, trainer.report.same_drift) == (1, 1)
+    forgets(choices[1], keep=1000, by="")  # somebody wants it: no watch
+    take_all()
+    assert trainer.report.forgotten == 2

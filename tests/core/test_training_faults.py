@@ -73,6 +73,11 @@ def newest(folder: Path) -> dict[str, Any]:
     return {"term": 0, "version": 0, "lessons": {}}
 
 
+def stamp(folder: Path) -> tuple[int, int]:
+    said = newest(folder)
+    return said["term"], said["version"]
+
+
 def durable_lessons(folder: Path) -> dict[str, int]:
     """Stream → feedback in its journal that taught its process something."""
     counts: dict[str, int] = {}
@@ -84,7 +89,7 @@ def durable_lessons(folder: Path) -> dict[str, int]:
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
     assert "Warning" not in err, err
     said: dict[str, Any] = json.loads(out)
@@ -95,31 +100,37 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 def test_kills_and_pauses_lose_nothing(tmp_path: Path, processes: Processes) -> None:
     steady, paused, victim = (processes.replica(tmp_path, seed) for seed in (1, 2, 3))
     wrong = processes.replica(tmp_path, 4, "--clock", "-86400")  # yesterday
-    wait_for(lambda: len(list((tmp_path / "fleet").glob("*.arrow*"))) >= 4)
+    wait_for(lambda: len(list((tmp_path / "fleet").glob("*.arrow*"))) >= 4, 90)
     first = processes.trainer(tmp_path)
-    wait_for(lambda: len(newest(tmp_path)["lessons"]) == 4)
+    wait_for(lambda: len(newest(tmp_path)["lessons"]) == 4, 90)
     second = processes.trainer(tmp_path)
 
-    # A replica and the trainer are paused: another takes the office, and the others go on.
+    # A replica and the trainer are paused: another takes the office, and the others go on. (Who is
+    # the trainer when is not said: on a busy machine one may look dead that is not.)
     paused.send_signal(signal.SIGSTOP)
     first.send_signal(signal.SIGSTOP)
-    wait_for(lambda: newest(tmp_path)["term"] == 2)
+    term = newest(tmp_path)["term"]
+    wait_for(lambda: newest(tmp_path)["term"] > term, 90)
+    term = newest(tmp_path)["term"]
     first.send_signal(signal.SIGCONT)
     # A replica is killed, and one that was not there before begins.
     victim.kill()
     late = processes.replica(tmp_path, 5)
-    wait_for(lambda: len(newest(tmp_path)["lessons"]) == 5)
-    assert newest(tmp_path)["term"] == 2  # the first has seen that it was replaced
-    # The trainer is killed: the first stands in again.
+    wait_for(lambda: len(newest(tmp_path)["lessons"]) == 5, 90)
+    # The trainer is killed: the first stands in again, whose models are the only ones from then on.
     second.kill()
-    wait_for(lambda: newest(tmp_path)["term"] == 3)
+    second.wait()
+    last = stamp(tmp_path)
+    assert last[0] >= term
+    wait_for(lambda: stamp(tmp_path) > last, 90)
+    assert stamp(tmp_path)[0] > 1
     paused.send_signal(signal.SIGCONT)
 
     (tmp_path / "stop").touch()
     replicas = {1: steady, 2: paused, 4: wrong, 5: late}
-    wait_for(lambda: all((tmp_path / f"waits-{seed}").exists() for seed in replicas))
+    wait_for(lambda: all((tmp_path / f"waits-{seed}").exists() for seed in replicas), 90)
     wanted = durable_lessons(tmp_path)
-    wait_for(lambda: newest(tmp_path)["lessons"] == wanted)
+    wait_for(lambda: newest(tmp_path)["lessons"] == wanted, 90)
     (tmp_path / "end").touch()
     for seed, process in replicas.items():
         said = finish(process)
@@ -129,7 +140,7 @@ def test_kills_and_pauses_lose_nothing(tmp_path: Path, processes: Processes) -> 
         assert health["refused"] == health["errors"] == health["missed"] == 0, (seed, health)
         assert said["slowest_ms"] < 1000
     first.send_signal(signal.SIGTERM)
-    out, err = first.communicate(timeout=10)
+    out, err = first.communicate(timeout=60)
     assert first.returncode == 0
     assert "training:" in out
     assert err == ""

@@ -59,10 +59,13 @@ class Fleet(ExitStack):
         self.address = head.stdout.readline().strip()
 
     def run(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
+        return self.python(arguments[0], str(HERE / "ray_process.py"), *arguments, **more)
+
+    def python(self, name: str, *arguments: str, **more: Any) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(HERE / "ray_process.py"), *arguments],
+            [sys.executable, "-W", "ignore", *arguments],
             stdout=subprocess.PIPE,
-            stderr=(self.folder / f"{arguments[0]}.err").open("ab"),
+            stderr=(self.folder / f"{name}.err").open("ab"),
             text=True,
             **more,
         )

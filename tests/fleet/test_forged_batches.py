@@ -21,9 +21,9 @@ import acumen
 from acumen.core import model_file
 from acumen.core.journal import EventBatch
 from acumen.core.journal_format import JournalError, JournalInfo
-from acumen.core.published import Published
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin
+from acumen.fleet.stream_table import folded
 from acumen.fleet.wire import decode, encode, stream_of
 
 pytest.importorskip("fsspec", reason="needs fsspec, for checkpoints: acumen[fleet]")
@@ -136,12 +136,12 @@ def test_a_hub_survives_any_checkpoint(tmp_path: Path) -> None:
     choice = make()
     trainer = Trainer(twin(choice))
     assert trainer.take(batch) == "applied"
-    whole = trainer.publish((1, 1), whole=True)
-    first = Hub(str(tmp_path / "hub"))
+    whole = folded(trainer.publish((1, 1), whole=True))
+    (tmp_path / "hub").mkdir()
     begun = 0
     for seed in range(20):
-        header, arrays = model_file.decode(forge(whole.header, whole.arrays, random.Random(seed)))
-        first._checkpoints.write(Published((2 + seed, 1), header, arrays))
+        path = tmp_path / "hub" / f"checkpoint-{2 + seed:08d}-0000000001.acumen"
+        path.write_bytes(forge(whole.header, whole.arrays, random.Random(seed)))
         hub = Hub(str(tmp_path / "hub"))
         begun += hub.trainer is not None
         assert hub.stamp[0] == 3 + seed

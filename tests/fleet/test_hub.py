@@ -15,6 +15,7 @@ from acumen.core.following import Follower
 from acumen.core.journal_format import JournalError
 from acumen.core.published import Stamp
 from acumen.core.trainer import Trainer
+from acumen.core.training import Training
 from acumen.core.twin import twin
 from acumen.fleet.uplink import HubUnavailableError, Uplink, follow_hub
 from acumen.fleet.wire import BATCH_BYTES_MAX, decode, encode
@@ -400,3 +401,79 @@ def test_the_model_is_the_one_of_all_records(tmp_path: Path) -> None:
         assert np.abs(one[name] - other[name]).max() <= 1e-9 * np.abs(one[name]).max()
     contents = model_file.encode(*(lambda p: (p.header, p.arrays))(alone.publish((1, 1))))
     assert model_file.decode(contents)[0]["trainer"]["lessons"] == alone.lessons
+
+
+def test_forgetting_alone_is_news(tmp_path: Path) -> None:
+    """To whom nothing was taught since would otherwise be served what a drift has made wrong."""
+    members = [make(tmp_path / f"m{i}", seed=i) for i in range(2)]
+    line = Line(str(tmp_path / "hub"))
+    uplinks = [Uplink(line, c, tmp_path / f"m{i}") for i, c in enumerate(members)]
+    followers = [Follower(c, u.models) for c, u in zip(members, uplinks, strict=True)]
+
+    def exchange() -> list[bool]:
+        for uplink in (*uplinks, *uplinks):
+            ship(uplink)
+        return [follower.step() for follower in followers]
+
+    for i, choice in enumerate(members):
+        live(choice, 200, seed=i)
+        told(choice)
+    assert exchange() == [True, True]
+    members[0].forget()
+    told(members[0])
+    assert exchange()[1]  # to the other, which knows of nothing else
+    untaught = make()
+    for choice in members:
+        state, fresh = choice.learner.state(), untaught.learner.state()
+        assert all(np.array_equal(state[n], fresh[n]) for n in ("sums", "products", "counts"))
+    assert exchange() == [False, False]
+    assert [f.health.refused + f.health.errors for f in followers] == [0, 0]
+
+
+def test_a_directory_hears_of_forgetting_alone(tmp_path: Path) -> None:
+    choice = make(tmp_path)
+    live(choice, 200)
+    told(choice)
+    training = Training(lambda: twin(choice), tmp_path, publish_seconds=1e-6)
+    while training.step():
+        pass
+    assert training.health.published > 0
+    published = training.health.published
+    choice.forget()
+    told(choice)
+    while training.step():
+        pass
+    training.step()
+    assert training.health.published == published + 1
+    training.stop()
+
+
+def test_more_streams_than_a_header_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that could not keep itself would acknowledge nothing, for ever."""
+    choice = make(tmp_path / "m")
+    live(choice, 60)
+    told(choice)
+    line = Line(str(tmp_path / "hub"))
+    ship(Uplink(line, choice, tmp_path / "m"))
+    trainer = line.hub.trainer
+    assert trainer is not None
+    for i in range(2000):
+        stream = f"{0x198C1D2A3B4 + i:012x}-{i:06x}"
+        trainer.positions[stream], trainer.lessons[stream] = 100 + i, i
+    choice.forget()
+    live(choice, 60, seed=1)
+    told(choice)
+    monkeypatch.setattr(array_file, "_HEADER_BYTES_MAX", 1 << 15)
+    ship(Uplink(line, choice, tmp_path / "m"))
+    line.hub.tend(force=True)
+    assert line.hub.errors == []
+    line.crash()
+    again = line.hub.trainer
+    assert again is not None, line.hub.errors
+    assert again.positions == trainer.positions
+    assert again.lessons == trainer.lessons
+    assert again._since == trainer._since
+    assert differences(again.choice, trainer.choice) == []
+    assert line.hub.errors == []

@@ -23,7 +23,7 @@ from acumen.cli_watch import ray_address
 from acumen.core import model_file
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin
-from acumen.fleet import hub_name, ledger
+from acumen.fleet import cluster, hub_name, ledger
 from acumen.fleet.uplink import HubUnavailableError
 from acumen.fleet.watching import FleetWatcher
 from acumen.fleet.wire import decode, encode
@@ -426,3 +426,38 @@ def test_a_cluster_that_is_not_there_is_told_soon() -> None:
     assert "no cluster to look at: 127.0.0.1:1: Connection refused" in result.output
     assert "ray:auto" in result.output
     assert time.monotonic() - began < 20
+
+
+def test_who_asks_while_the_hubs_are_closed_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads: one looks at hubs, the other leaves the cluster."""
+    hubs = object.__new__(cluster.Hubs)
+    hubs._lines, hubs._begun, hubs._mine = {}, {}, True
+
+    class Line:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def begin(self, *arguments: Any) -> str:
+            return self.name
+
+        def result(self, begun: str, timeout: float) -> bytes:
+            hubs.close()
+            raise HubUnavailableError(f"GetTimeoutError: {begun}")
+
+    ray = SimpleNamespace(is_initialized=lambda: True, shutdown=lambda: None)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(cluster, "_Line", Line)
+    found = hubs.ask(["a", "b"], 1.0, "5m", True)
+    assert {name: type(answer) for name, answer in found.items()} == {
+        "a": HubUnavailableError,
+        "b": HubUnavailableError,
+    }
+
+
+def test_after_leaving_no_cluster_is_begun() -> None:
+    """What is asked of Ray when it is not connected starts a cluster of its own."""
+    pytest.importorskip("ray", reason="needs Ray: acumen[fleet]")
+    line = cluster._Line("hub/nobody")
+    for call in (lambda: line.begin("look"), lambda: line.result(None, 1.0)):
+        with pytest.raises(HubUnavailableError, match="not connected"):
+            call()

@@ -7,9 +7,12 @@ Its last line says what was seen; FOLDER/page.png is what it looked like.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -19,6 +22,8 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1] / "watch"))
 from browser import CHROMIUM, Browser
 from ray_scenario import Fleet, durable_lessons, loopback_up, only_loopback, wait_for
+
+CLIENT_PORT = 10001
 
 
 class Page:
@@ -65,6 +70,32 @@ def look(page: Page, folder: Path) -> None:
         assert all(url.startswith(page.url) for url in browser.requests), browser.requests
 
 
+def look_from_afar(fleet: Fleet) -> str:
+    """By `ray://`, which needs a server of its own on the other side, and gRPC on both."""
+    if importlib.util.find_spec("grpc") is None:
+        return "no ray://, which needs grpcio"
+    where = ["--host", "127.0.0.1", "--port", str(CLIENT_PORT), "--mode", "specific-server"]
+    module = ["-m", "ray.util.client.server", "--address", fleet.address]
+    server = fleet.python("client", *module, *where)
+
+    def listens() -> bool:
+        assert server.poll() is None, "Ray's server of clients has ended"
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", CLIENT_PORT), 1).close()
+            return True
+        return False
+
+    wait_for("a server of clients", listens, 60)
+    page = Page(fleet, f"ray://127.0.0.1:{CLIENT_PORT}")
+    wait_for("both were heard", lambda: len(page.fleet().get("heard", [])) == 2, 60)
+    # It goes, and the page tells so, and shows what was known.
+    fleet.end(server)
+    wait_for("it is told", lambda: "does not answer" in page.state()["trouble"], 60)
+    assert len(page.fleet()["heard"]) == 2
+    page.end()
+    return "ray:// too"
+
+
 def main(folder: Path) -> None:
     loopback_up()
     assert only_loopback()
@@ -75,6 +106,7 @@ def main(folder: Path) -> None:
         wait_for("both were heard", lambda: len(page.fleet().get("heard", [])) == 2, 60)
         if CHROMIUM is not None:
             look(page, folder)
+        afar = look_from_afar(fleet)
         # A hub that hangs is shown as it was; when it goes on, so does the page.
         hub = page.fleet()["process"]
         os.kill(hub, signal.SIGSTOP)
@@ -103,7 +135,7 @@ def main(folder: Path) -> None:
         page.end()
         (fleet.machines / "end").touch()
         assert [one.wait(20), two.wait(20)] == [0, 0]
-        print(f"ok: {total} lessons")
+        print(f"ok: {total} lessons; {afar}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import acumen
 from acumen import _native
 from acumen.core.journal_format import FATES, KINDS
 from acumen.watch.happenings import describe
+from acumen.watch.joining import StreamJoin
 from acumen.watch.series import SPANS, Series
 from acumen.watch.snapshot import ON_THE_WAY_S, details
 from acumen.watch.view import ARMS_MAX, ChoiceView
@@ -323,3 +325,19 @@ def test_a_stream_that_speaks_nonsense_does_not_hide_the_others(
     assert health["refused"] >= 1
     assert "no number" in health["problems"][0]
     assert view_of(watcher, "good").decisions == 100
+
+
+@pytest.mark.parametrize("jump", [1 << 24, (1 << 40) - 2])
+def test_numbers_that_jump_are_not_counted_out(jump: int) -> None:
+    """A forged id must not make the page look at all that would lie before it."""
+    join = StreamJoin(1, 512, None, acumen.maximize("r"))
+    ids = (np.uint64(1 << 40) | np.array([1, 2, jump, jump + 1], np.uint64)).astype(np.uint64)
+    tossed, share = np.ones(4, bool), np.full(4, 0.5)
+    tracemalloc.start()
+    join.decide(ids, tossed, share, np.zeros(4, np.int64), np.zeros(4, np.int64))
+    join.hear(ids[2:], np.ones((2, 1)), np.zeros(2, np.int64))
+    found = join.advance()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.reward.tolist() == [1.0, 1.0]
+    assert peak < 1 << 22

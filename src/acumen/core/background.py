@@ -53,13 +53,20 @@ class Background:
         return self._stop.is_set()
 
     def start(self) -> None:
-        """Starts the thread, or starts it anew."""
+        """Starts the thread, or starts it anew; one that was told to end is waited for in there."""
         self._stop = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(self._stop,), name=self._name, daemon=True
+            target=self._run_after, args=(self._stop, self._thread), name=self._name, daemon=True
         )
         self._begun = True
         self._thread.start()
+
+    def _run_after(self, stop: threading.Event, before: threading.Thread | None) -> None:
+        """Two at once would do the same work, with the same object, which one thread owns."""
+        if before is not None:
+            before.join()
+        del before
+        self._run(stop)
 
     def stop_soon(self) -> None:
         """Tells the thread to end; does not wait."""

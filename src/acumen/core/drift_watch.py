@@ -43,6 +43,7 @@ from numpy.typing import NDArray
 from acumen import _native
 from acumen.core.background import Regular
 from acumen.core.drift import Drift, DriftDetector, is_old
+from acumen.core.forgetting import WATCH, forget
 from acumen.core.thinning import Thinning
 
 if TYPE_CHECKING:
@@ -350,7 +351,7 @@ class DriftWatch:
         if reaction != "warn":
             self._reacted = self._seen
         if reaction == "explore":
-            self.choice.forget(keep=since, reason=reason)
+            forget(self.choice, keep=since, reason=reason, by=WATCH)
             self._await_policy()
         elif reaction == "fall_back":
             self.choice.set_mode("shadow", why=reason, by="DriftWatch")

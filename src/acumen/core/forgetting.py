@@ -21,10 +21,11 @@ from acumen.core import snapshot
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
 
+WATCH = "DriftWatch"
 _KEY = "forget"
 
 
-def forget(choice: Choice, *, keep: int = 0, reason: str = "") -> None:
+def forget(choice: Choice, *, keep: int = 0, reason: str = "", by: str = "") -> None:
     """Forgets what was learned, but for the feedback of the latest decisions.
 
     Scales and mode stay; the comparison begins anew with the next decision. As other learning anew
@@ -34,13 +35,15 @@ def forget(choice: Choice, *, keep: int = 0, reason: str = "") -> None:
         choice: which.
         keep: so many of the latest decisions teach the model anew, as far as `pending_max` reaches.
         reason: for the journal.
+        by: `WATCH` for a drift, which began `keep` decisions ago: a trainer, who hears of it from
+            several processes, forgets once.
 
     Raises:
         ValueError: `keep` is negative.
     """
     if keep < 0:
         raise ValueError(f"keep must be 0 or more decisions, not {keep}")
-    said = {_KEY: {"keep": int(keep), "reason": reason}}
+    said = {_KEY: {"keep": int(keep), "reason": reason} | ({"by": by} if by else {})}
     with snapshot.model_lock:  # no model takes this one's place meanwhile
         choice._forgotten += 1  # before the comparison is: who reads both, reads this one last
         choice._relearn(int(keep), json.dumps(said))
@@ -59,7 +62,16 @@ def forget_again(choice: Choice, said: Any) -> None:
     Raises:
         ValueError, AttributeError: it makes no sense.
     """
+    choice._relearn(kept(said))
+
+
+def kept(said: Any) -> int:
+    """How many decisions such an event keeps.
+
+    Raises:
+        ValueError, AttributeError: it makes no sense.
+    """
     keep = said[_KEY].get("keep", 0)
     if not isinstance(keep, int) or not 0 <= keep < 1 << 64:
         raise ValueError(f"{keep!r} is no number of decisions to keep")
-    choice._relearn(keep)
+    return keep

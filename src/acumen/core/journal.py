@@ -22,6 +22,7 @@ from acumen.core.journal_segments import (
     SegmentReader,
     choice_of,
     folder_of,
+    is_locked,
     new_stream,
     segments_in,
 )
@@ -370,7 +371,9 @@ def read_segment(
     """
     try:
         reader = _reader(segment)
-    except JournalError as error:
+    except FileNotFoundError:
+        raise
+    except (JournalError, OSError) as error:
         problems.append(f"{segment.path.name}: {error}")
         return
     begun = False
@@ -426,10 +429,10 @@ def _report(choice: str, segment: Segment) -> SegmentReport | None:
         for _ in reader:
             pass
         problems = tuple(reading.problems)
-    except JournalError as error:
-        problems = (str(error),)
     except FileNotFoundError:
         return None
+    except (JournalError, OSError) as error:
+        problems = (str(error),)
     size = path.stat().st_size if path.exists() else 0
     state = "sealed" if path.suffix == SEALED else "live" if is_locked(path) else "open"
     if state == "live" and not reading.rows:
@@ -445,16 +448,6 @@ def _report(choice: str, segment: Segment) -> SegmentReport | None:
         torn_bytes=reading.torn_bytes,
         problems=problems,
     )
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process is writing this segment."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
 
 
 def _holes(reports: list[SegmentReport]) -> list[str]:

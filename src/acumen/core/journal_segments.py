@@ -106,6 +106,16 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process is writing this segment."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
 class LiveSegment:
     """The segment that a process is writing. Not thread-safe."""
 
@@ -217,6 +227,8 @@ class Reading:
         rows: events in good batches.
         first: number of the first event, 0 if there is none.
         last: number of the last one.
+        failed: whether the disk refused something (`OSError.errno`), which may pass: what it did
+            not give is not damaged, and may be there the next time.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -224,6 +236,7 @@ class Reading:
     rows: int = 0
     first: int = 0
     last: int = 0
+    failed: bool = False
 
 
 Batch = tuple[int, int, pa.RecordBatch]
@@ -276,6 +289,8 @@ class SegmentReader:
         except JournalError:
             raise
         except ARROW_ERRORS as error:
+            if _refused_by_disk(error):
+                raise
             self.reading.problems.append(f"the file's end is damaged ({_brief(error)})")
             self._file = None
         if self._file is None:
@@ -303,7 +318,8 @@ class SegmentReader:
         """First and last number, without reading what a sealed file has between them.
 
         Raises:
-            JournalError: they cannot be read.
+            JournalError: they are damaged.
+            OSError: they cannot be read.
         """
         if self._file is None:
             for _ in self:
@@ -313,6 +329,8 @@ class SegmentReader:
             count = self._file.num_record_batches
             ends = [self._file.get_batch_with_custom_metadata(i) for i in (0, count - 1)]
         except ARROW_ERRORS as error:
+            if _refused_by_disk(error):
+                raise
             raise JournalError(_brief(error)) from None
         return check_batch(*ends[0])[0], check_batch(*ends[1])[1]
 
@@ -321,6 +339,7 @@ class SegmentReader:
             try:
                 yield self._file.get_batch_with_custom_metadata(i)
             except ARROW_ERRORS as error:
+                self.reading.failed |= _refused_by_disk(error)
                 self.reading.problems.append(f"batch {i} cannot be read: {_brief(error)}")
 
     def _stream_batches(self) -> Iterator[tuple[pa.RecordBatch, Any]]:
@@ -345,6 +364,11 @@ def newest_info(folder: Path) -> JournalInfo | None:
         except (JournalError, OSError):
             continue
     return None
+
+
+def _refused_by_disk(error: BaseException) -> bool:
+    """Whether the system has failed; what is damaged Arrow says without an errno."""
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def _brief(error: BaseException) -> str:

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from acumen.core.journal import EventBatch, is_locked
+from acumen.core.journal import EventBatch
 from acumen.core.journal_format import JournalError, JournalInfo, read_info
 from acumen.core.journal_sealing import gathered
 from acumen.core.journal_segments import (
@@ -34,6 +34,7 @@ from acumen.core.journal_segments import (
     SegmentReader,
     bytes_before_batches,
     checked,
+    is_locked,
     segments_in,
 )
 
@@ -215,6 +216,8 @@ class _Stream:
             if not known or _may_go_beyond(known, reader):
                 reader = SegmentReader(path)
                 yield from self._fresh(reader.info, reader, positions, problems, reader.reading)
+                if reader.reading.failed:
+                    return  # it may pass: the next look tries again
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:  # it may pass: the next look tries again
@@ -251,7 +254,8 @@ class _Stream:
             known = positions.get(self.name, 0)
             if last <= known:
                 continue
-            if first > known + 1 and not begun:
+            if first > known + 1 and (not begun or reading.failed):
+                _tell(info.stream, reading, problems)
                 self._miss(known, first, problems)
             elif first <= known:
                 numbers = rows.column("sequence").to_numpy()
@@ -260,9 +264,7 @@ class _Stream:
             begun, self.hole = True, None
             self.clock_us = rows.column("time")[-1].value or self.clock_us
             yield EventBatch(info, first, last, rows)
-        for text in reading.problems:
-            problems[f"{info.stream}: {text}"] = 1
-        reading.problems.clear()
+        _tell(info.stream, reading, problems)
 
     def _miss(self, known: int, first: int, problems: Counter[str]) -> None:
         now = time.monotonic()
@@ -273,6 +275,12 @@ class _Stream:
             raise _HoleError
         if known:  # what retention has deleted is not missed
             problems[f"{self.name}: events {known + 1} to {first - 1} are missing"] = 1
+
+
+def _tell(stream: str, reading: Reading, problems: Counter[str]) -> None:
+    for text in reading.problems:
+        problems[f"{stream}: {text}"] = 1
+    reading.problems.clear()
 
 
 def _may_go_beyond(known: int, reader: SegmentReader) -> bool:

@@ -5,9 +5,9 @@ order in which it gets them. What it has got already it knows by *positions* (st
 last event that the model contains), so batches that come twice, or late, change nothing.
 
 Each process numbers its decisions for itself. In the trainer's ring they lie one behind the other,
-as they come, under numbers of the ring's own; a table says which became which. So feedback finds
-its decision whichever process heard it, an episode its steps, and the events of one stream alone
-make, bit for bit, the model of the process that wrote them.
+as they come; a table (`RingNumbers`) says which became which. So feedback finds its decision
+whichever process heard it, an episode its steps, and the events of one stream alone make, bit for
+bit, the model of the process that wrote them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from acumen import _native
 from acumen.core.early_feedback import EarlyFeedback
 from acumen.core.episode_parts import EpisodeParts
-from acumen.core.forgetting import forget_again, is_forgetting
+from acumen.core.forgetting import WATCH, forget_again, is_forgetting, kept
 from acumen.core.journal import EventBatch
 from acumen.core.journal_format import FATES, KIND_CODES, JournalInfo
 from acumen.core.journal_segments import replica_of
@@ -32,17 +32,15 @@ from acumen.core.journaling import describe
 from acumen.core.objective import Objective
 from acumen.core.published import Published, Stamp
 from acumen.core.replay import become_objective, event_columns
+from acumen.core.ring_numbers import NUMBER, REPLICA, RingNumbers
 from acumen.core.snapshot import Held
 from acumen.core.twin import kind_of
 
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
 
-_NUMBER = np.uint64((1 << 40) - 1)
-_REPLICA = np.uint64(40)
 _OURS = [KIND_CODES[kind] for kind in ("objective", "gap", "episode")]
 _PART = 4096
-_RUNS_MAX = 1 << 14
 SETTLED_ROWS = 512  # after so many scales change only where values leave their range
 _NOBODY = "0" * 12 + "-" + "0" * 6
 _LEARNED, _UNKNOWN = FATES.index("learned"), FATES.index("unknown")
@@ -68,6 +66,8 @@ class Trained:
         early_feedback: came before its decision, from another process, and was joined to it then.
         unjoined: feedback that taught its process something but found no decision here: it came
             later than `pending_max` decisions of all processes together.
+        forgotten: times that lessons were given up.
+        same_drift: times that they were not again, since another watch had seen the same drift.
         foreign: stream → why it was left out: another schema, other arms.
     """
 
@@ -84,6 +84,8 @@ class Trained:
     refused: int = 0
     early_feedback: int = 0
     unjoined: int = 0
+    forgotten: int = 0
+    same_drift: int = 0
     foreign: dict[str, str] = field(default_factory=dict)
 
 
@@ -97,7 +99,8 @@ class Trainer:
     Attributes:
         choice: as given.
         positions: stream → number of the last event that the model contains.
-        lessons: stream → how many lessons its events have taught.
+        lessons: stream → how many lessons its events have taught; what it made the model forget
+            counts as one.
         ended: stream → the same two of the last streams that were forgotten; see `forget`.
         taught: lessons of all streams that there ever were.
         report: counters.
@@ -118,14 +121,10 @@ class Trainer:
         self.taught = 0
         self._early = EarlyFeedback(len(self.info.metrics))
         self._parts = EpisodeParts()
-        self._made: dict[int, int] = {}  # of each replica that has runs: its newest decision
+        self._numbers = RingNumbers(choice._settings["pending_max"])
         self.report = Trained()
-        # Replica → runs of its decisions: number of the first, and what to add to become the
-        # ring's number. The ring's next number, and whose decision was its last.
-        self._runs: dict[int, list[tuple[int, int]]] = {}
-        self._next = 0
-        self._last = -1
-        self._tables: dict[int, NDArray[np.int64]] = {}  # the runs as arrays, while they stay
+        # Stream → its decisions since lessons were given up last; None: they never were.
+        self._since: dict[str, int] | None = None
 
     def take(self, batch: EventBatch, *, after: int | None = None) -> str:
         """Learns from a batch what is new in it.
@@ -175,7 +174,10 @@ class Trainer:
             if stream in self.positions:
                 self.ended[stream] = (self.positions.pop(stream), self.lessons.pop(stream, 0))
         while len(self.ended) > ENDED_MAX:
-            del self.ended[next(iter(self.ended))]
+            stream = next(iter(self.ended))
+            del self.ended[stream]
+            if self._since is not None:
+                self._since.pop(stream, None)
 
     def _remember(self, stream: str) -> None:
         if stream in self.ended:
@@ -197,8 +199,8 @@ class Trainer:
         kinds = batch.rows.column("kind").indices.to_numpy()
         columns = event_columns(batch, kinds)
         ids = columns["id"]
-        self._number_decisions(kinds, ids)
-        columns["id"] = self._renumbered(ids)
+        self._numbers.place(ids[kinds == KIND_CODES["decision"]])
+        columns["id"] = self._numbers.of(ids)
         start = lessons = 0
         for i in [*np.flatnonzero(np.isin(kinds, _OURS)), len(kinds)]:
             lessons += self._act(columns, start, int(i), batch.info.stream)
@@ -218,7 +220,7 @@ class Trainer:
         for stream, (ids, values) in self._early.due(made).items():
             part = {n: np.zeros((len(ids), *c.shape[1:]), c.dtype) for n, c in columns.items()}
             part["kind"][:] = KIND_CODES["feedback"]
-            part["id"], part["metric"] = self._renumbered(ids), np.ascontiguousarray(values)
+            part["id"], part["metric"] = self._numbers.of(ids), np.ascontiguousarray(values)
             self._act(part, 0, len(ids), stream)
             self.report.early_feedback += len(ids)
 
@@ -227,10 +229,10 @@ class Trainer:
     ) -> None:
         """Feedback of decisions that the process did not know may have come before them."""
         unknown = pc.equal(fates, _UNKNOWN).fill_null(False).to_numpy(zero_copy_only=False)
-        rows = np.flatnonzero(unknown & (ids >> _REPLICA != replica_of(stream)))
+        rows = np.flatnonzero(unknown & (ids >> REPLICA != replica_of(stream)))
         # Those whose decision has come were joined just now, or their ring has let it go.
-        made = [self._made.get(int(i >> _REPLICA), 0) for i in ids[rows]]
-        rows = rows[(ids[rows] & _NUMBER).astype(np.int64) > np.array(made, np.int64)]
+        made = [self._numbers.made.get(int(i >> REPLICA), 0) for i in ids[rows]]
+        rows = rows[(ids[rows] & NUMBER).astype(np.int64) > np.array(made, np.int64)]
         if len(rows):
             self._early.keep(stream, ids[rows], values[rows])
 
@@ -245,6 +247,8 @@ class Trainer:
             report.lessons += lessons
             report.timeouts += timeouts
             report.refused += refused
+            if decisions and self._since is not None:
+                self._since[stream] = self._since.get(stream, 0) + decisions
             if self.choice._settings["timeout_reward"] is not None:
                 lessons += timeouts
             self._count(stream, lessons)
@@ -265,7 +269,7 @@ class Trainer:
             if kind == KIND_CODES["episode"]:
                 self._end_episode(batch.info.stream, said)
             elif is_forgetting(said):
-                forget_again(self.choice, said)
+                self._forget_lessons(said, batch.info.stream)
             else:
                 become_objective(self.choice, Objective.from_description(said))
         except (
@@ -283,63 +287,29 @@ class Trainer:
         episode = self._parts.add(stream, said)
         if episode is None:
             return
-        episode = episode._replace(ids=self._renumbered(episode.ids))
+        episode = episode._replace(ids=self._numbers.of(episode.ids))
         taught = self.choice._replay_episode(*episode)
         self.report.episodes += 1
         if not episode.ended:  # else its feedback is counted
             self.report.lessons += taught
             self._count(stream, taught)
 
-    def _number_decisions(self, kinds: NDArray[Any], ids: NDArray[np.uint64]) -> None:
-        """Gives the batch's decisions their places in the ring, run by run."""
-        made = ids[kinds == KIND_CODES["decision"]]
-        if not len(made):
+    def _forget_lessons(self, said: Any, stream: str) -> None:
+        """Gives lessons up, as a process has; but for one drift once.
+
+        Watches in several processes see the same drift, one after the other. What the first made
+        the model forget the others would take from it again and again, with what came since. A
+        drift that began, by a watch's own count, before the last forgetting is that one's.
+        """
+        watched = said["forget"].get("by") == WATCH
+        since = None if self._since is None else self._since.get(stream, 0)
+        if watched and since is not None and kept(said) >= since:
+            self.report.same_drift += 1
             return
-        replicas = (made >> _REPLICA).astype(np.int64)
-        changes = np.flatnonzero(np.diff(replicas)) + 1
-        for first, end in zip([0, *changes], [*changes, len(made)], strict=True):
-            replica, number = int(replicas[first]), int(made[first] & _NUMBER)
-            runs = self._runs.setdefault(replica, [])
-            self._tables.pop(replica, None)
-            if not runs or self._last != replica:
-                # The very first keeps its number: with one stream nothing is renumbered.
-                offset = self._next - number if self._next else 0
-                if not runs or runs[-1][1] != offset:
-                    runs.append((number, offset))
-            self._made[replica] = int(made[end - 1] & _NUMBER)
-            self._next = self._made[replica] + runs[-1][1] + 1
-            self._last = replica
-        if sum(map(len, self._runs.values())) > _RUNS_MAX:
-            self._forget_runs()
-
-    def _forget_runs(self) -> None:
-        """Runs whose decisions have left the ring are of no more use."""
-        self._tables.clear()
-        oldest = self._next - 2 * self.choice._settings["pending_max"] - 1024
-        for replica, runs in list(self._runs.items()):
-            ends = [number + offset for number, offset in runs[1:]]
-            keep = [run for run, end in zip(runs, [*ends, self._next], strict=True) if end > oldest]
-            if keep or replica == self._last:
-                self._runs[replica] = keep or runs[-1:]
-            else:
-                del self._runs[replica]
-                self._made.pop(replica, None)
-
-    def _renumbered(self, ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """The ids that the ring has; 0, which no decision has, for those it never had."""
-        result = np.zeros_like(ids)
-        replicas = ids >> _REPLICA
-        for replica in set(replicas.tolist()) & self._runs.keys():
-            table = self._tables.get(replica)
-            if table is None:
-                table = self._tables[replica] = np.array(self._runs[replica], np.int64)
-            mine = np.flatnonzero(replicas == replica)
-            numbers = (ids[mine] & _NUMBER).astype(np.int64)
-            run = table[:, 0].searchsorted(numbers, side="right") - 1
-            known = (run >= 0) & (numbers > 0)
-            places = (numbers + table[run, 1]).astype(np.uint64) & _NUMBER
-            result[mine] = np.where(known, places | np.uint64(replica << 40), np.uint64(0))
-        return result
+        forget_again(self.choice, said)
+        self._since = {}
+        self.report.forgotten += 1
+        self._count(stream, 1)  # followers, wherever they are, are to see that there is news
 
     def settle(self, published: Published) -> None:
         """Begins with the scales of a model, and none of its lessons: see `fleet.sharding`.
@@ -380,14 +350,13 @@ class Trainer:
             "info": self.info.to_json().decode(),
         }
         if whole:
-            self._forget_runs()
             arrays |= {f"history:{name}": array for name, array in history.items()}
-            trainer["runs"] = {str(replica): runs for replica, runs in self._runs.items()}
-            trainer["next"], trainer["last"] = self._next, self._last
+            trainer |= self._numbers.described()
             trainer["early"], early = self._early.arrays()
             trainer["episodes"], parts = self._parts.arrays()
             arrays |= early | parts
             trainer["ended"] = {stream: list(pair) for stream, pair in self.ended.items()}
+            trainer["since"] = self._since
         # The times of a trainer's decisions are on the wall clock, as the events have them.
         contained = dict(self.positions) if positions else {}
         journaled = {"positions": contained, "known": True, "clock_s": 0.0}
@@ -406,19 +375,15 @@ class Trainer:
         if said.get("kind") != self.kind or self.positions:
             raise ValueError("a checkpoint of another kind of choice")
         try:
-            runs = {
-                int(replica): [(int(number), int(offset)) for number, offset in pairs]
-                for replica, pairs in said["runs"].items()
-            }
-            following, last = int(said["next"]), int(said["last"])
-            numbers = [abs(n) for pairs in runs.values() for pair in pairs for n in pair]
-            if max([following, *numbers]) >= 1 << 40:
-                raise ValueError("numbers beyond all decisions")
+            self._numbers.restore(said)
             objective = Objective.from_description(said["objective"])
             ended = {
                 str(stream): (number_in(number), number_in(count))
                 for stream, (number, count) in said.get("ended", {}).items()
             }
+            since = said.get("since")
+            if since is not None:
+                since = {str(stream): number_in(number) for stream, number in since.items()}
             self._early.restore(said.get("early", []), published.arrays)
             self._parts.restore(said.get("episodes", {}), published.arrays)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -434,8 +399,7 @@ class Trainer:
         else:
             choice._restore_both(choice.learner, parts["learner"], parts[""])
         self.positions, self.lessons, self.taught = positions, lessons, taught_in(header)
-        self.ended = ended
-        self._runs, self._next, self._last = runs, following, last
+        self.ended, self._since = ended, since
         choice._held = Held(dict(positions), history=True)
 
 

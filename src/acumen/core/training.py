@@ -201,6 +201,7 @@ class Training:
             OSError: it cannot be written.
         """
         now, trainer = time.monotonic(), self.trainer
+        # What was forgotten counts, too: that makes another model.
         lessons, events = trainer.taught, trainer.report.events
         if not (self.caught_up and self.health.elected and self._candidacy.elected):
             return False

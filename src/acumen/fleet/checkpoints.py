@@ -8,6 +8,7 @@ from typing import Any
 
 from acumen.core import model_file
 from acumen.core.published import NONE, Published, Stamp
+from acumen.fleet.stream_table import folded, unfolded
 
 KEEP = 3
 _NAME = re.compile(r"checkpoint-([0-9]{8})-([0-9]{10})\.acumen")
@@ -62,6 +63,7 @@ class Checkpoints:
             OSError: it cannot be written.
         """
         term, version = published.stamp
+        published = folded(published)
         self._files.makedirs(self._root, exist_ok=True)
         path = f"{self._root}/checkpoint-{term:08d}-{version:010d}.acumen"
         if "file" in _protocols(self._files):
@@ -82,11 +84,10 @@ class Checkpoints:
             if stamp >= before:
                 continue
             try:
-                header, arrays = model_file.decode(self._files.cat_file(name))
-            except (model_file.ModelError, FileNotFoundError) as error:
+                found = Published(stamp, *model_file.decode(self._files.cat_file(name)))
+                return unfolded(found)
+            except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
                 self.problems.append(f"{name}: {error}")
-                continue
-            return Published(stamp, header, arrays)
         return None
 
     def term(self) -> int:

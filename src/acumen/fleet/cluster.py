@@ -231,6 +231,8 @@ class _Line:
     def _told(self) -> Iterator[None]:
         import ray
 
+        if not ray.is_initialized():  # whatever is asked of Ray then starts a cluster of its own
+            raise HubUnavailableError(f"{self._name}: not connected to a cluster")
         try:
             yield
         except AttributeError:
@@ -284,24 +286,22 @@ class Hubs:
 
         A hub that has not answered yet is not asked again: it may hang for hours.
         """
-        import ray
-
-        if not ray.is_initialized():  # whatever is asked of Ray then starts a cluster of its own
-            return {name: HubUnavailableError("the cluster is not there") for name in names}
         deadline = time.monotonic() + timeout
         found: dict[str, bytes | HubUnavailableError] = {}
+        # Whoever closes meanwhile forgets lines and calls: what is needed here is kept here.
         calls = {}
         for name in names:
             line = self._lines.setdefault(name, _Line(name))
             try:
                 begun = self._begun.pop((name, arguments), None)
-                calls[name] = line.begin("look", *arguments) if begun is None else begun
+                begun = line.begin("look", *arguments) if begun is None else begun
+                calls[name] = line, begun
             except HubUnavailableError as error:
                 found[name] = error
-        for name, begun in calls.items():
+        for name, (line, begun) in calls.items():
             left = max(0.01, deadline - time.monotonic())
             try:
-                found[name] = self._lines[name].result(begun, left)
+                found[name] = line.result(begun, left)
             except HubUnavailableError as error:
                 found[name] = error
                 if "GetTimeoutError" in str(error):

@@ -152,7 +152,7 @@ class Hub:
         if trainer.positions == self._durable and self._shown.model is not None:
             return
         self._published_s = now
-        lessons = trainer.taught
+        lessons = trainer.taught  # and what was forgotten: that makes another model, too
         news = lessons != self._modelled and lessons > 0
         if news:
             self.stamp = (self.stamp[0], self.stamp[1] + 1)

@@ -27,13 +27,13 @@ from acumen.core.published import MODELS, NONE, Candidacy, ModelFolder, Publishe
 from acumen.core.trainer import stated, taught_in
 from acumen.core.twin import kind_of
 from acumen.fleet.hub import Reply
-from acumen.fleet.wire import encode
+from acumen.fleet.wire import encode, pieces
 
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
     from acumen.core.journal import Journal
 
-REQUEST_BYTES = 8 << 20  # about so much a call; a single batch may be larger
+REQUEST_BYTES = 8 << 20  # about so much a call
 KEEP = 3
 STOP_SECONDS = 5.0
 RETRY_SECONDS_MAX = 5.0
@@ -98,8 +98,10 @@ class Uplink:
         self.health = UplinkHealth()
         self._exchange = exchange
         self._candidacy = Candidacy(self.models, patience_seconds)
+        self._patience_seconds = patience_seconds
         self._period_seconds = period_seconds
-        self._tail = JournalTail(folder)
+        self._alive_s = -1e9
+        self._tail = JournalTail(folder, self._show_life)
         # What the hub has, as it last said; None: it has to be asked first.
         self._taken: dict[str, int] | None = None
         self._brought: Stamp = NONE
@@ -126,7 +128,7 @@ class Uplink:
             newest = self.models.newer(NONE, [])
             self._brought = newest.stamp if newest else NONE
             self._told |= set(stated(newest.header)[0]) if newest else set()
-        self._candidacy.show_life()
+        self._show_life()
         streams = {segment.stream for segment in segments_in(self._tail.folder)}
         self._told |= streams
         # The lock lies in the same folder: it is the one that was read, and no empty mount.
@@ -138,11 +140,21 @@ class Uplink:
             reply = self._exchange(batches, self._brought, sorted(streams), gone)
         except BaseException:
             # Whether it was taken is not known: the hub will say.
-            self._taken, self._tail = None, JournalTail(self._tail.folder)
+            self._taken = None
+            self._read_anew()
             raise
         self._told -= set(gone)
         self._note(reply, sent)
         return bool(batches) or asks
+
+    def _show_life(self) -> None:
+        """Reading a large journal, or waiting for a slow disk, is no sign of death."""
+        if time.monotonic() - self._alive_s > self._patience_seconds / 10:
+            self._alive_s = time.monotonic()
+            self._candidacy.show_life()
+
+    def _read_anew(self) -> None:
+        self._tail = JournalTail(self._tail.folder, self._show_life)
 
     def _gather(self, known: dict[str, int]) -> list[tuple[bytes, int]]:
         """What the hub does not have, as far as it fits into one call; `known` moves on."""
@@ -152,16 +164,17 @@ class Uplink:
             if kind_of(batch.info) != self._kind:
                 known[batch.info.stream] = _FOREIGN
                 continue
-            contents = encode(batch)
-            if batches and size + len(contents) > REQUEST_BYTES:
-                break
-            # The tail has waited for what is missing in between: it will not come any more. But a
-            # hub that was restarted meanwhile must not take what it has lost for missing, too.
-            batches.append((contents, known.get(batch.info.stream, 0)))
-            size += len(contents)
-            known[batch.info.stream] = batch.last
-            self.health.batches += 1
-            self.health.events += batch.rows.num_rows
+            for part in pieces(batch, REQUEST_BYTES):
+                contents = encode(part)
+                if batches and size + len(contents) > REQUEST_BYTES:
+                    return batches
+                # The tail has waited for what is missing in between: it will not come any more. But
+                # a hub restarted meanwhile must not take what it has lost for missing, too.
+                batches.append((contents, known.get(batch.info.stream, 0)))
+                size += len(contents)
+                known[batch.info.stream] = part.last
+                self.health.batches += 1
+                self.health.events += part.rows.num_rows
         return batches
 
     def _note(self, reply: Reply, sent: dict[str, int]) -> None:
@@ -172,7 +185,7 @@ class Uplink:
         self._taken = dict(reply.taken) | foreign
         if any(self._taken.get(stream, 0) < number for stream, number in sent.items()):
             # The hub was restarted from what it had kept, or has refused something: once more.
-            self._tail = JournalTail(self._tail.folder)
+            self._read_anew()
         health.unacknowledged = sum(
             max(0, number - reply.durable.get(stream, 0)) for stream, number in reply.taken.items()
         )

@@ -1,6 +1,15 @@
-"""Batches of events on their way through a network: Arrow IPC with the journal's own checksums."""
+"""Batches of events on their way through a network: Arrow IPC with the journal's own checksums.
+
+They travel as they are: what Arrow would have to decompress is refused before it does, for a small
+message could become gigabytes. Whether one is compressed says its head alone, a FlatBuffer that
+Arrow has verified by then (its schema: Message.fbs of the Arrow project).
+"""
 
 from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,6 +25,23 @@ from acumen.core.journal_format import (
 from acumen.core.journal_segments import ARROW_ERRORS
 
 BATCH_BYTES_MAX = 64 << 20
+# Of Message: its version, the kind of its head, the head. Of a batch's head: how it is compressed;
+# of a dictionary's: the batch in it.
+_VERSION, _KIND, _HEAD = 0, 1, 2
+_COMPRESSION, _DICTIONARY_BATCH = 3, 1
+_V5, _DICTIONARY = 4, 2
+
+
+def pieces(batch: EventBatch, bytes_max: int) -> Iterator[EventBatch]:
+    """The same events in as many batches as it takes for each to have `bytes_max`, or one event."""
+    rows = batch.rows
+    if rows.nbytes <= bytes_max or rows.num_rows == 1:
+        yield batch
+        return
+    half = rows.num_rows // 2
+    middle = rows.column("sequence")[half - 1].as_py()
+    yield from pieces(EventBatch(batch.info, batch.first, middle, rows.slice(0, half)), bytes_max)
+    yield from pieces(EventBatch(batch.info, middle + 1, batch.last, rows.slice(half)), bytes_max)
 
 
 def encode(batch: EventBatch) -> bytes:
@@ -58,11 +84,12 @@ def decode(contents: bytes) -> EventBatch:
     """The batch that `encode` has encoded.
 
     Raises:
-        JournalError: damaged, foreign, or too large. Nothing of it has been used.
+        JournalError: damaged, foreign, compressed, or too large. Nothing of it has been used.
     """
     if len(contents) > BATCH_BYTES_MAX:
         raise JournalError(f"{len(contents)} bytes are more than a batch may have")
     try:
+        _check_plain(contents)
         stream = pa.ipc.open_stream(pa.BufferReader(contents))
         info = read_info(stream.schema)
         rows, metadata = stream.read_next_batch_with_custom_metadata()
@@ -72,3 +99,46 @@ def decode(contents: bytes) -> EventBatch:
         raise JournalError(f"no batch of events: {error}") from None
     first, last = check_batch(rows, metadata)
     return EventBatch(info, first, last, rows)
+
+
+def _check_plain(contents: bytes) -> None:
+    """Looks at all messages that a reader would read for the first batch.
+
+    Raises:
+        JournalError: one is compressed.
+        ArrowException, OSError: damaged.
+    """
+    for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(contents)):
+        if message.type in ("dictionary", "record batch") and not _is_plain(message):
+            raise JournalError("a batch must not be compressed")
+        if message.type == "record batch":
+            return
+
+
+def _is_plain(message: Any) -> bool:
+    head = bytes(message.metadata)
+    try:
+        (root,) = struct.unpack_from("<I", head)
+        version, kind = _place(head, root, _VERSION), _place(head, root, _KIND)
+        # Version 4 had other ways to say that something is compressed.
+        if not (version and struct.unpack_from("<h", head, version)[0] == _V5 and kind):
+            return False
+        table = _follow(head, _place(head, root, _HEAD))
+        if head[kind] == _DICTIONARY:
+            table = _follow(head, _place(head, table, _DICTIONARY_BATCH))
+        return _place(head, table, _COMPRESSION) == 0
+    except (struct.error, IndexError):
+        return False
+
+
+def _place(head: bytes, table: int, field: int) -> int:
+    """Where a table has a field; 0: it has none."""
+    vtable = table - int(struct.unpack_from("<i", head, table)[0])
+    (size,) = struct.unpack_from("<H", head, vtable)
+    slot = 4 + 2 * field
+    (offset,) = struct.unpack_from("<H", head, vtable + slot) if slot < size else (0,)
+    return table + int(offset) if offset else 0
+
+
+def _follow(head: bytes, place: int) -> int:
+    return place + int(struct.unpack_from("<I", head, place)[0])

@@ -99,6 +99,8 @@ class StreamJoin:
         self._arm[slots] = arm
         self._time[slots] = time_s
         self._next = last + 1
+        # Older ones have no place any more; ids that jump must not make `advance` count for ever.
+        self._compared = max(self._compared, self._next - len(self._sequence))
 
     def expire(self, ids: NDArray[np.uint64]) -> None:
         """Time-outs."""

@@ -10,8 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from acumen.core.journal import is_locked
-from acumen.core.journal_segments import choice_of, segments_in
+from acumen.core.journal_segments import choice_of, is_locked, segments_in
 from acumen.core.journal_tail import JournalTail
 from acumen.watch.snapshot import RANGES, details, summary
 from acumen.watch.view import ChoiceView
