@@ -20,10 +20,9 @@ def write_log(path: Path) -> None:
     """A log of requests: busy by day, quiet by night, in order of time."""
     random = np.random.default_rng(1)
     hours = np.arange(24 * 7) % 24
-    pauses = random.exponential(np.where((hours > 6) & (hours < 22), 1, 8), (ROWS // 168 + 1, 168))
-        np.where((hours > 6) & (hours < 22), 1.0, 8.0), (ROWS // 168 + 1, 168)
-    )
-    when = np.cumsum(pauses.T.ravel()[:ROWS] * 1e5).astype(np.int64)
+    pause_s = np.where((hours > 6) & (hours < 22), 1, 8)
+    pauses = random.exponential(pause_s, (ROWS // 168 + 1, 168)).T.ravel()[:ROWS]
+    when = np.cumsum(pauses * 1e5).astype(np.int64)
     table = pa.table(
         {
             "when": pa.array(when + 1_700_000_000_000_000, pa.timestamp("us")),
