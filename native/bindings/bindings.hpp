@@ -17,5 +17,6 @@ void bind_cached(nanobind::module_& m);
 void bind_range_index(nanobind::module_& m);
 void bind_index_scalar(nanobind::module_& m);
 void bind_index_texts(nanobind::module_& m);
+void bind_index_membership(nanobind::module_& m);
 
 }  // namespace acumen::bindings
