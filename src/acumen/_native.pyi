@@ -540,3 +540,46 @@ def ranks_between(
     right: bool,
 ) -> None: ...
 def look_at_pairs(firsts: NDArray[Any], seconds: NDArray[Any]) -> tuple[bool, bool]: ...
+class FilterKeys:
+    @overload
+    def __init__(self, values: NDArray[np.uint64]) -> None: ...
+    @overload
+    def __init__(self, offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def is_text(self) -> bool: ...
+    def hashes(self) -> NDArray[np.uint64]: ...
+
+class MembershipCore:
+    def __init__(
+        self,
+        shapes: NDArray[np.uint64],
+        tables: NDArray[np.uint8],
+        thresholds: NDArray[np.float64],
+        weights: NDArray[np.int8],
+        bucket_bits: int,
+        grams: int,
+    ) -> None: ...
+    def contains(
+        self,
+        keys: FilterKeys,
+        out: NDArray[np.bool_],
+        threads: int = 1,
+        scores: NDArray[np.float64] | None = None,
+    ) -> None: ...
+    def contains_integer(self, value: int) -> bool: ...
+    def contains_text(self, text: bytes) -> bool: ...
+
+def fuse_build(
+    keys: NDArray[np.uint64], rate: float, tries: int, seed: int
+) -> tuple[NDArray[np.uint64], NDArray[np.uint8], int, float]: ...
+def ngram_train(
+    keys: FilterKeys, negatives: FilterKeys, bucket_bits: int, grams: int, passes: int, seed: int
+) -> NDArray[np.int8]: ...
+def ngram_scores(
+    keys: FilterKeys,
+    weights: NDArray[np.int8],
+    bucket_bits: int,
+    grams: int,
+    threads: int = 1,
+) -> NDArray[np.float64]: ...

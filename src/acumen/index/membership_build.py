@@ -1,11 +1,11 @@
 """Construction of a membership filter: candidates, what they weigh, and whether they keep the rate.
 
-The plain filter is built first. With negatives, scorers of several sizes are tried on it: the negatives
+The plain filter is built first. With negatives, scorers of several sizes are tried: the negatives
 are split into those that train a scorer, those that choose regions and rates, and those that judge.
 A learned candidate counts only if, on the negatives that judge, its false-positive rate is at most
-what was asked for with 95 % confidence (of a filter whose regions let a negative of score s pass with
-probability p(s), the mean of p(s) is bounded, which varies less than the number of those that passed);
-where it is not, the candidate is designed anew for a smaller rate. The fewest bytes win.
+what was asked for with 95 % confidence. (A negative of score s passes with a known probability p(s);
+it is the mean of p(s) that is bounded, which varies less than the number of those that passed.)
+Where it is not, the candidate is designed anew for a smaller rate. The fewest bytes win.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from acumen import _native
 from acumen.index.membership_keys import KeyBatch
-from acumen.index.membership_partition import Division, partitions, sandwiches
+from acumen.index.membership_partition import Division, Segments, sandwiches
 from acumen.index.membership_rates import ONE_SIDED_95, upper_bound
 from acumen.index.membership_scorer import BuiltInScorer, Scorer
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
-REGIONS_MAX = 8
-SEGMENTS_MAX = 300
+REGIONS_MAX = 6
+SEGMENTS_MAX = 128
 SAMPLES_MAX = 100_000
 SHAPE_BYTES = 48
 # Attempts at smaller tables: with few keys they cost nothing, with many there is little to gain.
@@ -113,7 +113,7 @@ def table_bytes(keys: float, rate: float) -> float:
     if rate >= 1.0 or keys <= 0:
         return SHAPE_BYTES
     overhead = 1.04 + 0.8 * max(keys, 1.0) ** -0.2
-    return SHAPE_BYTES + 7 + keys * overhead * -np.log2(max(rate, 2.0**-31)) / 8
+    return float(SHAPE_BYTES + 8 - keys * overhead * np.log2(max(rate, 2.0**-31)) / 8)
 
 
 class TableMaker:
@@ -136,9 +136,7 @@ class TableMaker:
 
     def arrays(self, thresholds: Floats, scorer: Scorer | None) -> FilterArrays:
         """What was built."""
-        return FilterArrays(
-            np.stack(self.shapes), np.concatenate(self.tables), thresholds, scorer
-        )
+        return FilterArrays(np.stack(self.shapes), np.concatenate(self.tables), thresholds, scorer)
 
 
 def plain(hashes: Words, fpr: float, rng: np.random.Generator) -> tuple[FilterArrays, int]:
@@ -209,6 +207,7 @@ class _Scored:
         self.edges = np.unique(pooled[np.isfinite(pooled)])
         self.inside = self._shares(inside, 0.0)
         self.outside = self._shares(outside, 1.0)
+        self.segments = Segments(self.inside, self.outside, REGIONS_MAX)
 
     def _shares(self, scores: Floats, prior: float) -> Floats:
         """Of each segment; as if `prior` more had been seen, spread over all."""
@@ -223,7 +222,7 @@ class _Scored:
         if len(self.edges) < 2:
             return
         for family, found in (
-            ("partitioned", partitions(self.inside, self.outside, fpr, REGIONS_MAX)),
+            ("partitioned", list(self.segments.partitions(fpr))),
             ("sandwiched", list(sandwiches(self.inside, self.outside, fpr))),
         ):
             sized = [(self._bytes(division), division) for division in found]

@@ -1,4 +1,4 @@
-"""Keys of a membership filter as arrays: integers as words, texts and byte strings as Arrow has them."""
+"""Keys of a filter as arrays: integers as words, texts and byte strings as Arrow has them."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """How a learned filter divides its keys: the partitions, and the rate of each.
 
-Scores are first cut into a few hundred segments. A partition of them into regions with false-positive
-rates f_i costs Σ g_i log₂(1/f_i) bits a key and lets Σ h_i f_i absent keys pass, g_i and h_i being
-the shares of keys and of negatives in region i. Where no f_i would exceed 1, f_i ∝ g_i / h_i is best,
-and the best regions are those whose Kullback-Leibler divergence is greatest. Only the region of the
-highest scores may have f = 1. So one table of the best divergence of the first j segments in q
-regions, filled once, serves every beginning of that last region, and what comes out is the best of
-all: O(N² k) for N segments, exact where g/h rises with the score.
+Scores are first cut into some hundred segments. A partition of them into regions with rates of
+false positives f_i costs Σ g_i log₂(1/f_i) bits a key and lets Σ h_i f_i absent keys pass, g_i and
+h_i being the shares of keys and of negatives in region i. Where no f_i would exceed 1, f_i ∝ g_i/h_i
+is best, and the best regions are those whose Kullback-Leibler divergence is greatest. Only in the
+region of the highest scores need f = 1 be. So one table of the best divergence of the first j
+segments in q regions, filled once, serves every beginning of that last region and every rate, and
+what comes out is the best of all: O(N² k) for N segments, exact where g/h rises with the score.
 
 References:
     Vaidya, Knorr, Mitzenmacher & Kraska, "Partitioned learned Bloom filters", ICLR 2021;
@@ -66,36 +66,67 @@ def best_rates(inside: Floats, outside: Floats, fpr: float) -> Floats:
     return rates
 
 
-def partitions(inside: Floats, outside: Floats, fpr: float, regions_max: int) -> list[Division]:
-    """The best division into each number of regions, from 2 to `regions_max`.
+class Segments:
+    """Segments of the scores' range, and the best ways to make regions of them.
 
     Args:
         inside: of each segment, by rising score, the share of the keys. Sums to 1.
         outside: of each, the share of the negatives, positive. Sums to 1.
-        fpr: the rate of false positives over all.
         regions_max: at least 2.
     """
-    n = len(inside)
-    g, h = (np.concatenate([[0.0], np.cumsum(values)]) for values in (inside, outside))
-    gains = _divergences(g, h)
-    reach = np.full(n + 1, -np.inf)
-    reach[0] = 0.0
-    choices: list[NDArray[np.intp]] = []
-    found: dict[int, Division] = {}
-    for regions in range(1, min(regions_max, n) + 1):
-        # Before this round, `reach` is of regions - 1 regions; the last one begins at every j.
-        for last in range(regions - 1, n):
-            if not np.isfinite(reach[last]):
-                continue
-            cuts = _traced(choices, last)
-            bounds = np.array([*cuts, n])
-            division = _with_rates(np.diff(g[bounds]), np.diff(h[bounds]), fpr, cuts[1:])
-            if len(cuts) not in found or division.bits < found[len(cuts)].bits:
-                found[len(cuts)] = division
-        best = reach[:, None] + gains
-        choices.append(np.argmax(best, axis=0))
-        reach = np.max(best, axis=0)
-    return [found[count] for count in sorted(found) if count > 1]
+
+    def __init__(self, inside: Floats, outside: Floats, regions_max: int) -> None:
+        self._g = np.concatenate([[0.0], np.cumsum(inside)])
+        self._h = np.concatenate([[0.0], np.cumsum(outside)])
+        n = len(inside)
+        gains = _divergences(self._g, self._h)
+        reach = np.full(n + 1, -np.inf)
+        reach[0] = 0.0
+        # By number of regions and of segments in them: the best divergence, where the last begins.
+        self._reaches, self._choices = [reach], list[NDArray[np.intp]]()
+        for _ in range(min(regions_max, n)):
+            best = self._reaches[-1][:, None] + gains
+            self._choices.append(np.argmax(best, axis=0))
+            self._reaches.append(np.max(best, axis=0))
+
+    def partitions(self, fpr: float) -> Iterator[Division]:
+        """The best division into each number of regions, from 2 up."""
+        for regions in range(2, len(self._reaches)):
+            division = self._best(fpr, regions)
+            if division:
+                yield division
+
+    def _best(self, fpr: float, regions: int) -> Division | None:
+        """The best one of this many regions.
+
+        For each beginning of the last region, the others are those of the greatest divergence. Were
+        rates allowed to exceed 1 (in all regions, or in all but the last where that has to be
+        limited), the divergence alone would say what this costs: a bound, in whose order they are
+        tried, until it says that no better one follows.
+        """
+        n = len(self._g) - 1
+        g, h = 1.0 - self._g[:n], 1.0 - self._h[:n]  # of the last region
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bound = -self._reaches[regions - 1][:n] - g * np.log2(g / h) - np.log2(fpr)
+            limited = -self._reaches[regions - 1][:n] - (1 - g) * np.log2((fpr - h) / (1 - g))
+        bound = np.where((fpr * g > h) & np.isfinite(limited), limited, bound)
+        best: Division | None = None
+        for last in np.argsort(bound):
+            if not np.isfinite(bound[last]) or (best and bound[last] >= best.bits):
+                break
+            bounds = np.array([*self._traced(regions - 1, int(last)), n])
+            shares = np.diff(self._g[bounds]), np.diff(self._h[bounds])
+            division = _with_rates(*shares, fpr, tuple(bounds[1:-1].tolist()))
+            if best is None or division.bits < best.bits:
+                best = division
+        return best
+
+    def _traced(self, regions: int, end: int) -> list[int]:
+        """Where the best regions of the first `end` segments begin, and where they end."""
+        cuts = [end]
+        for choice in reversed(self._choices[:regions]):
+            cuts.append(int(choice[cuts[-1]]))
+        return cuts[::-1]
 
 
 def _divergences(g: Floats, h: Floats) -> Floats:
@@ -109,14 +140,6 @@ def _divergences(g: Floats, h: Floats) -> Floats:
     return gains
 
 
-def _traced(choices: list[NDArray[np.intp]], last: int) -> tuple[int, ...]:
-    """Where the regions begin, given where the last one does."""
-    cuts = [last]
-    for choice in reversed(choices):
-        cuts.append(int(choice[cuts[-1]]))
-    return tuple(reversed(cuts))
-
-
 def _with_rates(inside: Floats, outside: Floats, fpr: float, edges: tuple[int, ...]) -> Division:
     rates = best_rates(inside, outside, fpr)
     some = inside > 0
@@ -127,11 +150,12 @@ def _with_rates(inside: Floats, outside: Floats, fpr: float, edges: tuple[int, .
 def sandwiches(inside: Floats, outside: Floats, fpr: float) -> Iterator[Division]:
     """The best rates of front and back filter for every threshold.
 
-    With FN the share of keys below and FP that of negatives above it, the back filter's best rate is
-    FP · FN / ((1 - FP) (1 - FN)), whatever the front does.
+    With FN the share of keys below and FP that of negatives above it, the back filter's best rate
+    is FP · FN / ((1 - FP) (1 - FN)), whatever the front does.
     """
+    below, above = np.cumsum(inside), 1.0 - np.cumsum(outside)
     for edge in range(1, len(inside)):
-        missed, passed = float(inside[:edge].sum()), float(outside[edge:].sum())
+        missed, passed = float(below[edge - 1]), max(float(above[edge - 1]), 0.0)
         if missed <= 0 or missed >= 1 or passed >= 1:
             continue
         back = min(1.0, passed * missed / ((1 - passed) * (1 - missed)))

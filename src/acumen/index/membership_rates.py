@@ -32,7 +32,7 @@ class MeasuredRate(NamedTuple):
 def wilson(passed: float, trials: float, z: float) -> tuple[float, float]:
     """The interval of Wilson (1927) for a mean of numbers in [0, 1], at `z` standard errors.
 
-    For numbers between 0 and 1 the variance is at most that of a coin, so that it is rather too wide.
+    Numbers between 0 and 1 vary at most as a coin does, so that it is rather too wide.
     """
     if trials <= 0:
         return 0.0, 1.0

@@ -15,8 +15,9 @@ from acumen.index.membership_keys import KeyBatch
 # Runs of three bytes, and of two and four: what did best on texts, at about one and two nanoseconds
 # a byte. Integers have no runs; their prefixes are their pieces.
 TEXT_GRAMS = (1 << 3, 1 << 2 | 1 << 4)
-SAMPLES_MAX = 40_000
-PASSES = 6
+SAMPLES_MAX = 30_000
+PASSES = 3
+PROBES = 32
 
 
 @dataclass(frozen=True)
@@ -105,24 +106,61 @@ class GivenScorer:
 
     def scores(self, keys: KeyBatch, original: object = None) -> NDArray[np.float64]:
         """One score a key, of the batch as the user gave it; what is no number counts as lowest."""
-        if not len(keys):
-            return np.zeros(0)
-        values = np.asarray(self.function(original), np.float64)
-        if values.shape != (len(keys),):
-            raise ValueError(f"scorer gave shape {values.shape} for {len(keys)} keys")
+        return self._asked(original, len(keys)) if len(keys) else np.zeros(0)
+
+    def _asked(self, batch: Any, count: int) -> NDArray[np.float64]:
+        values = np.asarray(self.function(batch), np.float64)
+        if values.shape != (count,):
+            raise ValueError(f"scorer gave shape {values.shape} for {count} keys")
         return np.ascontiguousarray(np.where(np.isnan(values), -np.inf, values))
 
-    def settle(self, probe: Sequence[Any], scores: NDArray[np.float64], spread: float) -> None:
-        """Sets the tolerance, having asked for the scores of some keys one by one."""
-        self.tolerance = 1e-4 * spread
-        for key, expected in zip(probe, scores.tolist(), strict=True):
-            alone = float(np.asarray(self.function([key]), np.float64).reshape(-1)[0])
-            alone = -np.inf if np.isnan(alone) else alone
-            if alone != expected and not abs(alone - expected) <= self.tolerance / 10:
-                raise ValueError(
-                    f"scorer gave {alone} for a key that had {expected} in its batch: "
-                    "a filter needs the same score for the same key"
-                )
+    def settle(self, keys: KeyBatch, original: object) -> dict[str, Any]:
+        """Sets the tolerance, asks for some scores once more, and tells how to know it again.
+
+        Raises:
+            ValueError: a key has another score alone than in its batch.
+        """
+        scores = self.scores(keys, original)
+        finite = scores[np.isfinite(scores)]
+        self.tolerance = 1e-4 * float(np.ptp(finite)) if len(finite) else 0.0
+        rows = np.unique(np.linspace(0, len(keys) - 1, PROBES).astype(np.int64))
+        probe = _elements(keys.take(rows), original, rows)
+        if not self._agrees(probe, scores[rows]):
+            raise ValueError(
+                "scorer gave keys other scores alone than in a batch: a filter needs the same "
+                "score for the same key"
+            )
+        return {
+            "keys": [key.hex() if isinstance(key, bytes) else key for key in probe],
+            "scores": scores[rows].tolist(),
+            "tolerance": self.tolerance,
+            "kind": keys.kind,
+        }
+
+    def recognises(self, probe: dict[str, Any]) -> bool:
+        """Whether this is the scorer that `settle` spoke of; takes over its tolerance.
+
+        Raises:
+            KeyError, TypeError, ValueError: `probe` is nothing that `settle` gave.
+        """
+        self.tolerance = float(probe["tolerance"])
+        keys = [bytes.fromhex(key) if probe["kind"] == "bytes" else key for key in probe["keys"]]
+        return self._agrees(keys, np.array(probe["scores"], np.float64))
+
+    def _agrees(self, keys: Sequence[Any], scores: NDArray[np.float64]) -> bool:
+        alone = np.concatenate([self._asked([key], 1) for key in keys])
+        same = (alone == scores) | (np.abs(alone - scores) <= self.tolerance / 10)
+        return bool(same.all())
+
+
+def _elements(batch: KeyBatch, original: Any, rows: NDArray[np.int64]) -> list[Any]:
+    """Keys as Python objects; integers as the user has them, which words do not say."""
+    if batch.kind == "text":
+        return [key.decode("utf-8", "surrogatepass") for key in batch.values.to_pylist()]
+    if batch.kind == "bytes":
+        return list(batch.values.to_pylist())
+    values = np.asarray(original)[rows]
+    return list((values.view(np.int64) if values.dtype.kind in "mM" else values).tolist())
 
 
 Scorer = BuiltInScorer | GivenScorer

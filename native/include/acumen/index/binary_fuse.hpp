@@ -14,7 +14,7 @@
 //            key                 [ a     ] [  b   ] [ c    ]      a ^ b ^ c == fingerprint
 //            bits       slot 0 | slot 1 | … | slot cut | …        without gaps, lowest bit first
 //                       width+1  width+1      width
-//            Slot i begins at bit i · width + min(i, cut). Seven spare bytes let the last slot be
+//            Slot i begins at bit i · width + min(i, cut). Eight spare bytes let the last slot be
 //            read as a 64-bit word.
 // Paper      Graf & Lemire, "Binary fuse filters: fast and smaller than xor filters", JEA 2022;
 //            Walzer, "Peeling close to the orientability threshold: spatial coupling in
@@ -33,8 +33,8 @@ namespace acumen::membership {
 
 inline constexpr std::uint32_t kSegmentBitsMax = 18;
 inline constexpr std::uint32_t kWidthMax = 31;
-inline constexpr std::uint64_t kSlotsMax = std::uint64_t{1} << 40;
-inline constexpr std::size_t kSpareBytes = 7;
+inline constexpr std::uint64_t kSlotsMax = 0xffffffff;  // products of them fit in 64 bits
+inline constexpr std::size_t kSpareBytes = 8;
 
 /// What a table is like; `arity` 0: no table, every key is inside; 1: none is.
 struct FuseShape {
@@ -57,7 +57,8 @@ inline bool validate(const FuseShape& shape, std::uint64_t bytes) {
   if (shape.arity == 0 || shape.arity == 1) return true;
   if (shape.arity != 3 && shape.arity != 4) return false;
   if (shape.segment_bits > kSegmentBitsMax || shape.segments < 1) return false;
-  if (shape.segments > kSlotsMax >> shape.segment_bits || shape.width > kWidthMax) return false;
+  if (shape.segments + 4 > kSlotsMax >> shape.segment_bits) return false;
+  if (shape.width > kWidthMax) return false;
   return shape.cut <= shape.slots() && shape.table_bytes() <= bytes;
 }
 
@@ -69,7 +70,8 @@ struct FuseProbe {
 };
 
 template <int kArity>
-inline FuseProbe<kArity> probe_at(const FuseShape& shape, std::uint64_t hash) {
+[[gnu::always_inline]] inline FuseProbe<kArity> probe_at(const FuseShape& shape,
+                                                         std::uint64_t hash) {
   FuseProbe<kArity> probe;
   const std::uint64_t mask = (std::uint64_t{1} << shape.segment_bits) - 1;
   probe.hash = hash;
@@ -83,12 +85,17 @@ inline FuseProbe<kArity> probe_at(const FuseShape& shape, std::uint64_t hash) {
 }
 
 template <int kArity>
-inline FuseProbe<kArity> probe_of(const FuseShape& shape, std::uint64_t key) {
+[[gnu::always_inline]] inline FuseProbe<kArity> probe_of(const FuseShape& shape,
+                                                         std::uint64_t key) {
   return probe_at<kArity>(shape, mixed(key + shape.seed));
 }
 
-inline std::uint64_t bit_of(const FuseShape& shape, std::uint64_t slot) {
-  return slot * shape.width + std::min(slot, shape.cut);
+[[gnu::always_inline]] inline std::uint64_t bit_of(const FuseShape& shape, std::uint64_t slot) {
+  // Both factors are below 2^32, and no value's sign bit is set: cheap for vector units.
+  const std::uint64_t bits =
+      std::uint64_t{static_cast<std::uint32_t>(slot)} * static_cast<std::uint32_t>(shape.width);
+  const auto here = static_cast<std::int64_t>(slot), cut = static_cast<std::int64_t>(shape.cut);
+  return bits + static_cast<std::uint64_t>(here < cut ? here : cut);
 }
 
 /// The slot's bits, and above them those of its neighbours.
@@ -100,7 +107,8 @@ inline std::uint64_t read_slot(const FuseShape& shape, const std::uint8_t* table
 
 /// The bits in which a key with these slots is compared.
 template <int kArity>
-inline std::uint64_t mask_of(const FuseShape& shape, const FuseProbe<kArity>& probe) {
+[[gnu::always_inline]] inline std::uint64_t mask_of(const FuseShape& shape,
+                                                    const FuseProbe<kArity>& probe) {
   const std::uint64_t bits = shape.width + (probe.slot[kArity - 1] < shape.cut ? 1 : 0);
   return (std::uint64_t{1} << bits) - 1;
 }
@@ -125,52 +133,105 @@ struct FuseView {
   }
 };
 
-/// What a look-up has worked out before it touches the table.
+/// Keys are looked up in blocks: what of one needs no memory is worked out for the next block,
+/// eight or four keys at a time where the machine can, while the lines that it named travel.
+inline constexpr std::size_t kBlock = 32;
+
 template <int kArity>
-struct FuseRead {
-  std::array<std::uint64_t, kArity> bit;
-  std::uint64_t hash, mask;
+struct FuseBlock {
+  std::uint64_t hash[kBlock], mask[kBlock], bit[kArity][kBlock];
 };
 
 template <int kArity>
-[[gnu::always_inline]] inline void begin(const FuseView& view, std::uint64_t key,
-                                         FuseRead<kArity>& read) {
-  const FuseProbe<kArity> probe = probe_of<kArity>(view.shape, key);
-  read.hash = probe.hash;
-  read.mask = mask_of<kArity>(view.shape, probe);
+[[gnu::always_inline]] inline void begin(const FuseView& view, const std::uint64_t* keys,
+                                         FuseBlock<kArity>& block) {
+  // As probe_of(), in loops of plain arithmetic that compilers turn into vector code.
+  const FuseShape shape = view.shape;
+  const std::uint64_t low = (std::uint64_t{1} << shape.segment_bits) - 1;
+  const std::uint64_t places = shape.segments << shape.segment_bits;
+  std::uint64_t next[kBlock], more[kBlock];
+  for (std::size_t j = 0; j < kBlock; ++j) block.hash[j] = mixed(keys[j] + shape.seed);
+  for (std::size_t j = 0; j < kBlock; ++j) more[j] = block.hash[j] * kOdd1;
+  for (std::size_t j = 0; j < kBlock; ++j) next[j] = scaled(block.hash[j], places);
   for (int i = 0; i < kArity; ++i) {
-    read.bit[i] = bit_of(view.shape, probe.slot[i]);
-    __builtin_prefetch(view.table + (read.bit[i] >> 3));
+    std::uint64_t* bit = block.bit[i];
+    if (i > 0) {
+      const int shift = 64 - 18 * i;
+      for (std::size_t j = 0; j < kBlock; ++j) next[j] |= low;
+      for (std::size_t j = 0; j < kBlock; ++j) next[j] += 1 + ((more[j] >> shift) & low);
+    }
+    for (std::size_t j = 0; j < kBlock; ++j) bit[j] = bit_of(shape, next[j]);
   }
+  const std::uint64_t narrow = (std::uint64_t{1} << shape.width) - 1, wide = 2 * narrow + 1;
+  const auto cut = static_cast<std::int64_t>(shape.cut);
+  for (std::size_t j = 0; j < kBlock; ++j)
+    block.mask[j] = static_cast<std::int64_t>(next[j]) < cut ? wide : narrow;
 }
 
 template <int kArity>
-[[gnu::always_inline]] inline bool finish(const std::uint8_t* table, const FuseRead<kArity>& read) {
-  std::uint64_t difference = read.hash;
+[[gnu::always_inline]] inline void fetch(const FuseView& view, const FuseBlock<kArity>& block,
+                                         std::size_t j) {
+  for (int i = 0; i < kArity; ++i) __builtin_prefetch(view.table + (block.bit[i][j] >> 3));
+}
+
+template <int kArity>
+[[gnu::always_inline]] inline bool finish(const FuseView& view, const FuseBlock<kArity>& block,
+                                          std::size_t j) {
+  std::uint64_t difference = block.hash[j];
   for (int i = 0; i < kArity; ++i)
-    difference ^= load64(table + (read.bit[i] >> 3)) >> (read.bit[i] & 7);
-  return (difference & read.mask) == 0;
+    difference ^= load64(view.table + (block.bit[i][j] >> 3)) >> (block.bit[i][j] & 7);
+  return (difference & block.mask[j]) == 0;
 }
 
+/// out[i] = contains(keys[i]) for whole blocks.
 template <int kArity>
-void contains_many(const FuseView view, const std::uint64_t* keys, std::size_t n, bool* out) {
-  // While one key waits for memory the hashes of the next ones are computed.
-  constexpr std::size_t kAhead = 16;
-  FuseRead<kArity> ring[kAhead];
-  for (std::size_t i = 0; i < std::min(n, kAhead); ++i) begin(view, keys[i], ring[i]);
-  std::size_t i = 0;
-  for (; i + kAhead < n; ++i) {
-    FuseRead<kArity>& read = ring[i % kAhead];
-    out[i] = finish(view.table, read);
-    begin(view, keys[i + kAhead], read);
+[[gnu::always_inline]] inline void contains_blocks(const FuseView view, const std::uint64_t* keys,
+                                                   std::size_t blocks, bool* out) {
+  // A small table is in the second cache, and what could be fetched is soon there anyway.
+  const bool is_small = view.shape.table_bytes() < 512 * 1024;
+  FuseBlock<kArity> ring[2];
+  if (blocks > 0) begin(view, keys, ring[0]);
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const FuseBlock<kArity>& block = ring[b % 2];
+    FuseBlock<kArity>& next = ring[(b + 1) % 2];
+    if (b + 1 < blocks) begin(view, keys + (b + 1) * kBlock, next);
+    const bool fetches = b + 1 < blocks && !is_small;
+    for (std::size_t j = 0; j < kBlock; ++j) {
+      if (fetches) fetch(view, next, j);
+      out[b * kBlock + j] = finish(view, block, j);
+    }
   }
-  for (; i < n; ++i) out[i] = finish(view.table, ring[i % kAhead]);
+}
+
+#if defined(__x86_64__)
+template <int kArity>
+[[gnu::target("avx2,bmi2")]] void contains_blocks_avx2(const FuseView& view,
+                                                       const std::uint64_t* keys,
+                                                       std::size_t blocks, bool* out) {
+  contains_blocks<kArity>(view, keys, blocks, out);
+}
+#endif
+
+template <int kArity>
+void contains_many(const FuseView& view, const std::uint64_t* keys, std::size_t n, bool* out) {
+  const std::size_t blocks = n / kBlock;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
+    contains_blocks_avx2<kArity>(view, keys, blocks, out);
+  else
+#endif
+    contains_blocks<kArity>(view, keys, blocks, out);
+  for (std::size_t i = blocks * kBlock; i < n; ++i) out[i] = view.contains(keys[i]);
 }
 
 /// Fetches what contains(key) will read.
 inline void prefetch(const FuseView& view, std::uint64_t key) {
-  if (FuseRead<3> read; view.shape.arity == 3) begin<3>(view, key, read);
-  if (FuseRead<4> read; view.shape.arity == 4) begin<4>(view, key, read);
+  const auto fetch = [&](const auto& probe) {
+    for (const std::uint64_t slot : probe.slot)
+      __builtin_prefetch(view.table + (bit_of(view.shape, slot) >> 3));
+  };
+  if (view.shape.arity == 3) fetch(probe_of<3>(view.shape, key));
+  if (view.shape.arity == 4) fetch(probe_of<4>(view.shape, key));
 }
 
 /// out[i] = contains(keys[i])

@@ -23,7 +23,7 @@ inline constexpr std::uint64_t kOdd1 = 0xd1342543de82ef95ULL;
 inline constexpr std::uint64_t kOdd2 = 0xaf251af3b0f025b5ULL;
 inline constexpr std::uint64_t kOdd3 = 0x9e3779b97f4a7c15ULL;
 
-inline std::uint64_t mixed(std::uint64_t x) {
+[[gnu::always_inline]] inline std::uint64_t mixed(std::uint64_t x) {
   x ^= x >> 33;
   x *= 0xff51afd7ed558ccdULL;
   x ^= x >> 33;
@@ -31,9 +31,10 @@ inline std::uint64_t mixed(std::uint64_t x) {
   return x ^ (x >> 33);
 }
 
-/// 0 … count - 1, by the upper bits.
-inline std::uint64_t scaled(std::uint64_t hash, std::uint64_t count) {
-  return static_cast<std::uint64_t>((static_cast<Wide>(hash) * count) >> 64);
+/// hash · count / 2^64: 0 … count - 1, by the upper bits; count < 2^32. In products of 32 bits,
+/// which vector units have.
+[[gnu::always_inline]] inline std::uint64_t scaled(std::uint64_t hash, std::uint64_t count) {
+  return ((hash >> 32) * count + ((hash & 0xffffffff) * count >> 32)) >> 32;
 }
 
 inline std::uint64_t folded(std::uint64_t a, std::uint64_t b) {
@@ -41,7 +42,7 @@ inline std::uint64_t folded(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-inline std::uint64_t load64(const std::uint8_t* from) {
+[[gnu::always_inline]] inline std::uint64_t load64(const std::uint8_t* from) {
   std::uint64_t word;
   std::memcpy(&word, from, 8);
   if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
