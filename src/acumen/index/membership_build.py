@@ -3,8 +3,8 @@
 The plain filter is built first. With negatives, scorers of several sizes are tried: the negatives
 are split into those that train a scorer, those that choose regions and rates, and those that judge.
 A learned candidate counts only if, on the negatives that judge, its false-positive rate is at most
-what was asked for with 95 % confidence. (A negative of score s passes with a known probability p(s);
-it is the mean of p(s) that is bounded, which varies less than the number of those that passed.)
+what was asked for with 95 % confidence. (A negative of score s passes with a known chance p(s),
+whose mean is bounded: it varies less than the number of those that passed.)
 Where it is not, the candidate is designed anew for a smaller rate. The fewest bytes win.
 """
 
@@ -147,7 +147,9 @@ def plain(hashes: Words, fpr: float, rng: np.random.Generator) -> tuple[FilterAr
     return maker.arrays(np.zeros(0), None), maker.distinct
 
 
-def build(design: Design, keys: Sample, hashes: Words, rng: np.random.Generator) -> FilterArrays:
+def build(
+    design: Design, keys: Sample, hashes: Words, fpr: float, rng: np.random.Generator
+) -> FilterArrays:
     """The tables of a learned candidate, with every key in the one of its score."""
     scores = keys.scores(design.scorer)
     tolerance = design.scorer.tolerance
@@ -158,7 +160,9 @@ def build(design: Design, keys: Sample, hashes: Words, rng: np.random.Generator)
     maker = TableMaker(rng)
     maker.add(hashes if design.division.front < 1.0 else hashes[:0], design.division.front)
     for region, rate in enumerate(design.division.rates):
-        maker.add(hashes[(lowest <= region) & (region <= highest)], rate)
+        # Where no key was expected a few may lie, within the tolerance or unlike the sample's.
+        least = min(2.0**-16, 0.01 * fpr)
+        maker.add(hashes[(lowest <= region) & (region <= highest)], max(rate, least))
     return maker.arrays(design.thresholds, design.scorer)
 
 
@@ -204,7 +208,9 @@ class _Scored:
             inside = keys.scores(scorer)
         outside = choosing.scores(scorer)
         pooled = np.concatenate([_quantiles(inside), _quantiles(outside)])
-        self.edges = np.unique(pooled[np.isfinite(pooled)])
+        values = np.unique(pooled[np.isfinite(pooled)])
+        # Between scores that occur, or many keys would lie within a tolerance of an edge.
+        self.edges = (values[:-1] + values[1:]) / 2
         self.inside = self._shares(inside, 0.0)
         self.outside = self._shares(outside, 1.0)
         self.segments = Segments(self.inside, self.outside, REGIONS_MAX)
@@ -219,7 +225,7 @@ class _Scored:
 
     def propose(self, fpr: float) -> Iterator[Design]:
         """The best division of each family for this rate on the negatives that choose."""
-        if len(self.edges) < 2:
+        if not len(self.edges):
             return
         for family, found in (
             ("partitioned", list(self.segments.partitions(fpr))),

@@ -165,7 +165,7 @@ def choose(
             scorers += built_in_scorers(keys.keys, negatives.training.keys, simple.nbytes / 4, rng)
         found = build.designs(keys, negatives.choosing, negatives.judging, fpr, scorers)
         for design in found:
-            arrays = build.build(design, keys, hashes, rng)
+            arrays = build.build(design, keys, hashes, fpr, rng)
             filters.append(arrays)
             name = f"{design.family}, {design.scorer.name}"
             entries.append(_entry(name, arrays, keys, negatives, rng))

@@ -2,11 +2,12 @@
 
 Scores are first cut into some hundred segments. A partition of them into regions with rates of
 false positives f_i costs Σ g_i log₂(1/f_i) bits a key and lets Σ h_i f_i absent keys pass, g_i and
-h_i being the shares of keys and of negatives in region i. Where no f_i would exceed 1, f_i ∝ g_i/h_i
-is best, and the best regions are those whose Kullback-Leibler divergence is greatest. Only in the
-region of the highest scores need f = 1 be. So one table of the best divergence of the first j
-segments in q regions, filled once, serves every beginning of that last region and every rate, and
-what comes out is the best of all: O(N² k) for N segments, exact where g/h rises with the score.
+h_i being the shares of keys and of negatives in region i. Where no f_i would exceed 1,
+f_i ∝ g_i / h_i is best, and the best regions are those whose Kullback-Leibler divergence is
+greatest. Only in the region of the highest scores need f = 1 be. So one table of the best
+divergence of the first j segments in q regions, filled once, serves every beginning of that last
+region and every rate, and what comes out is the best of all: O(N² k) for N segments, exact where
+g/h rises with the score.
 
 References:
     Vaidya, Knorr, Mitzenmacher & Kraska, "Partitioned learned Bloom filters", ICLR 2021;

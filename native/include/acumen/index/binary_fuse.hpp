@@ -57,7 +57,7 @@ inline bool validate(const FuseShape& shape, std::uint64_t bytes) {
   if (shape.arity == 0 || shape.arity == 1) return true;
   if (shape.arity != 3 && shape.arity != 4) return false;
   if (shape.segment_bits > kSegmentBitsMax || shape.segments < 1) return false;
-  if (shape.segments + 4 > kSlotsMax >> shape.segment_bits) return false;
+  if (shape.segments > (kSlotsMax >> shape.segment_bits) - 4) return false;
   if (shape.width > kWidthMax) return false;
   return shape.cut <= shape.slots() && shape.table_bytes() <= bytes;
 }
