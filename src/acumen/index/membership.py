@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acumen.index.membership_build import FilterArrays, Sample
 from acumen.index.membership_choice import FilterExplanation, choose, split
 from acumen.index.membership_file import from_state, read, to_state, write
-from acumen.index.membership_keys import KeyBatch, bytes_of, key_batch, word_of
+from acumen.index.membership_keys import KeyBatch, key_batch, word_of
 from acumen.index.membership_rates import MeasuredRate
 from acumen.index.membership_scorer import GivenScorer
 from acumen.index.storage import IndexFileError
@@ -110,12 +110,14 @@ class MembershipFilter:
         if self._probe is not None:
             kind = _kind_of(key)
             return kind == self._kind and bool(self.contains([key])[0])
-        if isinstance(key, str):
-            return self._kind == "text" and self._core.contains_text(bytes_of(key))
-        if isinstance(key, bytes):
-            return self._kind == "bytes" and self._core.contains_text(key)
-        if isinstance(key, int | np.integer):
-            return self._kind == "integer" and self._core.contains_integer(word_of(int(key)))
+        if self._kind == "integer":
+            if isinstance(key, int | np.integer):
+                return self._core.contains_integer(word_of(int(key)))
+        elif self._kind == "text":
+            if isinstance(key, str):
+                return self._core.contains_text(key.encode("utf-8", "surrogatepass"))
+        elif self._kind == "bytes" and isinstance(key, bytes):
+            return self._core.contains_text(key)
         return False
 
     def contains(

@@ -10,7 +10,7 @@ Where it is not, the candidate is designed anew for a smaller rate. The fewest b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ SAMPLES_MAX = 100_000
 SHAPE_BYTES = 48
 # Attempts at smaller tables: with few keys they cost nothing, with many there is little to gain.
 TRIES_MAX = 160
-TRIED_KEYS_MAX = 4_000_000
+TRIED_KEYS_MAX = 2_000_000
 MARGINS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 LEARNED_BYTES_MIN = 512  # a plain filter smaller than that is not worth a model
 
@@ -167,11 +167,13 @@ def build(
 
 
 def designs(
-    keys: Sample, choosing: Sample, judging: Sample, fpr: float, scorers: Sequence[Scorer]
+    keys: Sample, choosing: Sample, judging: Sample, fpr: float, scorers: Iterable[Scorer]
 ) -> list[Design]:
     """The best candidate of each family that keeps the rate; none where learning does not pay."""
     promising: list[tuple[float, str, _Scored]] = []
     for scorer in scorers:
+        if promising and scorer.nbytes >= min(entry[0] for entry in promising):
+            break  # scorers come by size: from here on the model alone weighs more
         scored = _Scored(scorer, keys, choosing, judging)
         promising += [
             (design.bytes_expected, design.family, scored) for design in scored.propose(fpr * 0.8)

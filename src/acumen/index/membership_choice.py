@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -160,9 +160,11 @@ def choose(
     filters = [simple]
     reason = _why_plain(len(keys.keys), simple, fpr, negatives)
     if not reason and negatives is not None:
-        scorers: list[Scorer] = [given] if given else []
-        if not given:
-            scorers += built_in_scorers(keys.keys, negatives.training.keys, simple.nbytes / 4, rng)
+        scorers: Iterable[Scorer] = (
+            [given]
+            if given
+            else built_in_scorers(keys.keys, negatives.training.keys, simple.nbytes / 4, rng)
+        )
         found = build.designs(keys, negatives.choosing, negatives.judging, fpr, scorers)
         for design in found:
             arrays = build.build(design, keys, hashes, fpr, rng)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +59,8 @@ class BuiltInScorer:
 
 def built_in_scorers(
     keys: KeyBatch, negatives: KeyBatch, bytes_max: float, rng: np.random.Generator
-) -> list[BuiltInScorer]:
-    """Scorers of several sizes up to `bytes_max`, trained to tell keys from negatives.
+) -> Iterator[BuiltInScorer]:
+    """Scorers of several sizes up to `bytes_max`, small ones first, trained as they are asked for.
 
     The keys of a filter are all there will ever be, so that what a model knows by heart of them is
     knowledge; only of the negatives must some be kept from it.
@@ -68,14 +68,12 @@ def built_in_scorers(
     keys, negatives = (_sample(batch, rng) for batch in (keys, negatives))
     largest = min(int(np.log2(max(bytes_max, 1.0))), 18)
     integers = keys.kind == "integer"
-    scorers = []
     for bits in range(max(7, largest - 4), largest + 1):
         for grams in (0,) if integers else TEXT_GRAMS:
             weights = _native.ngram_train(
                 keys.native, negatives.native, bits, grams, PASSES, int(rng.integers(1 << 62))
             )
-            scorers.append(BuiltInScorer(weights, bits, grams))
-    return scorers
+            yield BuiltInScorer(weights, bits, grams)
 
 
 def _sample(batch: KeyBatch, rng: np.random.Generator) -> KeyBatch:

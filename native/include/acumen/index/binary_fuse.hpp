@@ -134,94 +134,25 @@ struct FuseView {
 };
 
 /// Keys are looked up in blocks: what of one needs no memory is worked out for the next block,
-/// eight or four keys at a time where the machine can, while the lines that it named travel.
-inline constexpr std::size_t kBlock = 32;
+/// several keys at a time where the machine can, while the lines that it named travel.
+inline constexpr std::size_t kFuseBlock = 32;
 
-template <int kArity>
-struct FuseBlock {
-  std::uint64_t hash[kBlock], mask[kBlock], bit[kArity][kBlock];
-};
+/// out[i] = contains(keys[i]) for `blocks` whole blocks; `fetches`: the table is larger than a
+/// cache.
+using FuseBlocks = void (*)(const FuseView& view, const std::uint64_t* keys, std::size_t blocks,
+                            bool fetches, bool* out);
 
-template <int kArity>
-[[gnu::always_inline]] inline void begin(const FuseView& view, const std::uint64_t* keys,
-                                         FuseBlock<kArity>& block) {
-  // As probe_of(), in loops of plain arithmetic that compilers turn into vector code.
-  const FuseShape shape = view.shape;
-  const std::uint64_t low = (std::uint64_t{1} << shape.segment_bits) - 1;
-  const std::uint64_t places = shape.segments << shape.segment_bits;
-  std::uint64_t next[kBlock], more[kBlock];
-  for (std::size_t j = 0; j < kBlock; ++j) block.hash[j] = mixed(keys[j] + shape.seed);
-  for (std::size_t j = 0; j < kBlock; ++j) more[j] = block.hash[j] * kOdd1;
-  for (std::size_t j = 0; j < kBlock; ++j) next[j] = scaled(block.hash[j], places);
-  for (int i = 0; i < kArity; ++i) {
-    std::uint64_t* bit = block.bit[i];
-    if (i > 0) {
-      const int shift = 64 - 18 * i;
-      for (std::size_t j = 0; j < kBlock; ++j) next[j] |= low;
-      for (std::size_t j = 0; j < kBlock; ++j) next[j] += 1 + ((more[j] >> shift) & low);
-    }
-    for (std::size_t j = 0; j < kBlock; ++j) bit[j] = bit_of(shape, next[j]);
-  }
-  const std::uint64_t narrow = (std::uint64_t{1} << shape.width) - 1, wide = 2 * narrow + 1;
-  const auto cut = static_cast<std::int64_t>(shape.cut);
-  for (std::size_t j = 0; j < kBlock; ++j)
-    block.mask[j] = static_cast<std::int64_t>(next[j]) < cut ? wide : narrow;
-}
+/// The best that this machine has, by arity - 3; native/src/fuse_blocks.inl.
+FuseBlocks fuse_blocks(std::uint64_t arity);
 
-template <int kArity>
-[[gnu::always_inline]] inline void fetch(const FuseView& view, const FuseBlock<kArity>& block,
-                                         std::size_t j) {
-  for (int i = 0; i < kArity; ++i) __builtin_prefetch(view.table + (block.bit[i][j] >> 3));
-}
-
-template <int kArity>
-[[gnu::always_inline]] inline bool finish(const FuseView& view, const FuseBlock<kArity>& block,
-                                          std::size_t j) {
-  std::uint64_t difference = block.hash[j];
-  for (int i = 0; i < kArity; ++i)
-    difference ^= load64(view.table + (block.bit[i][j] >> 3)) >> (block.bit[i][j] & 7);
-  return (difference & block.mask[j]) == 0;
-}
-
-/// out[i] = contains(keys[i]) for whole blocks.
-template <int kArity>
-[[gnu::always_inline]] inline void contains_blocks(const FuseView view, const std::uint64_t* keys,
-                                                   std::size_t blocks, bool* out) {
-  // A small table is in the second cache, and what could be fetched is soon there anyway.
-  const bool is_small = view.shape.table_bytes() < 512 * 1024;
-  FuseBlock<kArity> ring[2];
-  if (blocks > 0) begin(view, keys, ring[0]);
-  for (std::size_t b = 0; b < blocks; ++b) {
-    const FuseBlock<kArity>& block = ring[b % 2];
-    FuseBlock<kArity>& next = ring[(b + 1) % 2];
-    if (b + 1 < blocks) begin(view, keys + (b + 1) * kBlock, next);
-    const bool fetches = b + 1 < blocks && !is_small;
-    for (std::size_t j = 0; j < kBlock; ++j) {
-      if (fetches) fetch(view, next, j);
-      out[b * kBlock + j] = finish(view, block, j);
-    }
-  }
-}
-
-#if defined(__x86_64__)
-template <int kArity>
-[[gnu::target("avx2,bmi2")]] void contains_blocks_avx2(const FuseView& view,
-                                                       const std::uint64_t* keys,
-                                                       std::size_t blocks, bool* out) {
-  contains_blocks<kArity>(view, keys, blocks, out);
-}
-#endif
-
-template <int kArity>
-void contains_many(const FuseView& view, const std::uint64_t* keys, std::size_t n, bool* out) {
-  const std::size_t blocks = n / kBlock;
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
-    contains_blocks_avx2<kArity>(view, keys, blocks, out);
-  else
-#endif
-    contains_blocks<kArity>(view, keys, blocks, out);
-  for (std::size_t i = blocks * kBlock; i < n; ++i) out[i] = view.contains(keys[i]);
+/// out[i] = contains(keys[i])
+inline void contains_many(const FuseView& view, const std::uint64_t* keys, std::size_t n,
+                          bool* out) {
+  if (!view.shape.is_table()) return void(std::fill_n(out, n, view.shape.arity == 0));
+  const std::size_t blocks = n / kFuseBlock;
+  const bool fetches = view.shape.table_bytes() > 512 * 1024;
+  fuse_blocks(view.shape.arity)(view, keys, blocks, fetches, out);
+  for (std::size_t i = blocks * kFuseBlock; i < n; ++i) out[i] = view.contains(keys[i]);
 }
 
 /// Fetches what contains(key) will read.
@@ -232,14 +163,6 @@ inline void prefetch(const FuseView& view, std::uint64_t key) {
   };
   if (view.shape.arity == 3) fetch(probe_of<3>(view.shape, key));
   if (view.shape.arity == 4) fetch(probe_of<4>(view.shape, key));
-}
-
-/// out[i] = contains(keys[i])
-inline void contains_many(const FuseView& view, const std::uint64_t* keys, std::size_t n,
-                          bool* out) {
-  if (view.shape.arity == 3) return contains_many<3>(view, keys, n, out);
-  if (view.shape.arity == 4) return contains_many<4>(view, keys, n, out);
-  std::fill_n(out, n, view.shape.arity == 0);
 }
 
 }  // namespace acumen::membership
