@@ -4,6 +4,8 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 
+#include <algorithm>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
@@ -98,8 +100,12 @@ auto fuse_build(const Array<std::uint64_t>& keys, double rate, std::size_t tries
     FuseBuilder builder(keys.data(), keys.shape(0), seed);
     good = builder.build(rate, tries, table);
     distinct = builder.size();
-    for (std::size_t i = 0; good && i < keys.shape(0); ++i)
-      all_inside = all_inside && table.view().contains(keys.data()[i]);
+    if (good) {
+      const auto inside = std::make_unique<bool[]>(keys.shape(0));
+      contains_many(table.view(), keys.data(), keys.shape(0), inside.get());
+      all_inside =
+          std::all_of(inside.get(), inside.get() + keys.shape(0), [](bool b) { return b; });
+    }
   }
   if (!good) throw std::runtime_error("no seed gave every key a slot");
   if (!all_inside) throw std::logic_error("a key is not in the table that was built for it");

@@ -69,9 +69,9 @@ class FilterArrays:
 
     def core(self) -> _native.MembershipCore:
         """The native filter over these arrays."""
-        own = isinstance(self.scorer, BuiltInScorer)
-        weights = self.scorer.weights if own else np.zeros(0, np.int8)  # type: ignore[union-attr]
-        bits, grams = (self.scorer.bucket_bits, self.scorer.grams) if own else (0, 0)  # type: ignore[union-attr]
+        own = self.scorer if isinstance(self.scorer, BuiltInScorer) else None
+        weights = own.weights if own else np.zeros(0, np.int8)
+        bits, grams = (own.bucket_bits, own.grams) if own else (0, 0)
         return _native.MembershipCore(
             self.shapes, self.tables, self.thresholds, weights, bits, grams
         )

@@ -14,7 +14,7 @@
 //            smallest that came out is kept.
 // Guarantee  build() answers only with a table that holds every key, and ends: each try is one
 // pass,
-//            and there is a limit on their number. About 40 bytes a key are needed meanwhile.
+//            and there is a limit on their number. About 50 bytes a key are needed meanwhile.
 // Paper      As binary_fuse.hpp.
 #pragma once
 
@@ -105,8 +105,8 @@ class FuseBuilder {
     }
     out.shape = usual;
     tighten(rate, tries, out.shape);
-    // The winner once more: its order was overwritten by later tries.
-    if (!peel(out.shape)) return false;
+    // The winner once more, if a later try has overwritten its order.
+    if (ordered_ != out.shape.seed && !peel(out.shape)) return false;
     out.bytes.assign(out.shape.table_bytes(), 0);
     out.shape.arity == 3 ? fill<3>(out) : fill<4>(out);
     return true;
@@ -115,6 +115,11 @@ class FuseBuilder {
   std::size_t size() const { return keys_.size(); }
 
  private:
+  struct Slot {
+    std::uint64_t sum;    // the XOR of its keys' hashes
+    std::uint32_t count;  // its keys · 4, and below that the XOR of which slot of theirs this is
+  };
+
   struct Order {
     std::vector<std::uint64_t> hash;
     std::vector<std::uint8_t> own;  // which of its slots
@@ -166,6 +171,7 @@ class FuseBuilder {
   bool succeeds(FuseShape& shape, std::size_t tries) {
     for (std::size_t i = 0; i < tries; ++i) {
       shape.seed = mixed(seed_ += kOdd3);
+      ordered_ = shape.seed;
       if (peel(shape)) return true;
     }
     return false;
@@ -197,18 +203,15 @@ class FuseBuilder {
   }
 
   template <int kArity>
-  bool enter(const FuseShape& shape) {
-    bool overflown = false;
+  void enter(const FuseShape& shape) {
     for (const std::uint64_t hash : hashes_) {
       const FuseProbe<kArity> probe = probe_at<kArity>(shape, hash);
       for (int i = 0; i < kArity; ++i) {
-        std::uint8_t& count = counts_[probe.slot[i]];
-        count = static_cast<std::uint8_t>((count + 4) ^ i);
-        overflown |= count < 4;
-        sums_[probe.slot[i]] ^= hash;
+        Slot& slot = slots_[probe.slot[i]];
+        slot.count = (slot.count + 4) ^ static_cast<std::uint32_t>(i);
+        slot.sum ^= hash;
       }
     }
-    return !overflown;
   }
 
   /// Whether every key gets a slot of its own; if so, order_ says in which order, and which one.
@@ -216,18 +219,17 @@ class FuseBuilder {
   bool peel(const FuseShape& shape) {
     const std::uint64_t slots = shape.slots();
     scatter(shape);
-    counts_.assign(slots, 0);  // keys · 4, and below that the XOR of which slot this is of theirs
-    sums_.assign(slots, 0);    // the XOR of their hashes
+    slots_.assign(slots, {});
     order_.hash.clear();
     order_.own.clear();
-    if (!enter<kArity>(shape)) return false;
+    enter<kArity>(shape);
     for (std::uint64_t next = 0; next < slots; ++next) {
-      if (counts_[next] >> 2 != 1) continue;
+      if (slots_[next].count >> 2 != 1) continue;
       alone_.push_back(next);
       while (!alone_.empty()) {
         const std::uint64_t slot = alone_.back();
         alone_.pop_back();
-        if (counts_[slot] >> 2 == 1) take<kArity>(shape, slot);
+        if (slots_[slot].count >> 2 == 1) take<kArity>(shape, slot);
       }
     }
     return order_.hash.size() == hashes_.size();
@@ -235,16 +237,16 @@ class FuseBuilder {
 
   template <int kArity>
   void take(const FuseShape& shape, std::uint64_t slot) {
-    const std::uint64_t hash = sums_[slot];
-    const int own = counts_[slot] & 3;
+    const std::uint64_t hash = slots_[slot].sum;
+    const int own = static_cast<int>(slots_[slot].count & 3);
     order_.hash.push_back(hash);
     order_.own.push_back(static_cast<std::uint8_t>(own));
     const FuseProbe<kArity> probe = probe_at<kArity>(shape, hash);
     for (int i = 0; i < kArity; ++i) {
-      std::uint8_t& count = counts_[probe.slot[i]];
-      count = static_cast<std::uint8_t>((count - 4) ^ i);
-      sums_[probe.slot[i]] ^= hash;
-      if (count >> 2 == 1 && i != own) alone_.push_back(probe.slot[i]);
+      Slot& other = slots_[probe.slot[i]];
+      other.count = (other.count - 4) ^ static_cast<std::uint32_t>(i);
+      other.sum ^= hash;
+      if (other.count >> 2 == 1 && i != own) alone_.push_back(probe.slot[i]);
     }
   }
 
@@ -266,9 +268,9 @@ class FuseBuilder {
   }
 
   std::vector<std::uint64_t> keys_;
-  std::uint64_t seed_;
-  std::vector<std::uint64_t> hashes_, sums_, alone_;
-  std::vector<std::uint8_t> counts_;
+  std::uint64_t seed_, ordered_ = 0;  // ordered_: the seed that order_ is of
+  std::vector<std::uint64_t> hashes_, alone_;
+  std::vector<Slot> slots_;
   Order order_;
 };
 
