@@ -85,11 +85,9 @@ def test_learning_pays_where_keys_look_different(
 def test_learning_does_not_pay_on_noise() -> None:
     rng = np.random.default_rng(4)
     keys, negatives = words(rng, 3000), words(rng, 3000)
-    filter_ = MembershipFilter(keys, 0.01, negatives)
-    explanation = filter_.explain()
+    explanation = MembershipFilter(keys, 0.01, negatives).explain()
     assert explanation.chosen == "binary fuse"
-    assert "binary fuse" in str(explanation)
-    assert filter_.nbytes == MembershipFilter(keys, 0.01).nbytes or len(explanation.candidates) > 0
+    assert explanation.reason.startswith(("Learning does not pay here", "No learned candidate"))
 
 
 def test_integers_are_learned_too() -> None:

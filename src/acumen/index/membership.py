@@ -21,7 +21,7 @@ __all__ = ["MembershipFilter"]
 
 # Of the negatives: to train a scorer and to choose regions; the rest judges.
 SHARES = (0.6, 0.2)
-SHARES_OF_A_GIVEN_SCORER = (0.001, 0.5)
+SHARES_OF_A_GIVEN_SCORER = (0.0, 0.5)
 
 
 class MembershipFilter:

@@ -26,7 +26,7 @@ class FilterCandidate:
         model_bytes: of scorer and thresholds.
         filter_bytes: of the tables.
         measured: its rate of false positives.
-        regions: share of the negatives' regions; how many tables and free passes it has.
+        regions: how many the scores are cut into; 1 without a scorer.
     """
 
     name: str
@@ -158,7 +158,7 @@ def choose(
     simple, distinct = build.plain(hashes, fpr, rng)
     entries = [_entry("binary fuse", simple, keys, negatives, rng)]
     filters = [simple]
-    reason = _why_plain(len(keys.keys), simple, fpr, negatives)
+    reason = _why_plain(len(keys.keys), simple, fpr, negatives, given is None)
     if not reason and negatives is not None:
         scorers: Iterable[Scorer] = (
             [given]
@@ -179,20 +179,21 @@ def choose(
 
 
 def _why_plain(
-    count: int, simple: build.FilterArrays, fpr: float, negatives: Negatives | None
+    count: int, simple: build.FilterArrays, fpr: float, negatives: Negatives | None, trains: bool
 ) -> str:
     """Why nothing else is tried; empty if it is."""
     if negatives is None:
         return "Without negatives there is nothing to learn from: binary fuse."
     if simple.nbytes < build.LEARNED_BYTES_MIN:
         return f"{count} keys take {simple.nbytes} bytes: no model is worth its own."
-    needed = build.judges_needed(fpr)
-    judges, learned = len(negatives.judging.keys), len(negatives.choosing.keys)
-    if judges < needed or learned < 1 or len(negatives.training.keys) < 1:
+    needed, judges = build.judges_needed(fpr), len(negatives.judging.keys)
+    if judges < needed:
         return (
-            f"{judges} negatives to judge by cannot vouch for a rate of {fpr:g}; "
-            f"at least {needed} of them could, a fifth of all."
+            f"{judges} negatives were held out to judge by, which cannot vouch for a rate of "
+            f"{fpr:g} even if none of them passes; {needed} could."
         )
+    if not len(negatives.choosing.keys) or (trains and not len(negatives.training.keys)):
+        return "The groups of negatives are too few to be split in three."
     return ""
 
 
