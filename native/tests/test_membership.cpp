@@ -12,6 +12,14 @@
 
 using namespace acumen::membership;
 
+namespace acumen::membership {
+
+const FuseBlocks* portable_fuse_blocks();
+const FuseBlocks* avx2_fuse_blocks();
+const FuseBlocks* avx512_fuse_blocks();
+
+}  // namespace acumen::membership
+
 namespace {
 
 std::vector<std::uint64_t> some_keys(std::size_t n) {
@@ -55,6 +63,33 @@ void every_key_is_inside_at_every_size_and_rate() {
       EXPECT(rate_of(table.shape) <= rate * 1.0001);
       const double expected = rate_of(table.shape);
       EXPECT_NEAR(rate_among_absent(table), expected, 5.0 * std::sqrt(expected / 2e5) + 1e-5);
+    }
+  }
+}
+
+void all_instruction_sets_agree() {
+  std::vector<const FuseBlocks*> sets{portable_fuse_blocks()};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
+    sets.push_back(avx2_fuse_blocks());
+  if (__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    sets.push_back(avx512_fuse_blocks());
+#endif
+  constexpr std::size_t kBlocks = 40;
+  std::vector<std::uint64_t> asked = some_keys(kBlocks * kFuseBlock);
+  for (std::size_t i = 0; i < asked.size(); i += 2) asked[i] = mixed(i);
+  for (const double rate : {0.7, 0.01, 1e-9}) {
+    const FuseTable four = built(some_keys(5000), rate, 0);
+    FuseTable three = four;  // no keys are in it, but it answers
+    three.shape.arity = 3;
+    const FuseTable* const tables[] = {&four, &three};
+    for (const FuseTable* table : tables) {
+      for (const FuseBlocks* set : sets) {
+        const auto inside = std::make_unique<bool[]>(asked.size());
+        set[table->shape.arity - 3](table->view(), asked.data(), kBlocks, true, inside.get());
+        for (std::size_t i = 0; i < asked.size(); ++i)
+          EXPECT(inside[i] == table->view().contains(asked[i]));
+      }
     }
   }
 }
@@ -164,6 +199,7 @@ void regions_hold_the_keys_of_their_scores() {
 
 int main() {
   every_key_is_inside_at_every_size_and_rate();
+  all_instruction_sets_agree();
   fractional_bits_cost_what_they_are_worth();
   copies_and_nothing_are_no_trouble();
   shapes_that_do_not_fit_are_refused();

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acumen.index.membership_build import FilterArrays, Sample
 from acumen.index.membership_choice import FilterExplanation, choose, split
 from acumen.index.membership_file import from_state, read, to_state, write
-from acumen.index.membership_keys import KeyBatch, key_batch, word_of
+from acumen.index.membership_keys import WORD, KeyBatch, key_batch, word_of
 from acumen.index.membership_rates import MeasuredRate
 from acumen.index.membership_scorer import GivenScorer
 from acumen.index.storage import IndexFileError
@@ -111,6 +111,8 @@ class MembershipFilter:
             kind = _kind_of(key)
             return kind == self._kind and bool(self.contains([key])[0])
         if self._kind == "integer":
+            if type(key) is int and 0 <= key <= WORD:
+                return self._core.contains_integer(key)
             if isinstance(key, int | np.integer):
                 return self._core.contains_integer(word_of(int(key)))
         elif self._kind == "text":
