@@ -273,6 +273,22 @@ def test_a_scorer_of_the_user(
         MembershipFilter(keys, 0.01, negatives, lambda batch: np.zeros(len(batch)))
 
 
+@pytest.mark.parametrize("scores", [(np.inf, -np.inf), (np.nan, 1.0), (0.0, 0.0)])
+def test_scores_that_are_no_good(
+    scores: tuple[float, float], separable: tuple[list[str], list[str], list[str]], tmp_path: Path
+) -> None:
+    class Odd(Scorer):
+        def __call__(self, batch: Any) -> Any:
+            return np.array([scores[not key.startswith("login")] for key in batch])
+
+    keys, negatives, _ = separable
+    filter_ = MembershipFilter(keys, 0.01, negatives, Odd())
+    assert filter_.contains(keys).all()
+    filter_.save(tmp_path / "filter")
+    known = Odd() if "given" in filter_.explain().chosen else None
+    assert MembershipFilter.load(tmp_path / "filter", known).contains(keys).all()
+
+
 def test_a_scorer_that_wavers_within_its_tolerance(
     separable: tuple[list[str], list[str], list[str]],
 ) -> None:
