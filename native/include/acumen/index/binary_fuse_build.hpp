@@ -220,34 +220,44 @@ class FuseBuilder {
     const std::uint64_t slots = shape.slots();
     scatter(shape);
     slots_.assign(slots, {});
-    order_.hash.clear();
-    order_.own.clear();
+    order_.hash.resize(hashes_.size());
+    order_.own.resize(hashes_.size());
+    alone_.resize(slots + 4);  // a slot comes to have one key at most once
     enter<kArity>(shape);
-    for (std::uint64_t next = 0; next < slots; ++next) {
-      if (slots_[next].count >> 2 != 1) continue;
-      alone_.push_back(next);
-      while (!alone_.empty()) {
-        const std::uint64_t slot = alone_.back();
-        alone_.pop_back();
-        if (slots_[slot].count >> 2 == 1) take<kArity>(shape, slot);
+    constexpr std::uint64_t kAtOnce = 1024;
+    std::size_t taken = 0;
+    for (std::uint64_t begin = 0; begin < slots; begin += kAtOnce) {
+      // In a queue, not on a stack: one key after the other need not wait for the one before.
+      std::size_t waiting = 0;
+      for (std::uint64_t slot = begin; slot < std::min(begin + kAtOnce, slots); ++slot) {
+        alone_[waiting] = static_cast<std::uint32_t>(slot);
+        waiting += slots_[slot].count >> 2 == 1 ? 1 : 0;
+      }
+      for (std::size_t next = 0; next < waiting; ++next) {
+        const Slot slot = slots_[alone_[next]];
+        // Its last key may have been taken for another slot of that key meanwhile.
+        if (slot.count >> 2 != 1) continue;
+        order_.hash[taken] = slot.sum;
+        order_.own[taken++] = static_cast<std::uint8_t>(slot.count & 3);
+        waiting = take<kArity>(shape, slot.sum, waiting);
       }
     }
-    return order_.hash.size() == hashes_.size();
+    return taken == hashes_.size();
   }
 
+  /// Removes a key from its slots, and puts those that have one key left into the queue.
   template <int kArity>
-  void take(const FuseShape& shape, std::uint64_t slot) {
-    const std::uint64_t hash = slots_[slot].sum;
-    const int own = static_cast<int>(slots_[slot].count & 3);
-    order_.hash.push_back(hash);
-    order_.own.push_back(static_cast<std::uint8_t>(own));
+  std::size_t take(const FuseShape& shape, std::uint64_t hash, std::size_t waiting) {
     const FuseProbe<kArity> probe = probe_at<kArity>(shape, hash);
     for (int i = 0; i < kArity; ++i) {
-      Slot& other = slots_[probe.slot[i]];
-      other.count = (other.count - 4) ^ static_cast<std::uint32_t>(i);
-      other.sum ^= hash;
-      if (other.count >> 2 == 1 && i != own) alone_.push_back(probe.slot[i]);
+      Slot& slot = slots_[probe.slot[i]];
+      slot.count = (slot.count - 4) ^ static_cast<std::uint32_t>(i);
+      slot.sum ^= hash;
+      // Without a branch, which would be guessed wrong every third time.
+      alone_[waiting] = static_cast<std::uint32_t>(probe.slot[i]);
+      waiting += slot.count >> 2 == 1 ? 1 : 0;
     }
+    return waiting;
   }
 
   template <int kArity>
@@ -269,7 +279,8 @@ class FuseBuilder {
 
   std::vector<std::uint64_t> keys_;
   std::uint64_t seed_, ordered_ = 0;  // ordered_: the seed that order_ is of
-  std::vector<std::uint64_t> hashes_, alone_;
+  std::vector<std::uint64_t> hashes_;
+  std::vector<std::uint32_t> alone_;
   std::vector<Slot> slots_;
   Order order_;
 };
