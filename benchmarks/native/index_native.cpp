@@ -100,38 +100,122 @@ struct Contender {
   std::vector<double> times;
 };
 
-std::vector<Contender> contenders;
+/// All contenders of one set of keys.
+struct Field {
+  const Key* keys;
+  std::size_t n;
+  std::vector<std::size_t> places = std::vector<std::size_t>(kQueries);
+  std::vector<std::uint64_t> ranks = std::vector<std::uint64_t>(kQueries);
+  std::vector<Contender> contenders;
 
-/// One at a time, each query known beforehand; and each depending on the answer before.
-template <class LookUp>
-void one_at_a_time(const std::string& structure, double bytes, double build, LookUp look_up) {
-  contenders.push_back({structure,
-                        "one at a time",
-                        [=](const std::vector<Key>& queries) {
-                          Key sum = 0;
-                          for (const Key query : queries) sum += look_up(query);
-                          return sum;
-                        },
-                        bytes,
-                        build,
-                        {}});
-  contenders.push_back({structure,
-                        "dependent",
-                        [=](const std::vector<Key>& queries) {
-                          Key sum = 0;
-                          for (const Key query : queries) sum += look_up(query + (sum == 1));
-                          return sum;
-                        },
-                        bytes,
-                        build,
-                        {}});
-}
+  double a_key(double all) const { return all / static_cast<double>(n); }
+
+  void add(const std::string& structure, const std::string& operation, double bytes, double build,
+           std::function<Key(const std::vector<Key>&)> run) {
+    contenders.push_back({structure, operation, std::move(run), bytes, build, {}});
+  }
+
+  /// One at a time, each query known beforehand; and each depending on the answer before.
+  template <class LookUp>
+  void one_at_a_time(const std::string& structure, double bytes, double build, LookUp look_up) {
+    add(structure, "one at a time", bytes, build, [=](const std::vector<Key>& queries) {
+      Key sum = 0;
+      for (const Key query : queries) sum += look_up(query);
+      return sum;
+    });
+    add(structure, "dependent", bytes, build, [=](const std::vector<Key>& queries) {
+      Key sum = 0;
+      for (const Key query : queries) sum += look_up(query + (sum == 1));
+      return sum;
+    });
+  }
+
+  /// A search of ours; it and its tables live as long as the program.
+  void add_search(const std::string& name, const RangeSearch& search, double bytes, double build) {
+    add(name, "batch", bytes, build, [this, &search](const std::vector<Key>& queries) {
+      search.ranks(queries.data(), queries.size(), false, ranks.data());
+      return ranks[7];
+    });
+    one_at_a_time(name, bytes, build, [&search](Key query) {
+      std::uint64_t rank;
+      search.ranks(&query, 1, false, &rank);
+      return rank;
+    });
+  }
+};
 
 template <class Build>
 double built_in(std::size_t n, Build build) {
   const double start = now();
   build();
   return (now() - start) / static_cast<double>(n);
+}
+
+void add_classical(Field& field) {
+  const Key* keys = field.keys;
+  const std::size_t n = field.n;
+  field.add("memory", "independent reads", 0, 0, [&field](const std::vector<Key>&) {
+    Key sum = 0;
+    for (const std::size_t place : field.places) sum += field.keys[place];
+    return sum;
+  });
+  field.one_at_a_time("std::lower_bound", 0, 0, [=](Key query) {
+    return static_cast<Key>(std::lower_bound(keys, keys + n, query) - keys);
+  });
+  Eytzinger* eytzinger = nullptr;
+  const double build = built_in(n, [&] { eytzinger = new Eytzinger(keys, n); });
+  field.one_at_a_time("Eytzinger", 8, build, [=](Key query) { return eytzinger->find(query); });
+}
+
+void add_libraries([[maybe_unused]] Field& field) {
+  [[maybe_unused]] const Key* keys = field.keys;
+  [[maybe_unused]] const std::size_t n = field.n;
+#if defined(HAS_ABSL)
+  static absl::btree_map<Key, std::uint32_t> btree;
+  const double btree_build = built_in(n, [&] {
+    for (std::size_t i = 0; i < n; ++i) btree.emplace_hint(btree.end(), keys[i], i);
+  });
+  field.one_at_a_time("absl::btree_map", 19, btree_build, [=](Key query) {
+    const auto at = btree.lower_bound(query);
+    return at == btree.end() ? Key{n} : Key{at->second};
+  });
+#endif
+#if defined(HAS_PGM)
+  const std::vector<Key> copy(keys, keys + n);
+  const pgm::PGMIndex<Key, 16>* index = nullptr;
+  const double pgm_build = built_in(n, [&] { index = new pgm::PGMIndex<Key, 16>(copy); });
+  const double bytes = field.a_key(static_cast<double>(index->size_in_bytes()));
+  field.one_at_a_time("PGM-index (16)", bytes, pgm_build, [=](Key query) {
+    const auto range = index->search(query);
+    return static_cast<Key>(std::lower_bound(keys + range.lo, keys + range.hi, query) - keys);
+  });
+#endif
+}
+
+void add_ours(Field& field) {
+  const SortedKeys keys = {field.keys, field.n};
+  const std::pair<const char*, Spread::Kind> kinds[] = {
+      {"Acumen linear cells", Spread::kLinear}, {"Acumen logarithmic cells", Spread::kLogarithmic}};
+  for (const auto& [name, kind] : kinds) {
+    auto* search = new RangeSearch(KeyType::kU64, keys, false);
+    auto* tables = new Tables();
+    const double build = built_in(field.n, [&] { search->use(cells_of(*search, kind, *tables)); });
+    const CellTable& table = search->cells();
+    const double bytes =
+        16.0 * static_cast<double>(table.roots) + 2.0 * static_cast<double>(table.cells);
+    field.add_search(name, *search, field.a_key(bytes), build);
+  }
+  auto* tree = new RangeSearch(KeyType::kU64, keys, false);
+  SearchTree shape = tree_shape(tree->lines().count, sizeof(Key));
+  std::size_t nodes = 0;
+  for (std::size_t s = 0; s < shape.levels; ++s) nodes += shape.nodes[s];
+  const double build = built_in(field.n, [&] {
+    auto* node = huge<unsigned char>(nodes * kLineBytes);
+    tree->kernels().fill_tree(tree->lines(), shape, node);
+    shape.node = node;
+    tree->use(shape);
+  });
+  field.add_search("Acumen tree", *tree, field.a_key(static_cast<double>(nodes) * 64), build);
 }
 
 }  // namespace
@@ -143,102 +227,23 @@ int main(int count, char** arguments) {
   Key* keys = huge<Key>(n);
   file.seekg(0);
   file.read(reinterpret_cast<char*>(keys), static_cast<std::streamsize>(n * sizeof(Key)));
+  Field field{keys, n};
+  add_classical(field);
+  add_libraries(field);
+  add_ours(field);
   std::mt19937_64 random(1);
-
-  std::vector<std::size_t> places(kQueries);
-  contenders.push_back({"memory",
-                        "independent reads",
-                        [&](const std::vector<Key>&) {
-                          Key sum = 0;
-                          for (const std::size_t place : places) sum += keys[place];
-                          return sum;
-                        },
-                        0,
-                        0,
-                        {}});
-  const auto lower_bound = [=](Key query) {
-    return static_cast<Key>(std::lower_bound(keys, keys + n, query) - keys);
-  };
-  one_at_a_time("std::lower_bound", 0, 0, lower_bound);
-
-  Eytzinger* eytzinger = nullptr;
-  const double eytzinger_build = built_in(n, [&] { eytzinger = new Eytzinger(keys, n); });
-  one_at_a_time("Eytzinger", 8, eytzinger_build, [=](Key query) { return eytzinger->find(query); });
-#if defined(HAS_ABSL)
-  absl::btree_map<Key, std::uint32_t> btree;
-  const double btree_build = built_in(n, [&] {
-    for (std::size_t i = 0; i < n; ++i) btree.emplace_hint(btree.end(), keys[i], i);
-  });
-  one_at_a_time("absl::btree_map", 19, btree_build, [&](Key query) {
-    const auto at = btree.lower_bound(query);
-    return at == btree.end() ? Key{n} : Key{at->second};
-  });
-#endif
-#if defined(HAS_PGM)
-  std::vector<Key> copy(keys, keys + n);
-  pgm::PGMIndex<Key, 16>* pgm_index = nullptr;
-  const double pgm_build = built_in(n, [&] { pgm_index = new pgm::PGMIndex<Key, 16>(copy); });
-  one_at_a_time(
-      "PGM-index (16)", static_cast<double>(pgm_index->size_in_bytes()) / n, pgm_build,
-      [=](Key query) {
-        const auto range = pgm_index->search(query);
-        return static_cast<Key>(std::lower_bound(keys + range.lo, keys + range.hi, query) - keys);
-      });
-#endif
-
-  RangeSearch linear(KeyType::kU64, {keys, n}, false), logarithmic = linear, tree = linear;
-  Tables linear_tables, logarithmic_tables;
-  double linear_build =
-      built_in(n, [&] { linear.use(cells_of(linear, Spread::kLinear, linear_tables)); });
-  double logarithmic_build = built_in(
-      n, [&] { logarithmic.use(cells_of(logarithmic, Spread::kLogarithmic, logarithmic_tables)); });
-  SearchTree shape = tree_shape(tree.lines().count, sizeof(Key));
-  std::size_t nodes = 0;
-  for (std::size_t s = 0; s < shape.levels; ++s) nodes += shape.nodes[s];
-  const double tree_build = built_in(n, [&] {
-    unsigned char* node = huge<unsigned char>(nodes * kLineBytes);
-    tree.kernels().fill_tree(tree.lines(), shape, node);
-    shape.node = node;
-    tree.use(shape);
-  });
-  std::vector<std::uint64_t> ranks(kQueries);
-  const auto acumen = [&](const std::string& name, const RangeSearch& search, double bytes,
-                          double build) {
-    contenders.push_back({name,
-                          "batch",
-                          [&](const std::vector<Key>& queries) {
-                            search.ranks(queries.data(), queries.size(), false, ranks.data());
-                            return ranks[7];
-                          },
-                          bytes,
-                          build,
-                          {}});
-    one_at_a_time(name, bytes, build, [&](Key query) {
-      std::uint64_t rank;
-      search.ranks(&query, 1, false, &rank);
-      return rank;
-    });
-  };
-  const double per_key = 1.0 / static_cast<double>(n);
-  const auto bytes_of = [&](const RangeSearch& search) {
-    return (16.0 * search.cells().roots + 2.0 * search.cells().cells) * per_key;
-  };
-  acumen("Acumen linear cells", linear, bytes_of(linear), linear_build);
-  acumen("Acumen logarithmic cells", logarithmic, bytes_of(logarithmic), logarithmic_build);
-  acumen("Acumen tree", tree, nodes * 64.0 * per_key, tree_build);
-
   Key sum = 0;
   for (std::size_t round = 0; round < kRounds; ++round) {
     std::vector<Key> queries(kQueries);
-    for (std::size_t i = 0; i < kQueries; ++i) queries[i] = keys[places[i] = random() % n];
-    std::shuffle(contenders.begin(), contenders.end(), random);
-    for (Contender& one : contenders) {
+    for (std::size_t i = 0; i < kQueries; ++i) queries[i] = keys[field.places[i] = random() % n];
+    std::shuffle(field.contenders.begin(), field.contenders.end(), random);
+    for (Contender& one : field.contenders) {
       const double start = now();
       sum += one.run(queries);
       one.times.push_back((now() - start) / kQueries);
     }
   }
-  for (Contender& one : contenders) {
+  for (Contender& one : field.contenders) {
     std::sort(one.times.begin(), one.times.end());
     std::printf("%s\t%s\t%.2f\t%.4f\t%.2f\n", one.structure.c_str(), one.operation.c_str(),
                 one.times[kRounds / 2], one.bytes_per_key, one.build_ns);

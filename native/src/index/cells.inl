@@ -125,46 +125,77 @@ U64 one_by_cells(SortedKeys keys, const Lines& lines, bool unique, const CellTab
 /// as many later its line. What the line does not decide is settled at the end, when the line beside
 /// it has had time to arrive. No branch depends on a key.
 template <class T, Spread::Kind kKind>
-void roll(SortedKeys keys, const Lines& lines, bool unique, const CellTable& table,
-          const Ordered<T>* query, Size count, U64* ranks) {
-  constexpr Size kApart = 12, kRing = 32, kKeys = kLineKeys<T>;
+class Pipeline {
+ public:
+  Pipeline(const Lines& lines, bool unique, const CellTable& table, const Ordered<T>* query,
+           U64* ranks)
+      : table_(table), lines_(lines), unique_(unique), query_(query), ranks_(ranks) {}
+
+  void run(SortedKeys keys, Size count) {
+    Size i = 0;
+    for (; i < 2 * kApart && i < count + 2 * kApart; ++i) step(i, count);
+    for (; i < count; ++i) {
+      aim(i);
+      predict(i - kApart);
+      rank(i - 2 * kApart);
+    }
+    for (; i < count + 2 * kApart; ++i) step(i, count);
+    for (Size k = 0; k < opened_; ++k) {
+      const Size j = open_[k], line = open_line_[k];
+      const Size below = ranks_[j] - lines_.head - line * kLineKeys<T>;
+      ranks_[j] = settle<T>(keys, lines_, line, below, query_[j]);
+    }
+  }
+
+ private:
+  static constexpr Size kApart = 16, kRing = 32;
   static_assert(kRing >= 2 * kApart && kBlock <= 1 << 16);
-  Aim aims[kRing];
-  U32 line_ahead[kRing];
-  std::uint16_t open[kBlock + 1];
-  U32 open_line[kBlock + 1];
-  Size opened = 0;
-  for (Size i = 0; i < count + 2 * kApart; ++i) {
-    if (i < count) {
-      Aim& next = aims[i % kRing];  // written in place: copied, its parts would wait for each other
-      take_aim<T, kKind>(table, query[i], next);
-      __builtin_prefetch(next.cell);
-    }
-    if (i >= kApart && i < count + kApart) {
-      const Size line = line_of<T>(lines, predicted(aims[(i - kApart) % kRing]));
-      __builtin_prefetch(line_at<T>(lines, line));
-      line_ahead[(i - kApart) % kRing] = static_cast<U32>(line);
-    }
-    if (i >= 2 * kApart) {
-      const Size j = i - 2 * kApart, line = line_ahead[j % kRing];
-      const unsigned char* at = line_at<T>(lines, line);
-      const Size below = below_in_line<T>(at, query[j]);
-      const bool up = below == kKeys;
-      const bool exact = unique & (key_at<T>(at, 0) == query[j]);
-      const bool unsure = up | ((below == 0) & !exact);
-      ranks[j] = lines.head + line * kKeys + below;
-      open[opened] = static_cast<std::uint16_t>(j);
-      open_line[opened] = static_cast<U32>(line);
-      opened += unsure;
-      __builtin_prefetch(unsure ? (up ? at + kLineBytes : at - kLineBytes) : at);
-    }
+
+  /// At the ends not all stages have a query.
+  void step(Size i, Size count) {
+    if (i < count) aim(i);
+    if (i >= kApart && i < count + kApart) predict(i - kApart);
+    if (i >= 2 * kApart) rank(i - 2 * kApart);
   }
-  for (Size k = 0; k < opened; ++k) {
-    const Size j = open[k], line = open_line[k];
-    const Size below = ranks[j] - lines.head - line * kKeys;
-    ranks[j] = settle<T>(keys, lines, line, below, query[j]);
+
+  ACUMEN_INLINE void aim(Size j) {
+    Aim& next = aims_[j % kRing];  // written in place: copied, its parts would wait for each other
+    take_aim<T, kKind>(table_, query_[j], next);
+    __builtin_prefetch(next.cell);
   }
-}
+
+  ACUMEN_INLINE void predict(Size j) {
+    const Size line = line_of<T>(lines_, predicted(aims_[j % kRing]));
+    __builtin_prefetch(line_at<T>(lines_, line));
+    line_[j % kRing] = static_cast<U32>(line);
+  }
+
+  ACUMEN_INLINE void rank(Size j) {
+    const Size line = line_[j % kRing];
+    const unsigned char* at = line_at<T>(lines_, line);
+    const Size below = below_in_line<T>(at, query_[j]);
+    const bool up = below == kLineKeys<T>;
+    const bool exact = unique_ & (key_at<T>(at, 0) == query_[j]);
+    const bool unsure = up | ((below == 0) & !exact);
+    ranks_[j] = lines_.head + line * kLineKeys<T> + below;
+    open_[opened_] = static_cast<std::uint16_t>(j);
+    open_line_[opened_] = static_cast<U32>(line);
+    opened_ += unsure;
+    __builtin_prefetch(unsure ? (up ? at + kLineBytes : at - kLineBytes) : at);
+  }
+
+  // Copies, so that no store to ranks can be thought to change them.
+  const CellTable table_;
+  const Lines lines_;
+  const bool unique_;
+  const Ordered<T>* const query_;
+  U64* const ranks_;
+  Size opened_ = 0;
+  Aim aims_[kRing];
+  U32 line_[kRing];
+  std::uint16_t open_[kBlock + 1];
+  U32 open_line_[kBlock + 1];
+};
 
 template <class T>
 void by_cells(SortedKeys keys, const Lines& lines, bool unique, const CellTable& table,
@@ -172,8 +203,9 @@ void by_cells(SortedKeys keys, const Lines& lines, bool unique, const CellTable&
   const Ordered<T>* query = static_cast<const Ordered<T>*>(ordered);
   const bool linear = table.spread.kind == Spread::kLinear;
   if (count >= 8) {
-    return linear ? roll<T, Spread::kLinear>(keys, lines, unique, table, query, count, ranks)
-                  : roll<T, Spread::kLogarithmic>(keys, lines, unique, table, query, count, ranks);
+    if (linear)
+      return Pipeline<T, Spread::kLinear>(lines, unique, table, query, ranks).run(keys, count);
+    return Pipeline<T, Spread::kLogarithmic>(lines, unique, table, query, ranks).run(keys, count);
   }
   for (Size i = 0; i < count; ++i) {
     ranks[i] =

@@ -23,7 +23,7 @@ ACUMEN_INLINE Size descend(const SearchTree& tree, Ordered<T> query) {
 template <class T>
 void roll_down(const Lines& lines, const SearchTree& tree, const Ordered<T>* query, Size count,
                U64* ranks) {
-  constexpr Size kKeys = kLineKeys<T>, kInFlight = 32, kRing = 64;
+  constexpr Size kKeys = kLineKeys<T>, kInFlight = 48, kRing = 128;
   const Size levels = tree.levels;
   const Size apart = levels == 0 ? 0 : (kInFlight + levels - 1) / levels;
   const unsigned char* level_at[kLevelsMax + 1];
