@@ -10,6 +10,7 @@ void bind_choice(nanobind::module_& m);
 void bind_draft(nanobind::module_& m);
 void bind_evaluation(nanobind::module_& m);
 void bind_comparison(nanobind::module_& m);
+void bind_index_point(nanobind::module_& m);
 void bind_caching(nanobind::module_& m);
 void bind_cache(nanobind::module_& m);
 void bind_floors(nanobind::module_& m);

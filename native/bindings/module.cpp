@@ -7,6 +7,7 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_draft(m);
   acumen::bindings::bind_evaluation(m);
   acumen::bindings::bind_comparison(m);
+  acumen::bindings::bind_index_point(m);
   acumen::bindings::bind_caching(m);
   acumen::bindings::bind_cache(m);
   acumen::bindings::bind_floors(m);
