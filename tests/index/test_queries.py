@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acumen.index import IndexFileError, RangeIndex
+from acumen.index.candidates import LINEAR
 
 
 @given(st.lists(st.decimals(-30, 30, places=1) | st.fractions(-30, 30), min_size=1, max_size=20))
@@ -150,6 +151,22 @@ def test_facts_of_a_file_that_make_no_sense(facts: Any) -> None:
     meta, arrays = RangeIndex(keys, structure="linear cells")._search.state()
     with pytest.raises(IndexFileError):
         RangeIndex._restored(keys, {**meta, "facts": facts}, arrays)
+
+
+def test_probes_are_the_most_that_there_are() -> None:
+    """From a line that is wrong by so many keys, doubling steps and bisection take this many."""
+    index = RangeIndex(np.full(3000, 7), structure=LINEAR)
+    error = index._search.state()[0]["facts"]["error_high"]
+    assert error == 3000
+    steps = int(np.log2(error - 16)) - 1  # one line to the end of the next, and from there
+    assert index.chosen.candidates[0].probes >= 4 + 1 + 2 * steps + 1
+
+
+def test_contains_takes_a_byte_a_query() -> None:
+    index = RangeIndex([1, 5, 9])
+    assert index.contains(np.array([5.0, 5.5, 9.0, np.nan])).tolist() == [True, False, True, False]
+    assert index.contains([5, 6], threads=2).tolist() == [True, False]
+    assert index.contains(5).tolist() == [True]
 
 
 def test_refused_with_a_reason() -> None:

@@ -142,6 +142,8 @@ class RangeIndex(_native.RangeBase):
             (m,) bool.
         """
         asked, _ = self._asked(queries)
+        if isinstance(self._search, searching.NumberSearch):
+            return self._search.contains(asked, threads)
         found = self._search.find(asked, _output(asked, None), threads)
         return np.asarray(found >= 0)
 

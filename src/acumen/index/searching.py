@@ -124,6 +124,13 @@ class NumberSearch:
             out[~asked.exact] = -1
         return out
 
+    def contains(self, queries: Any, threads: int) -> NDArray[np.bool_]:
+        """Whether each query is a key."""
+        asked = as_queries(queries, self.keys, False)
+        inside = np.empty(len(asked.values), np.bool_)
+        self.searcher.contains(asked.values, inside, threads)
+        return inside if asked.exact is None else inside & asked.exact
+
     def state(self) -> State:
         """See `Search`."""
         structure = self.chosen.structure
