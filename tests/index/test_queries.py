@@ -85,6 +85,10 @@ def test_nulls_among_queries_and_keys() -> None:
     for queries in (pa.array([2**53 + 1, None]), polars.Series([2**53 + 1, None])):
         with pytest.raises(ValueError, match="null"):
             index.searchsorted(queries)
+    pandas = pytest.importorskip("pandas")
+    for make in (pandas.Index, pandas.array, pandas.Series):
+        with pytest.raises(ValueError, match="null"):
+            index.searchsorted(make([2**53 + 1, None], dtype="Int64"))
     with pytest.raises(ValueError, match="masked"):
         RangeIndex(np.ma.array([1, 2, 3], mask=[False, True, False]))
     assert None not in RangeIndex(np.array(["2020-01-01"], "M8[D]"))

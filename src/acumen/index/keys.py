@@ -131,10 +131,13 @@ def as_array(values: Any) -> NDArray[Any]:
     """A NumPy array of the same values; integers that NumPy would round stay Python's own.
 
     Raises:
-        ValueError: some are masked.
+        ValueError: some are masked, or null.
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         raise ValueError("masked values are null, and have no place among keys or queries")
+    is_null = getattr(values, "isna", None)  # pandas' columns
+    if is_null is not None and not isinstance(values.dtype, np.dtype) and is_null().any():
+        raise ValueError("keys and queries must not be null")
     array = np.asarray(values)
     of_python = isinstance(values, list | tuple) and array.dtype.kind == "f"
     if of_python and any(isinstance(k, int | np.integer) and abs(int(k)) > 2**53 for k in values):
