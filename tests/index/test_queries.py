@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime
 import pickle
 from decimal import Decimal
@@ -107,6 +108,31 @@ def test_times_of_finer_and_coarser_units() -> None:
         assert narrow.searchsorted(beyond).tolist() == [2, 0, 0]
     months = RangeIndex(np.array(["2020-01", "2020-02"], "M8[M]"))
     assert months.searchsorted(np.array(["2020-01-01", "2020-01-02"], "M8[D]")).tolist() == [0, 1]
+
+
+UNITS = {"D": 86400 * 10**9, "s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}
+
+
+@given(
+    st.sampled_from("mM"),
+    st.sampled_from([*UNITS]),
+    st.sampled_from([*UNITS]),
+    st.lists(st.integers(-5, 5) | st.integers(-(2**63) + 1, 2**63 - 1), max_size=20),
+    st.lists(st.integers(-(10**7), 10**7) | st.integers(-(2**63) + 1, 2**63 - 1), max_size=20),
+)
+def test_times_are_compared_exactly(
+    kind: str, of_keys: str, of_queries: str, keys: list[int], queries: list[int]
+) -> None:
+    keys.sort()
+    index = RangeIndex(np.array(keys, "i8").view(f"{kind}8[{of_keys}]"))
+    asked = np.array(queries, "i8").view(f"{kind}8[{of_queries}]")
+    held = [key * UNITS[of_keys] for key in keys]
+    sought = [query * UNITS[of_queries] for query in queries]
+    left = [bisect.bisect_left(held, query) for query in sought]
+    right = [bisect.bisect_right(held, query) for query in sought]
+    assert index.searchsorted(asked).tolist() == left
+    assert index.searchsorted(asked, "right").tolist() == right
+    assert index.contains(asked).tolist() == [query in held for query in sought]
 
 
 def test_times_of_python() -> None:

@@ -55,6 +55,8 @@ def as_queries(queries: Any, keys: Numbers, right: bool) -> Asked:
     dtype = keys.values.dtype
     if asked.dtype == dtype:
         return Asked(np.ascontiguousarray(asked), None, None)
+    if asked.dtype.kind in "mM":
+        return _of_finer_times(asked, keys, right)
     if asked.dtype.kind == "O":
         return _of_objects(asked, dtype, right)
     if asked.dtype.kind == "f":
@@ -125,25 +127,35 @@ _A_SECOND = {
 
 
 def _in_unit(asked: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
-    """Times of another unit as whole or broken numbers of the keys' one."""
+    """Times of another unit as numbers of the keys' one; finer ones as they are."""
     if np.isnat(asked).any():
         raise ValueError("queries must not be NaT")
     rounded = asked.astype(kind)
     if (rounded.astype(asked.dtype) == asked).all():
         return rounded.view(np.int64)
-    # Finer than the keys, or beyond all of them.
     unit, steps = np.datetime_data(kind)
     if np.datetime_data(asked.dtype)[0] in "YM" and unit not in "YM":
         asked = asked.astype(kind.kind + "8[D]")
     own_unit, own_steps = np.datetime_data(asked.dtype)
     if unit in _A_SECOND and own_unit in _A_SECOND:
         step = _A_SECOND[unit] / _A_SECOND[own_unit] * own_steps / steps
-        return np.array([time * step for time in asked.view(np.int64).tolist()], dtype=object)
-    # NumPy cuts towards zero or down; half a unit keeps the order either way.
-    whole = rounded.view(np.int64).tolist()
-    half = Fraction(1, 2)
-    sides = zip(whole, rounded.astype(asked.dtype), asked, strict=True)
-    return np.array([w + (half if b < a else -half if b > a else 0) for w, b, a in sides], object)
+        numbers = asked.view(np.int64)
+        if step > 1 or numbers.max() >= 2**62 or numbers.min() <= -(2**62):  # casts wrap round
+            return np.array([time * step for time in numbers.tolist()], dtype=object)
+    return asked
+
+
+def _of_finer_times(asked: NDArray[Any], keys: Numbers, right: bool) -> Asked:
+    """Times that are cut, towards zero or down, when NumPy makes the keys' unit of them."""
+    cut = asked.astype(keys.kind)
+    back = cut.astype(asked.dtype)
+    whole = cut.view(np.int64)
+    whole = whole - (back > asked) if right else whole + (back < asked)
+    if keys.values.dtype == np.int64:
+        return Asked(whole, None, back == asked)
+    found = _of_integers(whole, keys.values.dtype, right)
+    exact = back == asked
+    return Asked(found.values, found.none, exact if found.exact is None else found.exact & exact)
 
 
 def _of_integers(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) -> Asked:
