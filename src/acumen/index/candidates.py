@@ -139,9 +139,10 @@ def described(searcher: Any, structure: str, keys: NDArray[Any], nanoseconds: fl
     wrong = math.nan
     if structure in (LINEAR, LOGARITHMIC):
         per_line = 64 // keys.dtype.itemsize
-        error = max(-facts["error_low"], facts["error_high"], 1)
-        # Root cell, cell, line, and outwards from there: doubling steps, then bisection.
-        probes = 3 + 2 * math.ceil(math.log2(1 + error / per_line))
+        error = max(-facts["error_low"], facts["error_high"])
+        # Root cell, cell, line, the one beside it, and keys: doubling steps, then bisection.
+        further = 3 + 2 * int(math.log2(error + per_line)) if error >= per_line else 0
+        probes = 4 + further
         wrong = facts["wrong_lines"] / len(keys)
     elif structure == "tree":
         probes = facts["levels"] + 1

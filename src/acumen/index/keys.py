@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["Keys", "Numbers", "Pairs", "Texts", "as_keys"]
+__all__ = ["Keys", "Numbers", "Pairs", "Texts", "as_array", "as_keys"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,13 @@ class Texts:
         if self.offsets is not None:
             return len(self.offsets) - 1
         return len(self.data) // self.width
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled is what the texts are, and not what else lies in a slice's buffers."""
+        data, offsets = self.data, self.offsets
+        if offsets is not None:
+            data, offsets = data[offsets[0] : offsets[-1]], offsets - offsets[0]
+        return Texts, (data, offsets, self.width, self.padded, self.kind)
 
     def none(self) -> Texts:
         """No text, of the same kind."""
@@ -107,17 +114,35 @@ def as_keys(keys: Any) -> Keys:
     if isinstance(keys, pa.ChunkedArray | pa.Array):
         return _of_arrow(keys)
     if isinstance(getattr(keys, "dtype", None), np.dtype):
-        return _of_numpy(np.asarray(keys))
+        return _of_numpy(as_array(keys))
     if hasattr(keys, "__arrow_c_stream__"):  # Polars; pandas on Arrow
         return _of_arrow(pa.chunked_array(keys))
     if hasattr(keys, "__arrow_c_array__"):
         return _of_arrow(pa.array(keys))
     if isinstance(keys, list | tuple) and keys and isinstance(keys[0], str | bytes):
         return _of_arrow(pa.array(keys))
-    values = np.asarray(keys)
+    values = as_array(keys)
     if values.dtype.kind in "US":  # NumPy makes strings of numbers among strings
         raise TypeError("keys of different types")
     return _of_numpy(values)
+
+
+def as_array(values: Any) -> NDArray[Any]:
+    """A NumPy array of the same values; integers that NumPy would round stay Python's own.
+
+    Raises:
+        ValueError: some are masked, or null.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        raise ValueError("masked values are null, and have no place among keys or queries")
+    is_null = getattr(values, "isna", None)  # pandas' columns
+    if is_null is not None and not isinstance(values.dtype, np.dtype) and is_null().any():
+        raise ValueError("keys and queries must not be null")
+    array = np.asarray(values)
+    of_python = isinstance(values, list | tuple) and array.dtype.kind == "f"
+    if of_python and any(isinstance(k, int | np.integer) and abs(int(k)) > 2**53 for k in values):
+        return np.asarray(values, dtype=object)
+    return array
 
 
 def _of_numpy(values: NDArray[Any]) -> Keys:
@@ -130,7 +155,7 @@ def _of_numpy(values: NDArray[Any]) -> Keys:
     if kind.kind in "UOTS":
         try:
             return _of_arrow(pa.array(values.tolist()))
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OverflowError) as error:
             raise TypeError(f"keys of different types: {error}") from None
     values = np.ascontiguousarray(values, dtype=kind.newbyteorder("="))
     if kind.kind in "mM":
@@ -152,10 +177,16 @@ def _of_arrow(column: Any) -> Keys:
         raise ValueError(f"keys must not be null; {column.null_count} are")
     kind = column.type
     if pa.types.is_dictionary(kind):
+        if "view" in str(kind.value_type):  # Polars' categories; Arrow cannot take from views
+            wanted = pa.large_string() if "string" in str(kind.value_type) else pa.large_binary()
+            column = column.cast(pa.dictionary(kind.index_type, wanted))
         return _of_arrow(column.dictionary_decode())
     if _is_text(kind):
         return _texts(column)
     if pa.types.is_fixed_size_binary(kind):
+        if not kind.byte_width:  # all of them empty
+            offsets = np.zeros(len(column) + 1, np.int64)
+            return Texts(np.zeros(0, np.uint8), offsets, 0, False, "bytes")
         data = _buffer(column, 1, np.uint8)
         start = column.offset * kind.byte_width
         stop = start + len(column) * kind.byte_width
@@ -192,7 +223,7 @@ def _texts(column: Any) -> Texts:
 def _numbers(column: Any) -> Numbers:
     kind = column.type
     types = pa.types
-    if types.is_temporal(kind):
+    if types.is_temporal(kind) and not types.is_interval(kind):
         unit = {"date32[day]": "D", "date64[ms]": "ms"}.get(str(kind), getattr(kind, "unit", ""))
         code = "m8" if types.is_duration(kind) or types.is_time(kind) else "M8"
         width = np.int32 if kind.bit_width == 32 else np.int64
@@ -208,4 +239,6 @@ def _numbers(column: Any) -> Numbers:
 
 def _buffer(column: Any, number: int, dtype: Any) -> NDArray[Any]:
     buffer = column.buffers()[number]
-    return np.zeros(0, dtype) if buffer is None else np.frombuffer(buffer, dtype=dtype)
+    if buffer is None:
+        return np.zeros(0, dtype)
+    return np.frombuffer(buffer, dtype=dtype, count=buffer.size // np.dtype(dtype).itemsize)

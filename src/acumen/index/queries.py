@@ -8,13 +8,17 @@ representable value until q.
 
 from __future__ import annotations
 
+import datetime
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from acumen.index.keys import Numbers
+from acumen.index.keys import Numbers, as_array, as_keys
 
 __all__ = ["Asked", "as_queries"]
 
@@ -45,11 +49,14 @@ def as_queries(queries: Any, keys: Numbers, right: bool) -> Asked:
 
     Raises:
         TypeError: the queries cannot be compared with the keys.
+        ValueError: there are nulls or NaT, or more than one dimension.
     """
     asked = _plain(queries, keys)
     dtype = keys.values.dtype
     if asked.dtype == dtype:
         return Asked(np.ascontiguousarray(asked), None, None)
+    if asked.dtype.kind in "mM":
+        return _of_finer_times(asked, keys, right)
     if asked.dtype.kind == "O":
         return _of_objects(asked, dtype, right)
     if asked.dtype.kind == "f":
@@ -63,7 +70,7 @@ def as_queries(queries: Any, keys: Numbers, right: bool) -> Asked:
 
 def _plain(queries: Any, keys: Numbers) -> NDArray[Any]:
     """Queries as an array; times as integers in the keys' unit."""
-    asked = np.asarray(queries)
+    asked = _array(queries)
     if asked.ndim != 1:
         raise ValueError(f"queries have one dimension, not {asked.ndim}")
     if keys.kind.kind not in "mM":
@@ -73,7 +80,7 @@ def _plain(queries: Any, keys: Numbers) -> NDArray[Any]:
     if asked.dtype.kind != keys.kind.kind:
         if asked.dtype.kind in "iuf" or asked.dtype.kind in "mM":
             raise TypeError(f"queries of dtype {asked.dtype} among keys of dtype {keys.kind}")
-        asked = np.asarray(queries, dtype=keys.kind)
+        asked = _times(asked, keys.kind)
     if asked.dtype == keys.kind:
         if np.isnat(asked).any():
             raise ValueError("queries must not be NaT")
@@ -81,23 +88,74 @@ def _plain(queries: Any, keys: Numbers) -> NDArray[Any]:
     return _in_unit(asked, keys.kind)
 
 
+def _array(queries: Any) -> NDArray[Any]:
+    """Queries as they are: NumPy makes rounded floats of Arrow's integers beside nulls."""
+    if hasattr(queries, "__arrow_c_stream__") and not isinstance(
+        getattr(queries, "dtype", None), np.dtype
+    ):
+        queries = pa.chunked_array(queries)
+    if isinstance(queries, pa.Array | pa.ChunkedArray):
+        if queries.null_count:
+            raise ValueError(f"queries must not be null; {queries.null_count} are")
+        if pa.types.is_temporal(queries.type):
+            times = as_keys(queries)
+            assert isinstance(times, Numbers)
+            return times.values.astype(np.int64, copy=False).view(times.kind)
+    return as_array(queries)
+
+
+def _times(asked: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
+    """Python's and pandas' times, and texts, in their own unit: in the keys' they would be cut."""
+    plain = []
+    for time in asked.tolist():
+        if hasattr(time, "to_numpy"):  # of pandas
+            time = time.to_numpy()
+        elif getattr(time, "tzinfo", None) is not None:
+            time = time.astimezone(datetime.UTC).replace(tzinfo=None)
+        plain.append(time)
+    try:
+        return np.array(plain, dtype=kind.kind + "8")
+    except (ValueError, TypeError) as error:
+        raise TypeError(f"queries among keys of dtype {kind}: {error}") from None
+
+
+# How many there are in a second; not months and years, which differ in length.
+_A_SECOND = {
+    **{unit: Fraction(1, n) for unit, n in (("W", 604800), ("D", 86400), ("h", 3600), ("m", 60))},
+    **{unit: Fraction(1000**k) for k, unit in enumerate(("s", "ms", "us", "ns", "ps", "fs", "as"))},
+}
+
+
 def _in_unit(asked: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
-    """Times of another unit as whole or broken numbers of the keys' one."""
+    """Times of another unit as numbers of the keys' one; finer ones as they are."""
     if np.isnat(asked).any():
         raise ValueError("queries must not be NaT")
     rounded = asked.astype(kind)
     if (rounded.astype(asked.dtype) == asked).all():
         return rounded.view(np.int64)
-    # Finer than the keys: NumPy cuts towards zero or down; half a unit keeps the order either way.
-    whole = rounded.view(np.int64).astype(object)
-    back = rounded.astype(asked.dtype)
-    return np.array(
-        [
-            w + (0.5 if b < a else -0.5 if b > a else 0)
-            for w, b, a in zip(whole, back, asked, strict=True)
-        ],
-        dtype=object,
-    )
+    unit, steps = np.datetime_data(kind)
+    if np.datetime_data(asked.dtype)[0] in "YM" and unit not in "YM":
+        asked = asked.astype(kind.kind + "8[D]")
+    own_unit, own_steps = np.datetime_data(asked.dtype)
+    if unit in _A_SECOND and own_unit in _A_SECOND:
+        step = _A_SECOND[unit] / _A_SECOND[own_unit] * own_steps / steps
+        numbers = asked.view(np.int64)
+        if step > 1 or numbers.max() >= 2**62 or numbers.min() <= -(2**62):  # casts wrap round
+            return np.array([time * step for time in numbers.tolist()], dtype=object)
+    return asked
+
+
+def _of_finer_times(asked: NDArray[Any], keys: Numbers, right: bool) -> Asked:
+    """Times that are cut, towards zero or down, when NumPy makes the keys' unit of them."""
+    cut = asked.astype(keys.kind)
+    back = cut.astype(asked.dtype)
+    whole = cut.view(np.int64)
+    whole = whole - (back > asked) if right else whole + (back < asked)
+    if keys.values.dtype == np.int64:
+        return Asked(whole, None, back == asked)
+    found = _of_integers(whole, keys.values.dtype, right)
+    exact = back == asked
+    return Asked(found.values, found.none, exact if found.exact is None else found.exact & exact)
 
 
 def _of_integers(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) -> Asked:
@@ -130,7 +188,8 @@ def _integers_as_floats(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) 
 
 def _beside(rounded: float, query: Any, dtype: np.dtype[Any], right: bool) -> tuple[Any, bool]:
     """The float on the wanted side of a query that was rounded to one."""
-    value = dtype.type(rounded)
+    with np.errstate(over="ignore"):
+        value = dtype.type(rounded)
     if float(value) == query:
         return value, True
     if right and float(value) > query:
@@ -150,7 +209,8 @@ def _of_floats(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) -> Asked:
         )
         return Asked(values, None, (values == asked) | np.isnan(asked))
     limits = np.iinfo(dtype)
-    asked = asked.astype(np.float64)  # float16 and float32 are inside
+    # float16 and float32 are inside float64; a long double is not
+    asked = asked.astype(np.result_type(asked.dtype, np.float64))
     whole = np.floor(asked) if right else np.ceil(asked)
     # The bounds as floats: 2^k is one, 2^k - 1 may not be.
     above = whole >= float(int(limits.max) + 1)
@@ -189,12 +249,10 @@ def _beyond(positive: bool, dtype: np.dtype[Any], right: bool) -> float:
 
 
 def _whole(query: Any, dtype: np.dtype[Any], right: bool) -> tuple[int, bool, bool]:
-    limits = np.iinfo(dtype)
-    whole = query // 1 if right else -(-query // 1)
-    if whole != whole:
-        return int(limits.max), not right, False
-    if whole > int(limits.max):
-        return int(limits.max), not right, False
-    if whole < int(limits.min):
-        return int(limits.min), right, False
-    return int(whole), False, bool(whole == query)
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    if query != query or query > high:
+        return high, not right, False
+    if query < low:
+        return low, right, False
+    whole = math.floor(query) if right else math.ceil(query)  # Decimal's // cuts towards zero
+    return whole, False, bool(whole == query)

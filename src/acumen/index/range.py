@@ -67,6 +67,8 @@ class RangeIndex(_native.RangeBase):
         """
         if structure is not None and structure not in STRUCTURES:
             raise ValueError(f"structure {structure!r} is none of {', '.join(STRUCTURES)}")
+        if not bytes_per_key_max >= 0:
+            raise ValueError(f"bytes_per_key_max is {bytes_per_key_max}, and must be 0 or more")
         self._attach(
             searching.build(
                 as_keys(keys), structure, bytes_per_key_max=bytes_per_key_max, seed=seed
@@ -98,20 +100,36 @@ class RangeIndex(_native.RangeBase):
     ) -> Any:
         if side not in ("left", "right"):
             raise ValueError(f"side is 'left' or 'right', not {side!r}")
-        queries, single = _asked(v)
+        queries, single = self._asked(v)
         ranks = self._search.ranks(queries, side == "right", _output(queries, out), threads)
         return int(ranks[0]) if single else ranks
 
     def _get(self, v: Any, out: NDArray[np.int64] | None = None, *, threads: int = 1) -> Any:
-        queries, single = _asked(v)
+        queries, single = self._asked(v)
         found = self._search.find(queries, _output(queries, out), threads)
         return int(found[0]) if single else found
 
     def _contains(self, v: Any) -> bool:
         try:
-            return bool(self._get(v) >= 0)
-        except TypeError:  # of no type that a key has, and so no key
+            found = self._get(v)
+        except (TypeError, ValueError):  # of no type that a key has, or null: no key
             return False
+        if not isinstance(found, int):
+            raise ValueError("`in` asks for one key; contains() for many")
+        return found >= 0
+
+    def _asked(self, v: Any) -> tuple[Any, bool]:
+        """Queries as a column, or a tuple of two, and whether it was one alone."""
+        if isinstance(self._search, searching.PairSearch):
+            if isinstance(v, tuple) and len(v) == 2 and not np.ndim(v[0]):
+                return tuple([part] for part in v), True
+            return v, False
+        # What np.ndim would make an array of, only to see that it is one.
+        if isinstance(v, list | tuple) or hasattr(v, "__arrow_c_stream__"):
+            return list(v) if isinstance(v, tuple) else v, False
+        if isinstance(v, str | bytes | int | float) or np.ndim(v) == 0:
+            return [v], True
+        return v, False
 
     def contains(self, queries: Any, *, threads: int = 1) -> NDArray[np.bool_]:
         """Whether each query is a key.
@@ -123,7 +141,9 @@ class RangeIndex(_native.RangeBase):
         Returns:
             (m,) bool.
         """
-        asked, _ = _asked(queries)
+        asked, _ = self._asked(queries)
+        if isinstance(self._search, searching.NumberSearch):
+            return self._search.contains(asked, threads)
         found = self._search.find(asked, _output(asked, None), threads)
         return np.asarray(found >= 0)
 
@@ -222,19 +242,12 @@ def explained(chosen: Chosen, count: int) -> str:
     return "\n".join(lines)
 
 
-def _asked(v: Any) -> tuple[Any, bool]:
-    """Queries as a column, or a tuple of two, and whether it was one alone."""
-    if isinstance(v, tuple) and len(v) == 2 and not np.ndim(v[0]):
-        return tuple([part] for part in v), True
-    if isinstance(v, str | bytes | int | float) or np.ndim(v) == 0:
-        return [v], True
-    return v, False
-
-
 def _output(queries: Any, out: NDArray[np.int64] | None) -> NDArray[np.int64]:
     count = len(queries[0]) if isinstance(queries, tuple) else len(queries)
     if out is None:
         return np.empty(count, np.int64)
-    if out.dtype != np.int64 or out.shape != (count,) or not out.flags.c_contiguous:
+    if not isinstance(out, np.ndarray) or out.dtype != np.int64 or out.shape != (count,):
         raise ValueError(f"out must be a contiguous int64 array of {count}")
+    if not out.flags.c_contiguous or not out.flags.writeable:
+        raise ValueError("out must be contiguous and writable")
     return out

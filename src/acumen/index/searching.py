@@ -67,8 +67,8 @@ def restore(keys: Keys, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -
     numbers: Any = search
     while not isinstance(numbers, NumberSearch):
         numbers = numbers.inner
-    tables: dict[str, Any] = {**arrays, **meta.get("facts", {})}
     try:
+        tables: dict[str, Any] = {**arrays, **meta.get("facts", {})}
         restored = numbers.searcher.restore(meta["structure"], tables)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise IndexFileError(f"the tables make no sense: {error}") from None
@@ -111,7 +111,7 @@ class NumberSearch:
     def ranks(self, queries: Any, right: bool, out: Ranks, threads: int) -> Ranks:
         """See `Search`."""
         asked = as_queries(queries, self.keys, right)
-        self.searcher.ranks(asked.values, out, right, threads)
+        self.searcher.ranks(_apart(asked.values, out), out, right, threads)
         if asked.none is not None:
             out[asked.none] = 0 if right else len(self.keys)
         return out
@@ -119,10 +119,17 @@ class NumberSearch:
     def find(self, queries: Any, out: Ranks, threads: int) -> Ranks:
         """See `Search`."""
         asked = as_queries(queries, self.keys, False)
-        self.searcher.find(asked.values, out, threads)
+        self.searcher.find(_apart(asked.values, out), out, threads)
         if asked.exact is not None:
             out[~asked.exact] = -1
         return out
+
+    def contains(self, queries: Any, threads: int) -> NDArray[np.bool_]:
+        """Whether each query is a key."""
+        asked = as_queries(queries, self.keys, False)
+        inside = np.empty(len(asked.values), np.bool_)
+        self.searcher.contains(asked.values, inside, threads)
+        return inside if asked.exact is None else inside & asked.exact
 
     def state(self) -> State:
         """See `Search`."""
@@ -153,7 +160,7 @@ class PairSearch:
 
     def ranks(self, queries: Any, right: bool, out: Ranks, threads: int) -> Ranks:
         """See `Search`."""
-        first, second = self._columns(queries)
+        first, second = self._columns(queries, out)
         self.inner.ranks(first, False, out, threads)
         high = self.inner.ranks(first, True, np.empty_like(out), threads)
         asked = as_queries(second, self.keys.second, right)
@@ -161,10 +168,14 @@ class PairSearch:
         _native.ranks_between(self.keys.second.values, asked.values, out, high, right)
         if asked.none is not None:
             out[asked.none] = (low if right else high)[asked.none]
+        if asked.values.dtype.kind == "f":  # NaN comes after all numbers
+            nan = np.isnan(asked.values)
+            out[nan] = high[nan]
         return out
 
     def find(self, queries: Any, out: Ranks, threads: int) -> Ranks:
         """See `Search`."""
+        queries = self._columns(queries, out)
         self.ranks(queries, False, out, threads)
         after = self.ranks(queries, True, np.empty_like(out), threads)
         out[after <= out] = -1
@@ -176,12 +187,12 @@ class PairSearch:
         return meta | {"fingerprint": _fingerprint(self.keys)}, arrays
 
     @staticmethod
-    def _columns(queries: Any) -> tuple[Any, Any]:
+    def _columns(queries: Any, out: Ranks) -> tuple[Any, Any]:
         if not isinstance(queries, tuple) or len(queries) != 2:
             raise TypeError("queries among keys of two columns are a tuple of two columns")
         if len(queries[0]) != len(queries[1]):
             raise ValueError("the columns of the queries differ in length")
-        return queries[0], queries[1]
+        return _apart(queries[0], out), _apart(queries[1], out)
 
 
 class TextSearch:
@@ -233,6 +244,13 @@ class TextSearch:
         if not isinstance(asked, Texts) or asked.kind != self.keys.kind:
             raise TypeError(f"queries among {self.keys.kind} keys are {self.keys.kind}")
         return _column(asked)
+
+
+def _apart(queries: Any, out: Ranks) -> Any:
+    """Queries that stay as they are while `out` is written."""
+    if isinstance(queries, np.ndarray) and np.may_share_memory(queries, out):
+        return queries.copy()
+    return queries
 
 
 def _column(texts: Texts) -> Any:
