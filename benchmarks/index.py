@@ -86,6 +86,22 @@ def rivals(keys: Keys) -> Iterator[tuple[str, Callable[[Keys], Any]]]:
         yield f"polars {polars.__version__}", lambda q: series.search_sorted(of(q))
 
 
+def checked(index: RangeIndex, keys: Keys) -> None:
+    """Looks up every key, and what lies beside it on either side."""
+    lower, upper = (
+        (np.nextafter(keys, end) for end in (-np.inf, np.inf))
+        if (keys.dtype.kind == "f")
+        else (keys - (keys > np.iinfo(keys.dtype).min), keys + (keys < np.iinfo(keys.dtype).max))
+    )
+    for queries in (keys, lower, upper):
+        for side in ("left", "right"):
+            if not np.array_equal(
+                index.searchsorted(queries, side), keys.searchsorted(queries, side)
+            ):
+                raise SystemExit("a wrong rank: please report this")
+    print(f"{len(keys)} keys and their neighbours: every rank is NumPy's")
+
+
 def timed(run: Callable[[Keys], Any], queries: Keys) -> float:
     start = time.thread_time()
     run(queries)
@@ -119,6 +135,8 @@ def python_rows(name: str, keys: Keys, seed: int) -> list[Row]:
             (time.thread_time() - start) / len(keys) * 1e9,
         )
     print(made["Acumen"][0].explain())
+    for index, _ in made.values():
+        checked(index, keys)
     contenders: dict[tuple[str, str], Callable[[Keys], Any]] = {}
     for structure, (index, _) in made.items():
         for operation in ("random", "absent", "sorted"):

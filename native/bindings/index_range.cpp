@@ -114,6 +114,7 @@ double RangeSearcher::unevenness(const std::string& structure, std::size_t roots
 
 bool RangeSearcher::build(const std::string& structure, std::size_t roots) {
   if (!search_.facts().sorted) throw std::invalid_argument("keys are not sorted");
+  if (structure == used_) throw std::invalid_argument("that structure is in use");
   if (roots < 1 || roots > kRootsMax) throw std::invalid_argument("roots");
   if (structure == kCellNames[0]) return build_cells(cells_[0], Spread::kLinear, roots);
   if (structure == kCellNames[1]) return build_cells(cells_[1], Spread::kLogarithmic, roots);
@@ -322,7 +323,6 @@ void bind_range_index(nb::module_& m) {
                             "Sorted keys and the structures that find ranks in them.")
       .def(nb::init<AnyColumn, bool>(), "keys"_a.noconvert(), "portable"_a = false)
       .def_prop_ro("sorted", [](const RangeSearcher& s) { return s.search().facts().sorted; })
-      .def_prop_ro("unique", [](const RangeSearcher& s) { return s.search().facts().unique; })
       .def_prop_ro("has_nan", [](const RangeSearcher& s) { return s.search().facts().has_nan; })
       .def("unevenness", &RangeSearcher::unevenness, "structure"_a, "roots"_a)
       .def("build", &RangeSearcher::build, "structure"_a, "roots"_a = 1)

@@ -29,7 +29,18 @@ Range* as_range(PyObject* self) {
 
 template <class T>
 bool read_integer(PyObject* number, T& to) {
-  if (!PyLong_CheckExact(number)) return false;
+  if (!PyLong_CheckExact(number)) {
+    // NumPy's own integers, which are no sequences; a bool is left to Python, whatever it means.
+    if (!PyIndex_Check(number) || PyBool_Check(number) || PySequence_Check(number)) return false;
+    PyObject* whole = PyNumber_Index(number);
+    if (whole == nullptr) {
+      PyErr_Clear();
+      return false;
+    }
+    const bool read = PyLong_CheckExact(whole) && read_integer(whole, to);
+    Py_DECREF(whole);
+    return read;
+  }
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
   if constexpr (std::is_same_v<T, std::uint64_t>) {
@@ -89,12 +100,27 @@ PyObject* call_subclass(PyObject* name, PyObject* self, PyObject* const* argumen
   return PyObject_VectorcallMethod(name, all, static_cast<std::size_t>(count + 1), keywords);
 }
 
+/// Which side is asked for, of one query alone with at most a side beside it; false: something
+/// else.
+bool read_side(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords, bool& right) {
+  right = false;
+  const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
+  if (count == 1 && named == 0) return true;
+  if (count < 1 || count + named != 2) return false;
+  if (named == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), "side") != 0)
+    return false;
+  if (!PyUnicode_Check(arguments[1])) return false;
+  right = PyUnicode_CompareWithASCIIString(arguments[1], "right") == 0;
+  return right || PyUnicode_CompareWithASCIIString(arguments[1], "left") == 0;
+}
+
 PyObject* searchsorted(PyObject* self, PyObject* const* arguments, Py_ssize_t count,
                        PyObject* keywords) {
   std::uint64_t key, rank;
-  if (count != 1 || keywords != nullptr || !read_alone(self, arguments[0], key))
+  bool right;
+  if (!read_side(arguments, count, keywords, right) || !read_alone(self, arguments[0], key))
     return call_subclass(names.searchsorted, self, arguments, count, keywords);
-  as_range(self)->opened->search().ranks(&key, 1, false, &rank);
+  as_range(self)->opened->search().ranks(&key, 1, right, &rank);
   return PyLong_FromUnsignedLongLong(rank);
 }
 
@@ -127,8 +153,8 @@ PyObject* open(PyObject* self, PyObject* searcher) {
     PyErr_SetString(PyExc_TypeError, "_open() takes a RangeSearcher");
     return nullptr;
   }
+  as_range(self)->opened = opened;  // first: letting the old one go may run anything
   Py_XSETREF(as_range(self)->searcher, Py_NewRef(searcher));
-  as_range(self)->opened = opened;
   Py_RETURN_NONE;
 }
 

@@ -27,8 +27,7 @@ class Texts {
   Texts(Column<std::uint8_t> data, std::optional<Column<std::int64_t>> offsets, std::size_t width,
         bool padded)
       : data_(std::move(data)), offsets_(std::move(offsets)), texts_(column(width, padded)) {
-    if (!texts_.valid(data_.shape(0)))
-      throw std::invalid_argument("texts lie outside their buffer");
+    if (!texts_.valid()) throw std::invalid_argument("texts lie outside their buffer");
   }
 
   const TextColumn& texts() const { return texts_; }
@@ -36,9 +35,11 @@ class Texts {
  private:
   TextColumn column(std::size_t width, bool padded) const {
     const char* data = reinterpret_cast<const char*>(data_.data());
-    if (!offsets_) return {data, nullptr, width == 0 ? 0 : data_.shape(0) / width, width, padded};
+    if (!offsets_)
+      return {data,  data_.shape(0), nullptr, width == 0 ? 0 : data_.shape(0) / width,
+              width, padded};
     if (offsets_->shape(0) < 1) throw std::invalid_argument("no offsets");
-    return {data, offsets_->data(), offsets_->shape(0) - 1, 0, false};
+    return {data, data_.shape(0), offsets_->data(), offsets_->shape(0) - 1, 0, false};
   }
 
   Column<std::uint8_t> data_;
@@ -46,19 +47,12 @@ class Texts {
   TextColumn texts_;
 };
 
-/// (sorted, unique)
-nb::tuple look(const Texts& column) {
+bool ascend(const Texts& column) {
   const TextColumn& texts = column.texts();
-  bool sorted = true, unique = true;
-  {
-    const nb::gil_scoped_release others_may_run;
-    for (std::size_t i = 1; sorted && i < texts.size(); ++i) {
-      const int side = texts[i - 1].compare(texts[i]);
-      sorted = side <= 0;
-      unique &= side < 0;
-    }
-  }
-  return nb::make_tuple(sorted, sorted && unique);
+  const nb::gil_scoped_release others_may_run;
+  for (std::size_t i = 1; i < texts.size(); ++i)
+    if (texts[i - 1].compare(texts[i]) > 0) return false;
+  return true;
 }
 
 std::size_t common(const Texts& column) {
@@ -144,24 +138,21 @@ void ranks_between(const AnyColumn& keys, const AnyColumn& queries, Output<std::
   index::with_key_type(type, run);
 }
 
-/// Whether every run of equal firsts has ascending seconds; and strictly.
-nb::tuple look_at_pairs(const AnyColumn& firsts, const AnyColumn& seconds) {
+/// Whether every run of equal firsts has ascending seconds.
+bool pairs_ascend(const AnyColumn& firsts, const AnyColumn& seconds) {
   if (firsts.shape(0) != seconds.shape(0)) throw std::invalid_argument("another length");
   const std::size_t count = firsts.shape(0);
-  bool sorted = true, unique = true;
+  bool sorted = true;
   index::with_key_type(key_type_of(firsts), [&]<typename T>(T) {
     const auto* first = static_cast<const T*>(firsts.data());
     index::with_key_type(key_type_of(seconds), [&]<typename U>(U) {
       const auto* second = static_cast<const U*>(seconds.data());
       const nb::gil_scoped_release others_may_run;
-      for (std::size_t i = 1; i < count; ++i) {
-        const bool same = first[i] == first[i - 1];
-        sorted &= !same || !(second[i] < second[i - 1]);
-        unique &= !same || second[i] != second[i - 1];
-      }
+      for (std::size_t i = 1; i < count; ++i)
+        sorted &= first[i] != first[i - 1] || !(second[i] < second[i - 1]);
     });
   });
-  return nb::make_tuple(sorted, sorted && unique);
+  return sorted;
 }
 
 }  // namespace
@@ -171,7 +162,7 @@ void bind_index_texts(nb::module_& m) {
       .def(nb::init<Column<std::uint8_t>, std::optional<Column<std::int64_t>>, std::size_t, bool>(),
            "data"_a.noconvert(), "offsets"_a.none(), "width"_a, "padded"_a)
       .def("__len__", [](const Texts& column) { return column.texts().size(); })
-      .def("look", look)
+      .def("ascend", ascend)
       .def("common", common)
       .def("numbers", numbers, "skip"_a, "out"_a.noconvert())
       .def("query_numbers", query_numbers, "queries"_a, "skip"_a, "out"_a.noconvert())
@@ -186,7 +177,7 @@ void bind_index_texts(nb::module_& m) {
       "data"_a.noconvert());
   m.def("ranks_between", ranks_between, "keys"_a.noconvert(), "queries"_a.noconvert(),
         "out"_a.noconvert(), "high"_a.noconvert(), "right"_a);
-  m.def("look_at_pairs", look_at_pairs, "firsts"_a.noconvert(), "seconds"_a.noconvert());
+  m.def("pairs_ascend", pairs_ascend, "firsts"_a.noconvert(), "seconds"_a.noconvert());
 }
 
 }  // namespace acumen::bindings

@@ -368,7 +368,7 @@ def test_the_fastest_is_chosen_and_says_why() -> None:
 
 
 def test_every_key_and_every_absent_neighbour() -> None:
-    """The issue's 10 million in chunks would take a minute here; benchmarks/index.py does them."""
+    """And of as many keys as a benchmark has: benchmarks/index.py."""
     random = np.random.default_rng(1)
     keys = np.unique(random.integers(0, 1 << 50, 400_000).astype(np.uint64))
     positions = np.arange(len(keys))

@@ -66,6 +66,10 @@ void by_merge(SortedKeys keys, U64 low, const void* ordered, Size count, U64* ra
   const T* key = static_cast<const T*>(keys.data);
   Size at = low;
   for (Size i = 0; i < count; ++i) {
+    if (i > 0 && query[i] == query[i - 1]) {
+      ranks[i] = at;
+      continue;
+    }
     while (at + kKeys <= keys.count && order_key(key[at + kKeys - 1]) < query[i]) at += kKeys;
     if (at + kKeys <= keys.count) {
       at += below_in_line<T>(key + at, query[i]);

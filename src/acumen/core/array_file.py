@@ -16,8 +16,8 @@ import hashlib
 import json
 import mmap
 import os
+import secrets
 import struct
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +72,9 @@ class ArrayFile:
         """
         pieces = self._pieces(header, arrays)
         target = Path(path)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        name = target.parent / f".{target.name}.{secrets.token_hex(8)}"
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(name, "xb") as file:
                 for piece in pieces:
                     file.write(piece)
                 file.flush()

@@ -157,7 +157,7 @@ def _of_numpy(values: NDArray[Any]) -> Keys:
             return _of_arrow(pa.array(values.tolist()))
         except (pa.ArrowInvalid, OverflowError) as error:
             raise TypeError(f"keys of different types: {error}") from None
-    values = np.ascontiguousarray(values, dtype=kind.newbyteorder("="))
+    values = np.require(values, kind.newbyteorder("="), ["C", "ALIGNED"])
     if kind.kind in "mM":
         if np.isnat(values).any():
             raise ValueError("keys must not be NaT")
@@ -241,4 +241,5 @@ def _buffer(column: Any, number: int, dtype: Any) -> NDArray[Any]:
     buffer = column.buffers()[number]
     if buffer is None:
         return np.zeros(0, dtype)
-    return np.frombuffer(buffer, dtype=dtype, count=buffer.size // np.dtype(dtype).itemsize)
+    values = np.frombuffer(buffer, dtype=dtype, count=buffer.size // np.dtype(dtype).itemsize)
+    return np.require(values, requirements="ALIGNED")

@@ -57,7 +57,8 @@ class RangeIndex(_native.RangeBase):
                 two columns of numbers, sorted by the first, then the second. Equal keys are fine.
             structure: one of "linear cells", "logarithmic cells", "tree", "values", "search"
                 instead of the fastest.
-            bytes_per_key_max: structures that take more memory are left out.
+            bytes_per_key_max: structures that take more memory are left out. (Texts need half a
+                byte a key beside any.)
             seed: of the keys that structures are measured with.
 
         Raises:
@@ -136,7 +137,7 @@ class RangeIndex(_native.RangeBase):
 
         Args:
             queries: (m,) queries, as for `searchsorted`.
-            threads: that share the work.
+            threads: that share the work on numbers.
 
         Returns:
             (m,) bool.
@@ -158,10 +159,10 @@ class RangeIndex(_native.RangeBase):
         Returns:
             A slice for the keys and whatever lies parallel to them; empty where hi < lo.
         """
-        start = 0 if lo is None else self._searchsorted(lo)
+        start = 0 if lo is None else self.searchsorted(lo)
         stop = len(self)
         if hi is not None:
-            stop = self._searchsorted(hi, "right" if inclusive else "left")
+            stop = self.searchsorted(hi, "right" if inclusive else "left")
         return slice(start, max(start, stop))
 
     @property

@@ -149,7 +149,7 @@ class PairSearch:
         self.inner = NumberSearch(keys.first, structure, bytes_per_key_max, seed)
         if keys.second.values.dtype.kind == "f" and np.isnan(keys.second.values).any():
             raise ValueError("keys must not be NaN")
-        if not _native.look_at_pairs(keys.first.values, keys.second.values)[0]:
+        if not _native.pairs_ascend(keys.first.values, keys.second.values):
             raise ValueError("keys are not sorted by the second column where the first is equal")
         self.chosen = self.inner.chosen
 
@@ -203,8 +203,7 @@ class TextSearch:
     ) -> None:
         self.keys = keys
         self._texts = _column(keys)
-        sorted_, _ = self._texts.look()
-        if not sorted_:
+        if not self._texts.ascend():
             raise ValueError("keys are not sorted, byte by byte")
         self._skip = self._texts.common()
         numbers = np.empty(-(-len(keys) // _STRIDE), np.uint64)

@@ -30,7 +30,6 @@ class RangeSearch {
   const Lines& lines() const { return lines_; }
   const KeyFacts& facts() const { return facts_; }
   std::size_t width() const { return width_; }
-  Method method() const { return method_; }
   const CellTable& cells() const { return cells_; }
   const SearchTree& tree() const { return tree_; }
   const ValueTable& values() const { return values_; }

@@ -21,15 +21,23 @@ class TextColumn {
 
   /// Texts between offsets, count + 1 of them; or, without offsets, `width` bytes each, of which
   /// trailing NULs do not count if they are padding.
-  TextColumn(const char* data, const std::int64_t* offsets, std::size_t count, std::size_t width,
-             bool padded)
-      : data_(data), offsets_(offsets), count_(count), width_(width), padded_(padded) {}
+  TextColumn(const char* data, std::size_t bytes, const std::int64_t* offsets, std::size_t count,
+             std::size_t width, bool padded)
+      : data_(data),
+        bytes_(static_cast<std::int64_t>(bytes)),
+        offsets_(offsets),
+        count_(count),
+        width_(width),
+        padded_(padded) {}
 
   std::size_t size() const { return count_; }
 
   std::string_view operator[](std::size_t i) const {
     if (offsets_ != nullptr) {
-      return {data_ + offsets_[i], static_cast<std::size_t>(offsets_[i + 1] - offsets_[i])};
+      // Whoever owns them may have changed them since valid(): wrong then, but nothing worse.
+      const std::int64_t begin = std::clamp<std::int64_t>(offsets_[i], 0, bytes_);
+      const std::int64_t end = std::clamp<std::int64_t>(offsets_[i + 1], begin, bytes_);
+      return {data_ + begin, static_cast<std::size_t>(end - begin)};
     }
     std::size_t length = width_;
     const char* text = data_ + i * width_;
@@ -37,10 +45,11 @@ class TextColumn {
     return {text, length};
   }
 
-  /// Whether offsets ascend within so many bytes.
-  bool valid(std::size_t bytes) const {
-    if (offsets_ == nullptr) return width_ == 0 ? count_ == 0 : count_ <= bytes / width_;
-    if (offsets_[0] < 0 || static_cast<std::size_t>(offsets_[count_]) > bytes) return false;
+  /// Whether offsets ascend within the buffer.
+  bool valid() const {
+    if (offsets_ == nullptr)
+      return width_ == 0 ? count_ == 0 : count_ <= static_cast<std::size_t>(bytes_) / width_;
+    if (offsets_[0] < 0 || offsets_[count_] > bytes_) return false;
     bool ascend = true;
     for (std::size_t i = 0; i < count_; ++i) ascend &= offsets_[i] <= offsets_[i + 1];
     return ascend;
@@ -58,6 +67,7 @@ class TextColumn {
 
  private:
   const char* data_;
+  std::int64_t bytes_;
   const std::int64_t* offsets_;
   std::size_t count_, width_;
   bool padded_;
