@@ -256,6 +256,10 @@ def test_parts_are_bounded_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (whole.discount, whole.ended) == (0.5, True)
     with pytest.raises(ValueError, match="cannot have been"):
         again.add("b", part | {"rewards": [1.0]})
+    with pytest.raises(ValueError, match="twice"):  # else it would cost memory without end
+        again.add("b", part | {"ids": [1] * 2, "last": True})
+    busy = again.add("b", part | {"ids": [0] * 2, "last": True})
+    assert busy is not None  # the choice was asked by others meanwhile, and these are nobody's
     assert again.arrays()[0] == {}  # what does not fit together is given up
     monkeypatch.setattr(episode_parts, "STEPS_MAX", 5)
     assert again.add("c", part) is again.add("d", part) is again.add("e", part) is None

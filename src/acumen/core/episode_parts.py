@@ -62,6 +62,10 @@ class EpisodeParts:
         ids += more.tolist()
         rewards += credited.tolist()
         if said["last"]:
+            # 0 is nobody's: the choice was busy. Who repeats another a million times asks for the
+            # memory of a million steps.
+            if len(set(ids) | {0}) < len(ids) - ids.count(0) + 1:
+                raise ValueError("an episode that has a decision twice")
             whole = np.array(ids, np.uint64), np.array(rewards, np.float64)
             return PastEpisode(*whole, discount, bool(said["ended"]))
         self._open[stream] = ids, rewards
