@@ -242,6 +242,33 @@ def test_what_is_missing_of_an_episode_does_not_join_another(tmp_path: Path) -> 
     assert trainer.report.lessons == trainer.choice.model_version == 10
 
 
+@pytest.mark.usefixtures("short_events")
+@pytest.mark.parametrize(("kept", "episodes_learned"), [(1, 1), (0, 0)])
+def test_a_half_goes_with_its_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, episodes_learned: int
+) -> None:
+    """Not before it: what was on its way may still come."""
+    monkeypatch.setattr("acumen.core.trainer.ENDED_MAX", kept)
+    choice = make(tmp_path, learner=SarsaLambda())
+    with choice.episode() as episode:
+        for step in range(5):
+            episode.choose(size=float(step), kind="x", level=None, hot=False)
+        episode.feedback(seconds=1.0, bytes=1.0)
+    close(choice)
+    (batch,) = acumen.Journal(tmp_path).events("codec")
+    half = batch.rows.column("kind").to_pylist().index("episode") + 1
+    first, rest = (
+        pieces(batch, half)[0],
+        EventBatch(batch.info, half + 1, batch.last, batch.rows.slice(half)),
+    )
+    trainer = Trainer(twin(choice))
+    assert trainer.take(first) == "applied"
+    trainer.forget([batch.info.stream])
+    assert len(trainer._parts.arrays()[0]) == kept
+    assert trainer.take(rest) == ("applied" if kept else "early")
+    assert trainer.report.episodes == episodes_learned
+
+
 def test_parts_are_bounded_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = EpisodeParts()
     part = {"ids": [1, 2], "rewards": [0.5, 1.0], "discount": 0.5, "ended": True, "last": False}

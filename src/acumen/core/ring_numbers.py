@@ -102,7 +102,7 @@ class RingNumbers:
         """For a checkpoint; JSON values."""
         self.tidy()
         runs = {str(replica): runs for replica, runs in self._runs.items()}
-        made = {str(replica): self.made[replica] for replica in self._runs}
+        made = {str(replica): number for replica, number in self.made.items()}
         return {"runs": runs, "made": made, "next": self._next, "last": self._last}
 
     def restore(self, said: dict[str, Any]) -> None:
