@@ -12,7 +12,7 @@ import pytest
 from journaled import wait_for
 
 from acumen.core import background
-from acumen.core.background import Regular
+from acumen.core.background import Background, Regular
 
 
 class Worker:
@@ -61,7 +61,7 @@ def test_who_is_thrown_away_is_not_kept() -> None:
 def test_at_exit_a_step_is_waited_for() -> None:
     code = """
 import time
-from acumen.core.background import Regular
+from acumen.core.background import Background, Regular
 class Worker:
     def step(self):
         time.sleep(0.2)
@@ -108,3 +108,21 @@ def test_after_fork_a_slow_step_and_its_successor_do_not_meet(
     wait_for(lambda: steps[0] > 3)
     assert thread.stop()
     assert most[0] == 1
+
+
+def test_who_starts_twice_has_one_thread_and_can_stop_it() -> None:
+    seen: list[int] = []
+
+    def run(stop: threading.Event) -> None:
+        while not stop.wait(0.001):
+            seen.append(threading.get_ident())
+
+    thread = Background("acumen-test", run)
+    thread.start()
+    wait_for(lambda: seen)
+    first = thread._thread
+    thread.start()
+    assert first is not None
+    wait_for(lambda: seen[-1] != first.ident)
+    assert not first.is_alive()
+    assert thread.stop(30)

@@ -414,6 +414,27 @@ def test_a_folder_without_a_journal_is_left_alone(tmp_path: Path) -> None:
     assert Trainer(make()).report.batches == 0
 
 
+def test_what_a_checkpoint_alone_has_is_news_from_its_successor(tmp_path: Path) -> None:
+    """Its trainer was killed between the two: followers would wait for another lesson."""
+    choice, other = make(tmp_path), make(tmp_path, seed=5)
+    live(choice, 100)
+    told(choice)
+    first = training_for(choice, tmp_path)
+    train(first)
+    first._publish_seconds = 1e9
+    live(choice, 100, seed=1)
+    told(choice)
+    train(first)
+    assert first.models.files()[0][0] == first.models.files("checkpoint")[0][0]
+    first._candidacy.resign()  # as if it had been killed
+    successor, follower = training_for(choice, tmp_path), follower_of(other, first)
+    train(successor)
+    assert follower.step()
+    assert other.model_version == successor.trainer.choice.model_version == learned(choice)
+    train(successor)
+    assert successor.health.published == 1
+
+
 def test_a_model_too_large_to_be_read_is_an_error_and_no_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

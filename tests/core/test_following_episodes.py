@@ -13,7 +13,7 @@ from test_trainer import slices
 import acumen
 from acumen.core import episode as episodes
 from acumen.core.following import Follower
-from acumen.core.published import ModelFolder
+from acumen.core.published import NONE, ModelFolder
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin
 from acumen.learners import ActorCritic, QLambda, SarsaLambda
@@ -146,6 +146,30 @@ def test_another_objective_makes_older_models_too_old(tmp_path: Path) -> None:
     train(training)
     assert follower.step()
     assert same_model(choice, training.trainer)
+
+
+def test_a_model_that_comes_while_the_objective_changes_is_too_old(tmp_path: Path) -> None:
+    """It was checked before, and would change places just when the new objective is there."""
+    choice, other = (make(tmp_path, seed=i, learner=SarsaLambda()) for i in range(2))
+    training = training_for(choice, tmp_path)
+    follower = follower_of(choice, training)
+    for one in (choice, other):
+        walk(one, 30)
+        told(one)
+    train(training)
+    found = training.models.newer(NONE, [])
+    assert found is not None
+    positions, change = follower._check(choice, found), choice._set_objective
+    taken: list[bool] = []
+
+    def as_another_thread_sees_it(*arguments: Any) -> None:
+        change(*arguments)
+        taken.append(follower._take(choice, found, positions))
+
+    choice._set_objective = as_another_thread_sees_it  # type: ignore[method-assign]
+    choice.objective = acumen.minimize("bytes") + acumen.observe("seconds")
+    assert taken == [False]
+    assert follower.health.behind == 1
 
 
 def test_nothing_is_lost_under_the_hands_of_threads(tmp_path: Path) -> None:

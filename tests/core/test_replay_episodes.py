@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from journaled import differences, events, make, walk
+from test_trainer import pieces
 
 import acumen
 from acumen.core import episode as episodes
+from acumen.core.journaling import describe
+from acumen.core.replay import Replayer
 from acumen.learners import ActorCritic, QLambda, SarsaLambda
 
 LEARNERS = [ActorCritic(), SarsaLambda(), QLambda(), SarsaLambda(hidden=8), QLambda(hidden=8)]
@@ -128,6 +131,34 @@ def test_arms_with_features(tmp_path: Path, learner: Any, arms: Any) -> None:
     report = again.replay(tmp_path)
     assert report.exact, report
     assert differences(choice, again) == []
+
+
+def test_what_is_missing_of_an_episode_does_not_join_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(episodes, "EVENT_STEPS", 3)
+    choice = make(tmp_path, learner=SarsaLambda())
+    for _ in range(2):
+        with choice.episode() as episode:
+            for step in range(5):
+                episode.choose(size=float(step), kind="x", level=None, hot=False)
+            episode.feedback(seconds=1.0, bytes=1.0)
+    assert choice.journal is not None
+    assert choice.journal.close()
+    (whole,) = acumen.Journal(tmp_path).events("codec")
+    one = pieces(whole, 1)
+    parts = [event for event in one if event.rows.column("kind")[0].as_py() == "episode"]
+    taught, steps = make(learner=SarsaLambda()), []
+    replay = taught._replay_episode
+    monkeypatch.setattr(
+        taught, "_replay_episode", lambda *e: (steps.append(len(e[0])), replay(*e))[1]
+    )
+    replayer = Replayer(taught, describe(taught, "0" * 12 + "-" + "0" * 6), {})
+    for event in one:
+        if event is not parts[1]:  # the last steps of the first episode
+            replayer._take(event)
+    assert steps == [5]
+    assert replayer.report.lessons == 10  # the first one's feedback teaches, each step for itself
 
 
 def test_a_long_episode_is_several_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

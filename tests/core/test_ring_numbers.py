@@ -67,6 +67,34 @@ def test_who_begins_with_a_number_beyond_belief_does_not_use_them_up() -> None:
     again.restore(numbers.described())
 
 
+def test_what_was_skipped_is_nobody_elses() -> None:
+    """Its feedback may still come, and must teach no other decision."""
+    numbers = RingNumbers(512)
+    numbers.place(ids(1, *range(1, 51)))
+    numbers.place(ids(1, *range(5000, 5050)))
+    assert (numbers.of(ids(1, 50, 5000, 5049)) & NUMBER).tolist() == [50, 51, 100]
+    assert numbers.of(ids(1, 51, 100, 4999, 5050)).tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("claimed", [(1 << 40) - 2, 5000, 50, 3])
+@pytest.mark.parametrize("said", [("made",), ()], ids=["now", "before made was kept"])
+def test_a_successor_believes_no_more(claimed: int, said: tuple[str, ...]) -> None:
+    first, second = RingNumbers(512), RingNumbers(512)
+    first.place(ids(3, 1))  # and says nothing more
+    first.place(ids(2, *range(1, 51)))
+    first.place(ids(1, *range(1, 51)))
+    described = first.described()
+    second.restore({n: v for n, v in described.items() if n != "made" or n in said})
+    for numbers in (first, second):
+        numbers.place(ids(1, claimed))
+        numbers.place(ids(2, 51))
+    assert second.described()["runs"] == first.described()["runs"]
+    assert second.described()["next"] == first.described()["next"] == 104
+    assert second.made[1] == first.made[1] == claimed
+    assert not said or second.made == first.made
+    RingNumbers(512).restore(second.described())
+
+
 def test_runs_do_not_become_more_and_more() -> None:
     numbers = RingNumbers(512)
     rng = np.random.default_rng(1)

@@ -1,6 +1,5 @@
 """One model from the episodes of many processes; none is lost, doubled, or mixed with another."""
 
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from test_trainer import pieces, slices
 
 import acumen
 from acumen.core import episode as episodes
-from acumen.core import episode_parts
+from acumen.core import episode_parts, model_file
 from acumen.core.episode_parts import EpisodeParts
 from acumen.core.journal import EventBatch
 from acumen.core.journal_segments import folder_of, newest_info
@@ -180,9 +179,9 @@ def test_a_successor_goes_on_in_the_middle_of_an_episode(tmp_path: Path, learner
         if i % 3 == 0 or batch.rows.column("kind")[0].as_py() == "episode":
             checkpoint = successor.publish((1, i + 1), whole=True)
             within += bool(checkpoint.header["trainer"]["episodes"])
-            header = json.loads(json.dumps(checkpoint.header))
+            file = model_file.encode(checkpoint.header, checkpoint.arrays)
             successor = Trainer(twin(choices[0]))
-            successor.resume(Published(checkpoint.stamp, header, checkpoint.arrays))
+            successor.resume(Published(checkpoint.stamp, *model_file.decode(file)))
         assert successor.take(batch) == "applied"
         if i:
             assert successor.take(batches[i - 1]) == "known"
@@ -242,6 +241,50 @@ def test_what_is_missing_of_an_episode_does_not_join_another(tmp_path: Path) -> 
     assert trainer.report.lessons == trainer.choice.model_version == 10
 
 
+@pytest.mark.usefixtures("short_events")
+@pytest.mark.parametrize(("kept", "episodes_learned"), [(1, 1), (0, 0)])
+def test_a_half_goes_with_its_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, episodes_learned: int
+) -> None:
+    """Not before it: what was on its way may still come."""
+    monkeypatch.setattr("acumen.core.trainer.ENDED_MAX", kept)
+    choice = make(tmp_path, learner=SarsaLambda())
+    with choice.episode() as episode:
+        for step in range(5):
+            episode.choose(size=float(step), kind="x", level=None, hot=False)
+        episode.feedback(seconds=1.0, bytes=1.0)
+    close(choice)
+    (batch,) = acumen.Journal(tmp_path).events("codec")
+    half = batch.rows.column("kind").to_pylist().index("episode") + 1
+    first, rest = (
+        pieces(batch, half)[0],
+        EventBatch(batch.info, half + 1, batch.last, batch.rows.slice(half)),
+    )
+    trainer = Trainer(twin(choice))
+    assert trainer.take(first) == "applied"
+    trainer.forget([batch.info.stream])
+    assert len(trainer._parts.arrays()[0]) == kept
+    assert trainer.take(rest) == ("applied" if kept else "early")
+    assert trainer.report.episodes == episodes_learned
+
+
+def test_halves_of_several_streams_stay_apart_in_a_file(tmp_path: Path) -> None:
+    """Its header has names in their order, whoever came first."""
+    parts = EpisodeParts()
+    part = {"rewards": [0.5, 1.0], "discount": 0.5, "ended": True, "last": False}
+    for stream, first in (("b", 1), ("c", 3), ("a", 5)):
+        parts.add(stream, part | {"ids": [first, first + 1]})
+    steps, arrays = parts.arrays()
+    model_file.write(tmp_path / "file", {"episodes": steps}, arrays)
+    header, arrays = model_file.read(tmp_path / "file")
+    again = EpisodeParts()
+    again.restore(header["episodes"], arrays)
+    for stream, first in (("a", 5), ("b", 1), ("c", 3)):
+        whole = again.add(stream, part | {"ids": [9, 10], "last": True})
+        assert whole is not None
+        assert whole.ids.tolist() == [first, first + 1, 9, 10]
+
+
 def test_parts_are_bounded_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = EpisodeParts()
     part = {"ids": [1, 2], "rewards": [0.5, 1.0], "discount": 0.5, "ended": True, "last": False}
@@ -256,6 +299,10 @@ def test_parts_are_bounded_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (whole.discount, whole.ended) == (0.5, True)
     with pytest.raises(ValueError, match="cannot have been"):
         again.add("b", part | {"rewards": [1.0]})
+    with pytest.raises(ValueError, match="twice"):  # else it would cost memory without end
+        again.add("b", part | {"ids": [1] * 2, "last": True})
+    busy = again.add("b", part | {"ids": [0] * 2, "last": True})
+    assert busy is not None  # the choice was asked by others meanwhile, and these are nobody's
     assert again.arrays()[0] == {}  # what does not fit together is given up
     monkeypatch.setattr(episode_parts, "STEPS_MAX", 5)
     assert again.add("c", part) is again.add("d", part) is again.add("e", part) is None

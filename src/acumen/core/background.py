@@ -53,7 +53,8 @@ class Background:
         return self._stop.is_set()
 
     def start(self) -> None:
-        """Starts the thread, or starts it anew; one that was told to end is waited for in there."""
+        """Starts the thread, or starts it anew; the one before is told to end, and waited for."""
+        self._stop.set()
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._run_after, args=(self._stop, self._thread), name=self._name, daemon=True

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Decision = _native.Decision
 
 STATES = ("empty", "waiting", "done", "timed_out")
+_EVERY_EVENT = 1 << 63  # more than a journal ever has
 
 
 class Decisions(NamedTuple):
@@ -239,9 +240,13 @@ class Choice(EpisodicCore):
         terms = tuple(by_name.get(t.metric, type(t)(t.metric)) for t in self._objective.terms)
         self._objective = Objective(terms)
         text = json.dumps(self._objective.describe())
-        self._set_objective(self._objective.native(), text)
-        if self._writer is not None:  # what episodes have earned so far was another objective's
-            self._forgot_at = self._writer.sequence
+        # What episodes have earned so far was another objective's; until it is done, who follows
+        # must not take a model that was checked before.
+        self._forgot_at = _EVERY_EVENT
+        try:
+            self._set_objective(self._objective.native(), text)
+        finally:
+            self._forgot_at = self._writer.sequence if self._writer is not None else 0
 
     def comparison(self, confidence: float = 0.95) -> Comparison:
         """Learned against default, from the decisions in which a coin decided between the two.

@@ -62,6 +62,10 @@ class EpisodeParts:
         ids += more.tolist()
         rewards += credited.tolist()
         if said["last"]:
+            # 0 is nobody's: the choice was busy. Who repeats another a million times asks for the
+            # memory of a million steps.
+            if len(set(ids) | {0}) < len(ids) - ids.count(0) + 1:
+                raise ValueError("an episode that has a decision twice")
             whole = np.array(ids, np.uint64), np.array(rewards, np.float64)
             return PastEpisode(*whole, discount, bool(said["ended"]))
         self._open[stream] = ids, rewards
@@ -75,8 +79,9 @@ class EpisodeParts:
 
     def arrays(self) -> tuple[dict[str, int], dict[str, NDArray[Any]]]:
         """For a checkpoint: steps by stream, and arrays of all of them."""
-        parts = self._open.values()
-        return {stream: len(ids) for stream, (ids, _) in self._open.items()}, {
+        opened = dict(sorted(self._open.items()))  # a file's header has its names in order
+        parts = opened.values()
+        return {stream: len(ids) for stream, (ids, _) in opened.items()}, {
             f"{_PREFIX}ids": np.array([n for ids, _ in parts for n in ids], np.uint64),
             f"{_PREFIX}rewards": np.array([r for _, rewards in parts for r in rewards], np.float64),
         }

@@ -118,6 +118,8 @@ class Replayer:
             self._begin(batch)
         if self._foreign:
             return
+        if batch.first > self.report.positions.get(self._stream, 0) + 1:
+            self._parts.drop(self._stream)
         kinds = batch.rows.column("kind").indices.to_numpy()
         self.report.events += len(kinds)
         columns = event_columns(batch, kinds)

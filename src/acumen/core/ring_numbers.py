@@ -91,7 +91,9 @@ class RingNumbers:
             numbers = (ids[mine] & NUMBER).astype(np.int64)
             firsts, offsets = (np.array(part, np.int64) for part in zip(*runs, strict=True))
             run = np.searchsorted(firsts, numbers, side="right") - 1
-            known = (run >= 0) & (numbers > 0)
+            # What was skipped behind a run has no place: the next run begins there.
+            ends = np.append((firsts + offsets)[1:], self._next)
+            known = (run >= 0) & (numbers > 0) & (numbers + offsets[run] < ends[run])
             places = (numbers + offsets[run]).astype(np.uint64) & NUMBER
             result[mine] = np.where(known, places | (replica << REPLICA), np.uint64(0))
         return result
@@ -100,7 +102,8 @@ class RingNumbers:
         """For a checkpoint; JSON values."""
         self.tidy()
         runs = {str(replica): runs for replica, runs in self._runs.items()}
-        return {"runs": runs, "next": self._next, "last": self._last}
+        made = {str(replica): number for replica, number in self.made.items()}
+        return {"runs": runs, "made": made, "next": self._next, "last": self._last}
 
     def restore(self, said: dict[str, Any]) -> None:
         """What `described` has said.
@@ -113,7 +116,12 @@ class RingNumbers:
             for replica, pairs in said["runs"].items()
         }
         following, last = int(said["next"]), int(said["last"])
+        made = {int(replica): int(number) for replica, number in said.get("made", {}).items()}
+        if runs.get(last):  # a checkpoint without them says this much
+            made.setdefault(last, following - 1 - runs[last][-1][1])
         numbers = [abs(n) for pairs in runs.values() for pair in pairs for n in pair]
+        numbers += map(abs, made.values())
         if max([following, *numbers]) >= 1 << 40:
             raise ValueError("numbers beyond all decisions")
+        self.made = {replica: made[replica] for replica in runs.keys() & made.keys()}
         self._runs, self._next, self._last = runs, following, last

@@ -176,6 +176,7 @@ class Trainer:
         while len(self.ended) > ENDED_MAX:
             stream = next(iter(self.ended))
             del self.ended[stream]
+            self._parts.drop(stream)
             if self._since is not None:
                 self._since.pop(stream, None)
 

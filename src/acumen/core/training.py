@@ -17,7 +17,7 @@ from acumen.core.journal import open_journal
 from acumen.core.journal_segments import folder_of
 from acumen.core.journal_tail import Absences, JournalTail
 from acumen.core.published import MODELS, NONE, Candidacy, ModelFolder, Stamp
-from acumen.core.trainer import Trainer
+from acumen.core.trainer import Trainer, taught_in
 
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
@@ -176,10 +176,12 @@ class Training:
             upto = checkpoint.stamp
             try:
                 self.trainer.resume(checkpoint)
-                if checkpoint.stamp == next(iter(self.models.files()), ((0, 0),))[0]:
-                    # The newest model is this one: nothing is new yet.
-                    self._published_lessons = self.trainer.taught
+                model = self.models.newer(NONE, found)
+                if model is not None and model.stamp == checkpoint.stamp:
+                    # Nothing is new, but what the checkpoint has learned since.
                     self._checkpoint_events = 0
+                    with contextlib.suppress(ValueError):  # the checkpoint is good all the same
+                        self._published_lessons = taught_in(model.header)
                 break
             except ValueError as error:
                 found.append(f"checkpoint {checkpoint.stamp}: {error}")
