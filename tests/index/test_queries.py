@@ -7,6 +7,7 @@ import datetime
 import pickle
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -212,3 +213,46 @@ def test_refused_with_a_reason() -> None:
     with pytest.raises(ValueError, match="out must be"):
         index.searchsorted([1, 2], out=wrong)
     assert index.searchsorted([Fraction(3, 2)]).tolist() == [1]
+
+
+def test_columns_at_odd_addresses() -> None:
+    keys = np.arange(50, dtype=np.int64) * 3
+    odd = np.frombuffer(b"x" + keys.tobytes(), np.uint8)[1:].view(np.int64)
+    assert not odd.flags.aligned
+    assert (RangeIndex(odd).get(keys) == np.arange(50)).all()
+    texts = pa.array(["a", "b", "c"], pa.large_string())
+    _, offsets, data = texts.buffers()
+    moved = pa.py_buffer(b"x" + offsets.to_pybytes()).slice(1)
+    odd_texts = pa.Array.from_buffers(pa.large_string(), 3, [None, moved, data])
+    assert RangeIndex(odd_texts).get(["b", "d"]).tolist() == [1, -1]
+
+
+def test_offsets_that_change_lead_nowhere_else() -> None:
+    offsets = np.arange(101, dtype=np.int64)
+    data = pa.py_buffer(b"".join(bytes([97 + k // 4]) for k in range(100)))
+    texts = pa.Array.from_buffers(pa.large_string(), 100, [None, pa.py_buffer(offsets), data])
+    index = RangeIndex(texts)
+    assert index.get("b") == 4
+    offsets += 1 << 40
+    index.searchsorted(["a", "b", "zz"])
+    offsets -= 1 << 41
+    index.searchsorted(["a", "b", "zz"])
+
+
+def test_single_numbers_of_numpy_and_sides() -> None:
+    index = RangeIndex(np.array([2, 3, 3, 5]))
+    assert index.searchsorted(np.int64(3)) == index.searchsorted(np.uint8(3), "left") == 1
+    assert index.searchsorted(3, side="right") == index.searchsorted(np.int32(3), "right") == 3
+    assert index.get(np.int16(5)) == 3
+    assert np.uint64(3) in index
+    assert np.int64(4) not in index
+    with pytest.raises(ValueError, match="side"):
+        index.searchsorted(3, side="up")
+    assert index.searchsorted(np.array(3)) == 1
+    assert index.searchsorted([3]).tolist() == [1]
+
+
+def test_a_saved_index_has_the_mode_of_other_files(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"")
+    RangeIndex([1, 2]).save(tmp_path / "index")
+    assert (tmp_path / "index").stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -242,4 +242,4 @@ def _buffer(column: Any, number: int, dtype: Any) -> NDArray[Any]:
     if buffer is None:
         return np.zeros(0, dtype)
     values = np.frombuffer(buffer, dtype=dtype, count=buffer.size // np.dtype(dtype).itemsize)
-    return np.require(values, requirements="ALIGNED")
+    return np.require(values, requirements=["ALIGNED"])
