@@ -22,9 +22,11 @@ std::uint64_t ChoiceCore::end_episode(const EndedEpisode& episode, const double*
   {
     const nb::gil_scoped_release others_may_run;
     const std::lock_guard<SpinLock> lock(engine->lock());
+    const double now = now_s();
+    time_out_steps(*engine, episode, now);
     for (const std::string& text : events)
       if (journal_) journal_->hook.text(EventKind::kEpisode, text, 0, episode.count);
-    steps = acumen::end_episode(*engine, episode, returns, now_s());
+    steps = acumen::end_episode(*engine, episode, returns, now);
   }
   teach_python_episode(steps, episode);
   return steps.size();

@@ -4,6 +4,7 @@ import gc
 import math
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -318,6 +319,19 @@ def test_cut_off_episodes_are_handed_over_too(make_choice: Make) -> None:
     assert (len(xs), ended) == (2, False)
     assert choice.counters()["feedback_learned"] == 0
     assert choice.records()["state"].to_pylist() == ["waiting", "waiting"]
+
+
+def test_steps_whose_time_is_up_are_taught_once(make_choice: Make) -> None:
+    learner = SequenceRecorder()
+    choice = make_choice(learner=learner, holdback=0.0, timeout=0.05, timeout_reward=-9.0)
+    with choice.episode() as episode:
+        for size in range(3):
+            episode.choose(size=float(size))
+        time.sleep(0.1)
+        assert episode.feedback(reward=-1.0)
+    assert learner.rewards == [-9.0] * 3
+    assert not learner.episodes
+    assert choice.counters()["timed_out"] == 3
 
 
 def test_new_scales_teach_the_returns_anew(make_choice: Make) -> None:

@@ -132,9 +132,7 @@ class ChoiceEngine {
     if (entry.state == EntryState::kDone) return told(id, values, FeedbackResult::kDuplicate);
     const double reward = reward_of(values);
     if (std::isnan(reward)) return told(id, values, FeedbackResult::kBad);
-    if (entry.state == EntryState::kWaiting && options_.timeout_s > 0 &&
-        entry.time_s <= now_s - options_.timeout_s)
-      time_out(slot);
+    time_out_if_overdue(slot, now_s);
     copy_few(values, objective_.metrics(), ring_.values(slot));
     // Late feedback corrects the record; what the comparison or a time-out's reward did, stays.
     const bool late = entry.state == EntryState::kExpired;
@@ -147,6 +145,13 @@ class ChoiceEngine {
     lessons_ += learned;
     compare_in_order(ring_, comparison_, kComparisons);
     return told(id, values, learned ? FeedbackResult::kLearned : FeedbackResult::kRecorded, taught);
+  }
+
+  /// Feedback that comes after the time is up is late. For who holds lock().
+  void time_out_if_overdue(std::size_t slot, double now_s) {
+    const Entry& entry = ring_.entry(slot);
+    const bool waits = entry.state == EntryState::kWaiting && options_.timeout_s > 0;
+    if (waits && entry.time_s <= now_s - options_.timeout_s) time_out(slot);
   }
 
   /// Another objective over the same metrics; the model learns anew from the ring's raw metrics.

@@ -122,6 +122,15 @@ inline EpisodeSteps teach_episode(ChoiceEngine& engine, const EndedEpisode& epis
   return steps;
 }
 
+/// Times out the steps whose time is up, before their episode teaches: else the feedback would find
+/// them overdue, and teach them once more. For who holds engine.lock().
+inline void time_out_steps(ChoiceEngine& engine, const EndedEpisode& episode, double now_s) {
+  for (std::size_t i = 0; i < episode.count; ++i) {
+    const std::size_t slot = engine.ring().find(episode.ids[i]);
+    if (slot != engine.ring().capacity()) engine.time_out_if_overdue(slot, now_s);
+  }
+}
+
 /// The same, and gives the feedback; `returns`: a row of metrics an id, null if it was cut off.
 /// Its own event is the journal's last.
 inline EpisodeSteps end_episode(ChoiceEngine& engine, const EndedEpisode& episode,
