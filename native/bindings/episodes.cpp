@@ -46,6 +46,7 @@ std::uint64_t ChoiceCore::replay_episode(const EndedEpisode& episode) {
 void ChoiceCore::teach_python_episode(const EpisodeSteps& steps, const EndedEpisode& episode) {
   if (!python_learner_.is_valid()) return;
   teach_python_learner();
+  if (steps.size() == 0) return;
   using Matrix = nb::ndarray<nb::numpy, const float, nb::ndim<2>>;
   const std::uint32_t dimension = engine->schema().dimension();
   const auto array = [](const auto& values) {

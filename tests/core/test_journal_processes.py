@@ -56,6 +56,22 @@ print(choice.journal.sequence, flush=True)
     assert acumen.Journal(tmp_path).verify().segments[0].state == "sealed"
 
 
+def test_writing_imports_no_pandas(tmp_path: Path) -> None:
+    """PyArrow does when it makes an array, for seconds, and a program that ends has two."""
+    pytest.importorskip("pandas")
+    program = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from journaled import live, make
+choice = make({str(tmp_path)!r})
+live(choice, 500)
+assert choice._writer.close()
+print("pandas" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
 def test_an_end_on_a_hanging_disk_is_bounded(tmp_path: Path) -> None:
     program = f"""
 import os, sys, time

@@ -394,8 +394,9 @@ def living_writers() -> list[JournalWriter]:
 def _finish_all() -> None:
     """At exit: all get the same bounded time. What is not written then, is lost.
 
-    PyArrow imports pandas, where there is one, when it first makes an array, and pandas imports
-    concurrent.futures.thread, which refuses to be imported at exit: so it is imported above.
+    PyArrow imports pandas, where there is one, when it first makes an array. Writers make none, for
+    that takes seconds; but others at exit may, and pandas imports concurrent.futures.thread, which
+    then refuses to be imported: so it is imported above.
     """
     writers = living_writers()
     for writer in writers:
