@@ -282,7 +282,9 @@ def test_times_of_any_unit():
     keys = np.array(["2024-01-01T00:00", "2024-01-01T00:01", "1969-12-31T23:59"], "M8[m]")
     index = PointIndex(keys.astype("M8[ns]"))
     assert index.get_indexer(keys).tolist() == [0, 1, 2]
-    assert PointIndex(keys).get_indexer(keys.astype("M8[ns]") + np.timedelta64(1, "ns")).tolist() == [-1, -1, -1]
+    assert PointIndex(keys).get_indexer(
+        keys.astype("M8[ns]") + np.timedelta64(1, "ns")
+    ).tolist() == [-1, -1, -1]
     assert index.get(keys[1]) == 1
     assert index.get(datetime.datetime(2024, 1, 1, 0, 1)) == 1
     moment = datetime.datetime(
