@@ -195,7 +195,9 @@ def test_real_processes_come_to_the_same_end(tmp_path: Path) -> None:
     ]
     assert [run.communicate(timeout=120)[0].strip() for run in runs] == ["on"] * 3
     events = modes_in(tmp_path)
-    made = [e["promotion"]["serial"] for e in events if e["by"] == "acumen.Promotion"]
+    # One that waits long for the others at its begin says so, and makes no step.
+    steps = [e for e in events if e["by"] == "acumen.Promotion" and "promotion" in e]
+    made = [e["promotion"]["serial"] for e in steps]
     assert sorted(made) == [1, 2, 3]  # each by one of them
 
 
