@@ -278,15 +278,15 @@ bool RangeSearcher::restore(const std::string& structure, const nb::dict& tables
   return true;
 }
 
-void RangeSearcher::require_type(const AnyColumn& queries) const {
+void RangeSearcher::require(const AnyColumn& queries, std::size_t answers) const {
   if (key_type_of(queries) != type_) throw std::invalid_argument("queries are of another type");
+  if (answers != queries.shape(0)) throw std::invalid_argument("out has another length");
 }
 
 void RangeSearcher::ranks(const AnyColumn& queries,
                           nb::ndarray<std::int64_t, nb::ndim<1>, nb::c_contig> out, bool right,
                           unsigned threads) const {
-  require_type(queries);
-  if (out.shape(0) != queries.shape(0)) throw std::invalid_argument("out has another length");
+  require(queries, out.shape(0));
   const auto* raw = static_cast<const unsigned char*>(queries.data());
   auto* to = reinterpret_cast<std::uint64_t*>(out.data());
   in_parallel(queries.shape(0), threads, [=, this](std::size_t begin, std::size_t end) {
@@ -297,8 +297,7 @@ void RangeSearcher::ranks(const AnyColumn& queries,
 void RangeSearcher::find(const AnyColumn& queries,
                          nb::ndarray<std::int64_t, nb::ndim<1>, nb::c_contig> out,
                          unsigned threads) const {
-  require_type(queries);
-  if (out.shape(0) != queries.shape(0)) throw std::invalid_argument("out has another length");
+  require(queries, out.shape(0));
   const auto* raw = static_cast<const unsigned char*>(queries.data());
   auto* to = reinterpret_cast<std::uint64_t*>(out.data());
   in_parallel(queries.shape(0), threads, [=, this](std::size_t begin, std::size_t end) {
@@ -309,8 +308,7 @@ void RangeSearcher::find(const AnyColumn& queries,
 void RangeSearcher::contains(const AnyColumn& queries,
                              nb::ndarray<bool, nb::ndim<1>, nb::c_contig> out,
                              unsigned threads) const {
-  require_type(queries);
-  if (out.shape(0) != queries.shape(0)) throw std::invalid_argument("out has another length");
+  require(queries, out.shape(0));
   const auto* raw = static_cast<const unsigned char*>(queries.data());
   auto* to = reinterpret_cast<unsigned char*>(out.data());
   in_parallel(queries.shape(0), threads, [=, this](std::size_t begin, std::size_t end) {

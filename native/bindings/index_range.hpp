@@ -66,7 +66,8 @@ class RangeSearcher {
   bool build_cells(std::optional<Cells>& to, index::Spread::Kind kind, std::size_t roots);
   bool build_tree();
   bool build_values();
-  void require_type(const AnyColumn& queries) const;
+  /// Queries of the keys' type, and as many answers.
+  void require(const AnyColumn& queries, std::size_t answers) const;
   std::int64_t lowest() const;
 
   AnyColumn keys_;

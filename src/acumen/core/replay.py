@@ -37,6 +37,16 @@ _OURS = {KIND_CODES[k] for k in ("start", "load", "replay", "objective", "episod
 _ACTS = {KIND_CODES[k] for k in ("decision", "feedback", "timeout", "candidate", "seen")}
 _NATIVE_EVENTS = 4096
 
+# What reading an event's text may raise if the text is forged or damaged.
+MAKES_NO_SENSE = (
+    ArithmeticError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
+
 
 @dataclass
 class ReplayReport:
@@ -209,14 +219,7 @@ class Replayer:
                 return
             base = {str(s): int(n) for s, n in said.get("positions", {}).items() if int(n)}
             history = bool(said.get("history", True))
-        except (
-            ArithmeticError,
-            ValueError,
-            TypeError,
-            LookupError,
-            AttributeError,
-            RecursionError,
-        ) as error:
+        except MAKES_NO_SENSE as error:
             self._note(f"an event makes no sense: {error}")
             return
         if self._acted:

@@ -31,7 +31,7 @@ from acumen.core.journal_segments import replica_of
 from acumen.core.journaling import describe
 from acumen.core.objective import Objective
 from acumen.core.published import Published, Stamp
-from acumen.core.replay import become_objective, event_columns
+from acumen.core.replay import MAKES_NO_SENSE, become_objective, event_columns
 from acumen.core.ring_numbers import NUMBER, REPLICA, RingNumbers
 from acumen.core.snapshot import Held
 from acumen.core.twin import kind_of
@@ -273,14 +273,7 @@ class Trainer:
                 self._forget_lessons(said, batch.info.stream)
             else:
                 become_objective(self.choice, Objective.from_description(said))
-        except (
-            ArithmeticError,
-            ValueError,
-            TypeError,
-            LookupError,
-            AttributeError,
-            RecursionError,
-        ):
+        except MAKES_NO_SENSE:
             self.report.refused += 1
 
     def _end_episode(self, stream: str, said: Any) -> None:
