@@ -1,7 +1,8 @@
-"""The command line as its users meet it: as a process."""
+"""The command line as its users meet it; whatever races, as a process."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from acumen import cli
@@ -47,6 +49,14 @@ def acumen(tmp_path: Path, *arguments: object, **more: str) -> subprocess.Comple
     )
 
 
+def acumen_here(tmp_path: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Without a process of its own."""
+    command = [str(argument) for argument in arguments]
+    with contextlib.chdir(tmp_path):
+        done = CliRunner(env={"ACUMEN_DATA": None}).invoke(cli.main, command)
+    return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
+
+
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     path = tmp_path / "good.csv"
@@ -71,14 +81,14 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def test_without_a_domain_the_domains_are_listed(tmp_path: Path) -> None:
-    done = acumen(tmp_path, "race")
+    done = acumen_here(tmp_path, "race")
     assert done.returncode == 0
     assert "caching" in done.stdout
     assert "full cache" in done.stdout
 
 
 def test_help_teaches(tmp_path: Path) -> None:
-    done = acumen(tmp_path, "race", "--help")
+    done = acumen_here(tmp_path, "race", "--help")
     assert done.returncode == 0
     for word in ("--workload", "acumen race caching --quick", "residual", "Ctrl-C"):
         assert word in done.stdout
@@ -154,7 +164,7 @@ def test_a_wrong_command_gives_one_line_and_code_2(
     good.with_name("old.json").write_text("old")
     (tmp_path / "link").symlink_to("old.json")
     before = good.read_bytes()
-    done = acumen(tmp_path, "race", *arguments)
+    done = acumen_here(tmp_path, "race", *arguments)
     assert done.returncode == 2
     lines = done.stderr.splitlines()
     assert message in lines[-1]

@@ -1,7 +1,8 @@
-"""`acumen evaluate` as its users meet it: as a process."""
+"""`acumen evaluate` as its users meet it, once as a process."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,15 +15,24 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import acumen
 from acumen import learners
+from acumen.cli import main
 from acumen.learners.described import choice_of_model
 
 ACUMEN = Path(sysconfig.get_path("scripts")) / "acumen"
 
 
 def evaluate(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = ["evaluate", *map(str, arguments)]
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(main, command)
+    return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
+
+
+def evaluate_as_a_process(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(ACUMEN), "evaluate", *map(str, arguments)],
         capture_output=True,
@@ -81,7 +91,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_model_against_what_was_served(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    done = evaluate(
+    done = evaluate_as_a_process(
         folder,
         *("log.parquet", "--policy", "model.acumen", "--against", "uniform"),
         *("--minimize", "seconds", "--json", out),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,8 +88,15 @@ class DecisionProcess:
 
     def fraction(self, policy: Floats) -> float:
         """How far a policy has come from drawing arms uniformly (0) to the optimum (1)."""
-        chance = self.value(np.full((self.states, self.arms), 1.0 / self.arms))
-        return (self.value(policy) - chance) / (self.optimum() - chance)
+        return (self.value(policy) - self._chance) / (self._best - self._chance)
+
+    @cached_property
+    def _chance(self) -> float:
+        return self.value(np.full((self.states, self.arms), 1.0 / self.arms))
+
+    @cached_property
+    def _best(self) -> float:
+        return self.optimum()
 
     def policy_of(self, learner: SequenceLearner) -> Floats:
         """float64[states, arms]: what a learner would do in every state."""
@@ -95,36 +104,52 @@ class DecisionProcess:
 
     def step(self, state: int, arm: int, rng: np.random.Generator) -> tuple[float, int]:
         """One step: its reward and the next state, -1 where the episode has ended."""
-        reward = self.rewards[state, arm] + self.noise * rng.standard_normal()
-        reached = int(self._reach[state, arm].searchsorted(rng.random()))
-        return float(reward), reached if reached < self.states else -1
+        expected, reach = self._steps[state][arm]
+        reward = expected + self.noise * rng.standard_normal()
+        reached = bisect_left(reach, rng.random())
+        return reward, reached if reached < len(reach) else -1
+
+    def begin(self, rng: np.random.Generator) -> int:
+        """The first state of an episode."""
+        return bisect_right(self._starts, rng.random())
+
+    # In lists: of rows this short Python finds a place sooner than NumPy.
+    @cached_property
+    def _steps(self) -> list[list[tuple[float, list[float]]]]:
+        reach = np.cumsum(self.transitions, axis=2)
+        return [
+            [(float(self.rewards[s, a]), reach[s, a].tolist()) for a in range(self.arms)]
+            for s in range(self.states)
+        ]
 
     @cached_property
-    def _reach(self) -> Floats:
-        return np.cumsum(self.transitions, axis=2)
+    def _starts(self) -> list[float]:
+        sums = np.cumsum(self.start)
+        return list((sums / sums[-1]).tolist())
 
     def teach(self, learner: SequenceLearner, episodes: int, seed: int) -> None:
         """Lets a learner of sequences act, and teaches it every episode."""
         rng = np.random.default_rng(seed)
-        contexts = self.contexts
+        contexts, last = self.contexts, self.arms - 1
         for _ in range(episodes):
-            state = int(rng.choice(self.states, p=self.start))
-            xs: list[NDArray[np.float32]] = []
+            state = self.begin(rng)
+            states: list[int] = []
             arms, propensities, rewards = [], [], []
-            asked: dict[int, tuple[Floats, Floats]] = {}  # it learns between episodes only
-            while state >= 0 and len(xs) < self.steps_max:
+            # Of each state, the probabilities and their sums: it learns between episodes only.
+            asked: dict[int, tuple[list[float], list[float]]] = {}
+            while state >= 0 and len(states) < self.steps_max:
                 if state not in asked:
                     p = probabilities(learner, contexts[state])
-                    asked[state] = p, np.cumsum(p)
-                p, sums = asked[state]
-                arm = min(int(sums.searchsorted(rng.random())), self.arms - 1)
-                xs.append(contexts[state])
+                    asked[state] = p.tolist(), list(accumulate(p.tolist()))
+                shares, sums = asked[state]
+                arm = min(bisect_left(sums, rng.random()), last)
+                states.append(state)
                 arms.append(arm)
-                propensities.append(p[arm])
+                propensities.append(shares[arm])
                 reward, state = self.step(state, arm, rng)
                 rewards.append(reward)
             learner.learn_episode(
-                np.array(xs),
+                contexts[states],
                 np.array(arms, np.uint32),
                 np.array(propensities, np.float32),
                 np.array(rewards, np.float32),
@@ -164,7 +189,7 @@ class DecisionProcess:
         rows = self.rows
         returns, arms = [], []
         for _ in range(episodes):
-            state = int(rng.choice(self.states, p=self.start))
+            state = self.begin(rng)
             rewards: list[float] = []
             with choice.episode(discount=self.discount) as episode:
                 choose = episode.choose_row if credit else choice.choose_row

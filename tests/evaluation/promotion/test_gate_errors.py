@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from gated import gate_of, go_to, live, make, upper_bound
 
 from acumen.evaluation.off_policy import DecisionLog
@@ -27,25 +26,18 @@ def lives(gap: float, runs: int, decisions: int, step: int, **changes: object) -
     return told
 
 
-@pytest.mark.parametrize("gap", [0.0, -0.05])
-def test_wrong_promotions_are_as_rare_as_promised(gap: float) -> None:
-    """Candidates that are equal or a little worse, looked at after every 100 decisions.
+def test_wrong_steps_are_as_rare_as_promised() -> None:
+    """Of candidates that are exactly equal, looked at after every 100 decisions.
 
-    The bound is on any step up, not on coming to the end. The gap is less than what can be seen, so
-    that most of them stay in the canary for all of their life.
+    The bound is on any step up, not on coming to the end; nor may more fall back than `alarm`
+    says. Most of them stay in the canary for all of their life.
     """
-    runs = 300
-    told = lives(gap, runs, decisions=12_000, step=100)
+    runs = 150
+    told = lives(0.0, runs, decisions=12_000, step=100, alarm=0.05)
     assert sum(not steps for steps in told) > runs / 2  # they had their chance all along
     wrong = sum("canary 0.5" in steps for steps in told)
     assert upper_bound(wrong, runs) <= ERROR
     assert not any("on" in steps for steps in told)
-
-
-def test_needless_rollbacks_are_as_rare_as_promised() -> None:
-    """Of candidates that are exactly equal: two stages and all looks share `alarm`."""
-    runs = 300
-    told = lives(0.0, runs, decisions=12_000, step=100, alarm=0.05)
     assert upper_bound(sum("shadow" in steps for steps in told), runs) <= 0.05
 
 
@@ -59,7 +51,7 @@ def test_a_better_candidate_comes_through() -> None:
 
 def test_looks_at_a_log_err_as_rarely_as_promised() -> None:
     """Equal arms, a log that grows, a look each time it is half as large again."""
-    runs = 200
+    runs = 100
     wrong = sum(passes_by_looks(seed) for seed in range(runs))
     assert upper_bound(wrong, runs) <= ERROR
 
