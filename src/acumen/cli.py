@@ -109,7 +109,8 @@ main.add_command(watch)
     default=None,
     metavar="N",
     help="Processes; as many as there are cores unless given. The learned contender is timed"
-    " while nothing else runs; with 1, everybody is.",
+    " while nothing else runs; with 1, everybody is. Where time is what is raced for (index), all"
+    " take turns in one process anyway.",
 )
 def race(
     domain: str | None,
@@ -134,6 +135,7 @@ def race(
       acumen race caching --quick                   a first look, with no data at all
       acumen race caching --workload trace.csv      on a trace of your own
       acumen race caching --data DIR --json out.json --html out.html
+      acumen race index --workload keys.parquet     look-ups among your own keys
 
     Ctrl-C stops at once and keeps the rows that are finished. A workload that cannot be used is
     reported in one line, the others run on, and the exit code is 2.
@@ -217,7 +219,14 @@ def _run_race(
         sys.stdout.reconfigure(errors="replace")
     everyone = select_contenders(chosen, ask)
     default = next((c.name for c in everyone if c.default), None)
-    result = Result(chosen.domain, chosen.metric, ask.seed, describe_machine())
+    result = Result(
+        chosen.domain,
+        chosen.metric,
+        ask.seed,
+        describe_machine(),
+        judged=next((c.name for c in everyone if c.kind == "learned" and not c.control), None),
+        control=next((c.name for c in everyone if c.control), None),
+    )
     notes = list(chosen.notes(ask))
     for note in notes:
         click.echo(note, err=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from acumen.evaluation import runner
-from acumen.evaluation.race import Row
+from acumen.evaluation.race import Row, shown_setting
 from acumen.evaluation.results import Result, is_special
 
 # Rows may come in hundreds a second; the file is written at most so often.
@@ -78,7 +78,7 @@ class Watch:
                 self._remark(f"{event.workload}: {event.prepared.detail}")
         elif isinstance(event, runner.LeftOut):
             cells = self._left_out.setdefault((event.contender, event.reason), [])
-            cells.append(f"{event.workload} at {event.setting:g}")
+            cells.append(f"{event.workload} at {shown_setting(event.setting)}")
         else:
             self.failures += 1
             self._remark(_failure_line(event), style="red")
@@ -110,4 +110,5 @@ class Watch:
 def _failure_line(event: runner.Failed) -> str:
     if event.contender is None:
         return f"{event.workload}: {event.message}"
-    return f"{event.contender} on {event.workload} at {event.setting:g}: {event.message}"
+    where = f"{event.workload} at {shown_setting(event.setting or 0.0)}"
+    return f"{event.contender} on {where}: {event.message}"

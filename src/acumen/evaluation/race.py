@@ -39,6 +39,15 @@ class BrokenError(Exception):
     """A contender cannot be measured fairly in this cell; its row is left out and said so."""
 
 
+def shown_setting(setting: float) -> str:
+    """A setting for people.
+
+    >>> shown_setting(0.01), shown_setting(1e7)
+    ('0.01', '10,000,000')
+    """
+    return f"{setting:,.0f}" if setting == int(setting) else f"{setting:g}"
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """What a race measures.
@@ -49,6 +58,12 @@ class Metric:
         label: the axis label of `value`, for people.
         setting: the axis label of what a workload is measured at, for people.
         operation: what `throughput` counts, in the plural, e.g. `requests`.
+        timed: `value` is itself a time. Then all contenders of a cell take turns in one process,
+            while nothing else of the race runs, and rows bear the median of their runs.
+        price: what a contender costs beside, as the JSON names it in each row, e.g.
+            `bytes_per_key`; None: there is no such thing.
+        price_label: the axis label of the price, for people.
+        digits: behind the point, when a value is shown to people.
     """
 
     name: str
@@ -56,6 +71,10 @@ class Metric:
     label: str
     setting: str
     operation: str = "operations"
+    timed: bool = False
+    price: str | None = None
+    price_label: str = ""
+    digits: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +139,13 @@ class Measurement:
         operations: how many operations the run took.
         cpu_seconds: processor time that they took, in seconds, without reading the input. Time of
             the clock would count other programs on the machine too.
+        price: what it costs beside, in a race whose metric has a price.
     """
 
     value: float
     operations: int
     cpu_seconds: float
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +161,8 @@ class Contender:
         repeats: runs with consecutive seeds; more than one where something is random, and then
             the row bears their mean and its 95 % interval.
         default: this is what the program does today; residuals are measured against it.
+        control: the learned contender once more (an A/A control): how far the two are apart is
+            noise, and it is judged nowhere.
         about: one line for people.
     """
 
@@ -149,6 +172,7 @@ class Contender:
     cost: float = 1.0
     repeats: int = 1
     default: bool = False
+    control: bool = False
     about: str = ""
 
 
@@ -175,7 +199,10 @@ class Race(Protocol):
         """
 
     def contenders(self, ask: Ask) -> Sequence[Contender]:
-        """Heuristics and the learned choice, those only that are installed."""
+        """Heuristics and the learned choice, those only that are installed.
+
+        Of several learned ones the first is the one that is judged.
+        """
 
     def bound(self, ask: Ask) -> Contender | None:
         """The best that is possible, or None where nobody knows it."""
@@ -189,8 +216,10 @@ class Row:
     """One contender in one cell: a row of the JSON.
 
     `value` is the mean over the runs; `low` and `high` are its 95 % interval, equal to `value`
-    where nothing is random. `throughput` is in operations per second of processor time (of the
-    run that was timed), `seconds` the processor time of all runs together.
+    where nothing is random; of a metric that is a time it is the median. `throughput` is in
+    operations per second of processor time (of the run that was timed; of a median run, where the
+    metric is a time), `seconds` the processor time of all runs together. The JSON has `price` under
+    the name that the metric gives it.
     """
 
     workload: str
@@ -202,3 +231,4 @@ class Row:
     high: float
     throughput: float
     seconds: float
+    price: float | None = None

@@ -24,7 +24,8 @@ class Result:
     """A race's rows, and what they mean. Rows are added while the race runs.
 
     `context` holds further keys of the JSON: how the race was asked for, and what a reader must
-    know to compare it with another one.
+    know to compare it with another one. `judged` names the learned contender that is compared with
+    the heuristics (None: the best one in each cell), `control` the one that is the same once more.
     """
 
     domain: str
@@ -33,6 +34,8 @@ class Result:
     machine: str
     rows: list[Row] = field(default_factory=list)
     context: dict[str, Any] = field(default_factory=dict)
+    judged: str | None = None
+    control: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON of a race: numbers are finite, or null."""
@@ -43,8 +46,13 @@ class Result:
             "seed": self.seed,
             "machine": self.machine,
             **self.context,
-            "rows": [_finite(dataclasses.asdict(row)) for row in self.rows],
+            "rows": [self._row(row) for row in self.rows],
         }
+
+    def _row(self, row: Row) -> dict[str, Any]:
+        plain = _finite(dataclasses.asdict(row))
+        price = plain.pop("price")
+        return plain if self.metric.price is None else {**plain, self.metric.price: price}
 
     def save(self, path: Path) -> None:
         """Writes the JSON, whole or not at all.

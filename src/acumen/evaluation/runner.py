@@ -20,8 +20,18 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from acumen.evaluation.race import Ask, Contender, Measurement, Prepared, Race, RaceError, Row
-from acumen.evaluation.statistics import mean_interval
+from acumen.evaluation.race import (
+    Ask,
+    Contender,
+    Measurement,
+    Prepared,
+    Race,
+    RaceError,
+    Row,
+    shown_setting,
+)
+from acumen.evaluation.statistics import mean_interval, median_interval
+from acumen.evaluation.turns import take_turns
 from acumen.evaluation.workers import Outcome, Task, Workers
 
 
@@ -106,7 +116,8 @@ def run(race: Race, ask: Ask, jobs: int) -> Generator[Event, None, None]:
             else:
                 ready[task.key] = outcome.result
                 yield Ready(task.key, outcome.result)
-        yield from _Heat(workers, ready, ask.seed).run(contenders)
+        heat = _Heat(workers, ready, ask.seed)
+        yield from heat.run_in_turns(contenders) if race.metric.timed else heat.run(contenders)
 
 
 def select_contenders(race: Race, ask: Ask) -> list[Contender]:
@@ -151,6 +162,38 @@ class _Heat:
         yield from self._phase(quiet, width=1)
         yield from self._phase(rest, width=None)
 
+    def run_in_turns(self, contenders: Sequence[Contender]) -> Iterator[Event]:
+        each = 1e-6 * sum(contender.cost * contender.repeats for contender in contenders)
+        cells = [
+            (setting, name, each * prepared.operations)
+            for name, prepared in self.ready.items()
+            for setting in prepared.settings
+        ]
+        # Small ones first; and neighbours stay so, who may have built something for each other.
+        cells.sort(key=lambda cell: cell[0])
+        self.total = sum(seconds for *_, seconds in cells)
+        tasks = [
+            Task(
+                cell,
+                f"{cell[1]} at {shown_setting(cell[0])}",
+                take_turns,
+                (contenders, self.ready[cell[1]].payload, cell[0], self.seed),
+            )
+            for cell in cells
+        ]
+        for task, outcome in self.workers.run(tasks, width=1):
+            setting, name, seconds = task.key
+            self.done += seconds
+            if outcome.error is not None:
+                yield Failed(name, f"at {shown_setting(setting)}: {outcome.error}")
+            for contender, (_, found) in zip(contenders, outcome.result or (), strict=False):
+                run = _Run(name, setting, contender, 0, 0.0)
+                if found.error is not None:
+                    yield from self._take(run, found)
+                else:
+                    yield _row_of_times(run, found.result)
+            yield Progress(self.done, self.total, tuple(self.workers.running))
+
     def _plan(self, contenders: Sequence[Contender]) -> Iterable[_Run]:
         runs = [
             _Run(name, setting, contender, repeat, 1e-6 * prepared.operations * contender.cost)
@@ -167,7 +210,7 @@ class _Heat:
         tasks = [
             Task(
                 run,
-                f"{run.contender.name} on {run.workload} at {run.setting:g}",
+                f"{run.contender.name} on {run.workload} at {shown_setting(run.setting)}",
                 run.contender.measure,
                 (self.ready[run.workload].payload, run.setting, self.seed + run.repeat),
             )
@@ -201,8 +244,23 @@ def _is_timed(run: _Run) -> bool:
 
 
 def _row(run: _Run, measurements: Sequence[Measurement]) -> Row:
-    value, low, high = mean_interval([m.value for m in measurements])
-    timed = measurements[0]
+    interval = mean_interval([m.value for m in measurements])
+    return _row_with(run, measurements, interval, measurements[0])
+
+
+def _row_of_times(run: _Run, measurements: Sequence[Measurement]) -> Row:
+    interval = median_interval([m.value for m in measurements])
+    ordered = sorted(measurements, key=lambda m: m.cpu_seconds)
+    return _row_with(run, measurements, interval, ordered[len(ordered) // 2])
+
+
+def _row_with(
+    run: _Run,
+    measurements: Sequence[Measurement],
+    interval: tuple[float, float, float],
+    timed: Measurement,
+) -> Row:
+    value, low, high = interval
     return Row(
         workload=run.workload,
         setting=run.setting,
@@ -213,4 +271,5 @@ def _row(run: _Run, measurements: Sequence[Measurement]) -> Row:
         high=high,
         throughput=timed.operations / max(timed.cpu_seconds, 1e-9),
         seconds=sum(m.cpu_seconds for m in measurements),
+        price=timed.price,
     )

@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 from acumen.evaluation.race import Goal, Row
@@ -46,12 +47,31 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - t * spread, mean + t * spread
 
 
+def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Median of independent runs and its 95 % interval: order statistics, of any distribution.
+
+    Below six runs no interval covers so much; it is then all of them.
+
+    >>> median_interval([3.0, 1.0, 2.0])
+    (2.0, 1.0, 3.0)
+    >>> median_interval(range(1, 10))
+    (5.0, 2.0, 8.0)
+    """
+    ordered = sorted(float(value) for value in values)
+    n = len(ordered)
+    outside = 0  # values cut off at each end
+    while 2 * sum(math.comb(n, k) for k in range(outside + 2)) <= 0.05 * 2**n:
+        outside += 1
+    return median(ordered), ordered[outside], ordered[n - 1 - outside]
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One workload at one setting, with everybody who ran there.
 
     `excess` is how much worse than the best heuristic the learned contender is, relative to that
-    heuristic: negative where it is better. None where one of the two did not run.
+    heuristic: negative where it is better. None where one of the two did not run. `noise` is how
+    far apart the learned contender and its control are, relatively; None without a control.
     """
 
     workload: str
@@ -63,6 +83,7 @@ class Cell:
     default: Row | None
     excess: float | None
     verdict: Verdict | None
+    noise: float | None = None
 
     def residual(self, row: Row | None) -> float | None:
         """What `row` leaves of the gap from default to bound; None where there is no gap."""
@@ -74,33 +95,52 @@ class Cell:
         return (row.value - self.bound.value) / gap
 
 
-def cells_of(rows: Iterable[Row], goal: Goal, default: str | None) -> list[Cell]:
-    """Groups rows into cells, sorted by workload and setting."""
+def cells_of(
+    rows: Iterable[Row],
+    goal: Goal,
+    default: str | None,
+    judged: str | None = None,
+    control: str | None = None,
+) -> list[Cell]:
+    """Groups rows into cells, sorted by workload and setting.
+
+    `judged` is the learned contender that is compared with the heuristics (None: the best of each
+    cell), `control` the one that is the same once more.
+    """
     groups: dict[str, dict[float, dict[str, Row]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         groups[row.workload][row.setting][row.contender] = row
     return [
-        _cell(workload, setting, by_setting[setting], goal, default)
+        _cell(workload, setting, by_setting[setting], goal, (default, judged, control))
         for workload, by_setting in sorted(groups.items())
         for setting in sorted(by_setting)
     ]
 
 
 def _cell(
-    workload: str, setting: float, rows: dict[str, Row], goal: Goal, default: str | None
+    workload: str,
+    setting: float,
+    rows: dict[str, Row],
+    goal: Goal,
+    names: tuple[str | None, str | None, str | None],
 ) -> Cell:
+    default, judged, control = names
     sign = 1.0 if goal == "minimize" else -1.0
     of_kind = {
         kind: sorted((r for r in rows.values() if r.kind == kind), key=lambda r: sign * r.value)
         for kind in ("heuristic", "learned", "bound")
     }
+    of_kind["learned"] = [r for r in of_kind["learned"] if judged in (None, r.contender)]
     learned, best, bound = (
         of_kind[kind][0] if of_kind[kind] else None for kind in ("learned", "heuristic", "bound")
     )
-    excess = verdict = None
+    again = rows.get(control) if control else None
+    excess = verdict = noise = None
+    if learned is not None and again is not None:
+        noise = abs(learned.value - again.value) / max(abs(learned.value), 1e-300)
     if learned is not None and best is not None:
         excess = sign * (learned.value - best.value) / max(abs(best.value), 1e-300)
-        verdict = _verdict(learned, best, excess)
+        verdict = _verdict(learned, best, excess, max(noise or 0.0, TIE_MARGIN))
     return Cell(
         workload=workload,
         setting=setting,
@@ -111,25 +151,33 @@ def _cell(
         default=rows.get(default) if default else None,
         excess=excess,
         verdict=verdict,
+        noise=noise,
     )
 
 
-def _verdict(learned: Row, best: Row, excess: float) -> Verdict:
+def _verdict(learned: Row, best: Row, excess: float, margin: float) -> Verdict:
     overlap = learned.low <= best.high and best.low <= learned.high
-    if overlap or abs(excess) <= TIE_MARGIN:
+    if overlap or abs(excess) <= margin:
         return "tied"
     return "won" if excess < 0 else "lost"
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One contender over all cells: `cells` says over how many the mean residual is taken."""
+    """One contender over all cells.
+
+    `cells` says over how many the mean residual is taken. `times_bound` is the geometric mean of
+    value / bound, over the cells where both are above zero; `price` the mean price. None where
+    there is no such number.
+    """
 
     contender: str
     kind: str
     mean_residual: float | None
     cells: int
     best_in: int
+    times_bound: float | None = None
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +186,8 @@ class Summary:
 
     `mean_residual_best` is that of the best heuristic of each cell, chosen with hindsight: nobody
     can run it, but it is the hardest rival. `within_one_percent` is the share of cells in which
-    the learned contender is at most 1 % behind that heuristic.
+    the learned contender is at most 1 % behind that heuristic. `noise` is the median of the cells'
+    A/A differences, `noise_max` the largest; None without a control.
     """
 
     cells: int
@@ -151,6 +200,8 @@ class Summary:
     within_one_percent: float | None
     worst: Cell | None
     standings: tuple[Standing, ...]
+    noise: float | None = None
+    noise_max: float | None = None
 
 
 def summarize(cells: Sequence[Cell], goal: Goal) -> Summary:
@@ -162,6 +213,7 @@ def summarize(cells: Sequence[Cell], goal: Goal) -> Summary:
         if (mine := cell.residual(cell.learned)) is not None
         and (best := cell.residual(cell.best)) is not None
     ]
+    noises = [cell.noise for cell in cells if cell.noise is not None]
     return Summary(
         cells=len(judged),
         won=sum(cell.verdict == "won" for cell in judged),
@@ -173,6 +225,8 @@ def summarize(cells: Sequence[Cell], goal: Goal) -> Summary:
         within_one_percent=_mean([float(_excess(cell) <= 0.01) for cell in judged]),
         worst=max(judged, key=_excess, default=None),
         standings=_standings(cells, goal),
+        noise=median(noises) if noises else None,
+        noise_max=max(noises, default=None),
     )
 
 
@@ -195,7 +249,24 @@ def _standings(cells: Sequence[Cell], goal: Goal) -> tuple[Standing, ...]:
         for cell in here:
             field = [row.value for row in cell.rows.values() if row.kind != "bound"]
             best_in += kind != "bound" and cell.rows[name].value == pick(field)
-        standings.append(Standing(name, kind, _mean(residuals), len(residuals), best_in))
+        factors = [
+            math.log(cell.rows[name].value / cell.bound.value)
+            for cell in here
+            if cell.bound is not None and min(cell.rows[name].value, cell.bound.value) > 0
+        ]
+        factor = _mean(factors)
+        prices = [price for cell in here if (price := cell.rows[name].price) is not None]
+        standings.append(
+            Standing(
+                contender=name,
+                kind=kind,
+                mean_residual=_mean(residuals),
+                cells=len(residuals),
+                best_in=best_in,
+                times_bound=None if factor is None else math.exp(factor),
+                price=_mean(prices),
+            )
+        )
     worst = math.inf
     return tuple(
         sorted(standings, key=lambda s: worst if s.mean_residual is None else s.mean_residual)

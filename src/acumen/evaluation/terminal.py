@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from acumen.evaluation.race import Row
+from acumen.evaluation.race import Metric, Row, shown_setting
 from acumen.evaluation.results import Result
 from acumen.evaluation.statistics import Cell, Summary, Verdict, cells_of, summarize
 
@@ -23,18 +23,20 @@ def tables(result: Result, default: str | None, width: int) -> Iterator[Renderab
 
     `width` is the terminal's, in characters; below 120 some columns are left out.
     """
-    cells = cells_of(result.rows, result.metric.goal, default)
+    metric = result.metric
+    cells = cells_of(result.rows, metric.goal, default, result.judged, result.control)
     if not cells:
         return
-    summary = summarize(cells, result.metric.goal)
+    summary = summarize(cells, metric.goal)
     yield _cell_table(result, cells, default, wide=width >= 120)
-    yield _standings_table(summary)
+    yield _standings_table(metric, summary)
     yield from _summary_lines(summary)
 
 
 def _cell_table(result: Result, cells: Sequence[Cell], default: str | None, *, wide: bool) -> Table:
+    metric = result.metric
     table = Table(
-        title=f"{result.metric.label} by {result.metric.setting}",
+        title=f"{metric.label} by {metric.setting}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -42,6 +44,8 @@ def _cell_table(result: Result, cells: Sequence[Cell], default: str | None, *, w
     bound = next((cell.bound.contender for cell in cells if cell.bound), "bound")
     names = ["workload", "setting", learned, "best heuristic"]
     names += [default or "default", bound, "residual", "of best"] if wide else ["residual"]
+    if metric.price is not None:
+        names.append(metric.price_label)
     for name in [*names, "against best"]:
         left = name in ("workload", "best heuristic")
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "workload")
@@ -49,21 +53,23 @@ def _cell_table(result: Result, cells: Sequence[Cell], default: str | None, *, w
     for cell in cells:
         columns: list[str | Text] = [
             Text(cell.workload if cell.workload != previous else ""),
-            f"{cell.setting:g}",
-            Text(_value(cell.learned, interval=wide), style="bold"),
-            f"{cell.best.value:.4f} {cell.best.contender}" if cell.best else NOTHING,
+            shown_setting(cell.setting),
+            Text(_value(cell.learned, metric.digits, interval=wide), style="bold"),
+            f"{_value(cell.best, metric.digits)} {cell.best.contender}" if cell.best else NOTHING,
         ]
         if wide:
-            columns += [_value(cell.default), _value(cell.bound)]
+            columns += [_value(row, metric.digits) for row in (cell.default, cell.bound)]
         columns.append(_residual(cell.residual(cell.learned)))
         if wide:
             columns.append(_residual(cell.residual(cell.best)))
+        if metric.price is not None:
+            columns.append(_residual(cell.learned.price if cell.learned else None))
         table.add_row(*columns, _verdict(cell))
         previous = cell.workload
     return table
 
 
-def _standings_table(summary: Summary) -> Table:
+def _standings_table(metric: Metric, summary: Summary) -> Table:
     table = Table(
         title="mean residual (0: the bound, 1: the default)",
         title_justify="left",
@@ -74,15 +80,20 @@ def _standings_table(summary: Summary) -> Table:
     table.add_column("mean residual", justify="right")
     table.add_column("cells", justify="right")
     table.add_column("best in", justify="right")
+    if metric.price is not None:
+        table.add_column("times the bound", justify="right")
+        table.add_column(metric.price_label, justify="right")
     for standing in summary.standings:
         if standing.kind == "bound":
             continue
+        priced = [] if metric.price is None else [standing.times_bound, standing.price]
         table.add_row(
             standing.contender,
             standing.kind,
             _residual(standing.mean_residual),
             str(standing.cells),
             str(standing.best_in),
+            *map(_residual, priced),
             style="bold" if standing.kind == "learned" else "",
         )
     return table
@@ -106,7 +117,12 @@ def _summary_lines(summary: Summary) -> Iterator[Text]:
         worst = summary.worst
         yield Text(
             f"at most 1 % behind the best heuristic in {summary.within_one_percent:.1%} of cells;"
-            f" worst {worst.excess:+.1%} on {worst.workload} at {worst.setting:g}"
+            f" worst {worst.excess:+.1%} on {worst.workload} at {shown_setting(worst.setting)}"
+        )
+    if summary.noise is not None and summary.noise_max is not None:
+        yield Text(
+            f"noise: the same contender twice (A/A) differs by {summary.noise:.1%} in the median"
+            f" cell, by {summary.noise_max:.1%} at most"
         )
 
 
@@ -116,11 +132,12 @@ def _verdict(cell: Cell) -> Text:
     return Text(f"{cell.verdict} {cell.excess:+.1%}", style=_STYLES[cell.verdict])
 
 
-def _value(row: Row | None, *, interval: bool = False) -> str:
+def _value(row: Row | None, digits: int, *, interval: bool = False) -> str:
     if row is None:
         return NOTHING
     half = (row.high - row.low) / 2
-    return f"{row.value:.4f}" + (f" ±{half:.4f}" if interval and half >= 0.00005 else "")
+    spread = f" ±{half:.{digits}f}" if interval and half >= 0.5 * 10**-digits else ""
+    return f"{row.value:.{digits}f}{spread}"
 
 
 def _residual(residual: float | None) -> str:

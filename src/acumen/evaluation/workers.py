@@ -58,6 +58,16 @@ class _Worker:
     task: Task | None = None
 
 
+def attempt(call: Callable[..., Any], *arguments: Any) -> Outcome:
+    """Calls; whatever it raises becomes one line."""
+    try:
+        return Outcome(result=call(*arguments))
+    except (BrokenError, WorkloadError) as error:
+        return Outcome(error=_line(error), expected=True)
+    except Exception as error:
+        return Outcome(error=f"{type(error).__name__}: {_line(error)}")
+
+
 class Workers:
     """At most `count` processes, started when first needed, all dead after the `with` block."""
 
@@ -185,13 +195,7 @@ def _serve(connection: Connection, log: Path, parent: int) -> None:
             call, arguments = connection.recv()
         except EOFError:
             return
-        try:
-            outcome = Outcome(result=call(*arguments))
-        except (BrokenError, WorkloadError) as error:
-            outcome = Outcome(error=_line(error), expected=True)
-        except Exception as error:
-            outcome = Outcome(error=f"{type(error).__name__}: {_line(error)}")
-        connection.send(outcome)
+        connection.send(attempt(call, *arguments))
 
 
 def _die_with(parent: int) -> None:
