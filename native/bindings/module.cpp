@@ -15,5 +15,6 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_range_index(m);
   acumen::bindings::bind_index_scalar(m);
   acumen::bindings::bind_index_texts(m);
+  acumen::bindings::bind_index_reads(m);
   acumen::bindings::bind_index_membership(m);
 }

@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from acumen.evaluation.race import RaceError, Row
+from acumen.evaluation.race import Metric, RaceError, Row, shown_setting
 from acumen.evaluation.results import Result, write_atomically
 from acumen.evaluation.statistics import (
     TIE_MARGIN,
@@ -76,23 +76,27 @@ def write_report(page: Page, path: Path) -> None:
 
     assets = resources.files(__package__).joinpath("report_assets")
     result = page.result
-    cells = cells_of(result.rows, result.metric.goal, page.default)
-    summary = summarize(cells, result.metric.goal)
-    learned = next((row.contender for row in result.rows if row.kind == "learned"), "learned")
+    metric = result.metric
+    cells = cells_of(result.rows, metric.goal, page.default, result.judged, result.control)
+    summary = summarize(cells, metric.goal)
+    learned = result.judged or next(
+        (row.contender for row in result.rows if row.kind == "learned"), "learned"
+    )
     fields = {
         "title": _text(f"Acumen race: {result.domain}"),
         "domain": _text(result.domain),
         "summary": _text(page.summary),
         "facts": _text(f"{result.machine} · seed {result.seed} · {len(result.rows)} rows"),
         "remarks": "\n".join(f'<p class="remark">{_text(line)}</p>' for line in page.remarks),
-        "tiles": "\n".join(_tiles(summary)),
+        "tiles": "\n".join(_tiles(metric, summary, learned)),
         "default": _text(page.default or "the default"),
         "learned": _text(learned),
-        "label": _text(result.metric.label.capitalize()),
-        "setting": _text(result.metric.setting),
-        "direction": "Less is better." if result.metric.goal == "minimize" else "More is better.",
-        "cell_table": _cell_table(cells, learned, page.default),
-        "matrix": _matrix(cells),
+        "label": _text(metric.label[:1].upper() + metric.label[1:]),
+        "setting": _text(metric.setting),
+        "direction": "Less is better." if metric.goal == "minimize" else "More is better.",
+        "price": _text(metric.price_label or "price"),
+        "cell_table": _cell_table(metric, cells, learned, page.default),
+        "matrix": _matrix(metric, cells),
         "reading": _reading(page, result),
         "data": _data(page, cells, summary, learned),
         "style": assets.joinpath("page.css").read_text("utf-8"),
@@ -107,7 +111,7 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
-def _tiles(summary: Summary) -> Iterator[str]:
+def _tiles(metric: Metric, summary: Summary, learned: str) -> Iterator[str]:
     def tile(name: str, number: str, note: str) -> str:
         return (
             f'<div class="tile"><div class="name">{name}</div>'
@@ -152,15 +156,30 @@ def _tiles(summary: Summary) -> Iterator[str]:
         yield tile(
             "Worst cell",
             f'<span class="{worst.verdict}-text">{worst.excess:+.1%}</span>',
-            f"{_text(worst.workload)} at {worst.setting:g}, against {_text(worst.best.contender)}",
+            f"{_text(worst.workload)} at {shown_setting(worst.setting)},"
+            f" against {_text(worst.best.contender)}",
+        )
+    price = {s.contender: s.price for s in summary.standings}.get(learned)
+    bound = next((s for s in summary.standings if s.kind == "bound"), None)
+    if price is not None:
+        note = "" if bound is None else f"mean of all cells; the bound: {_number(bound.price, 3)}"
+        yield tile(_text(metric.price_label.capitalize()), f"{price:.3f}", note)
+    if summary.noise is not None:
+        yield tile(
+            "Noise (A/A)",
+            f"{summary.noise:.1%}",
+            f"the same contender twice, median cell; at most {_percent(summary.noise_max)}",
         )
 
 
-def _cell_table(cells: Sequence[Cell], learned: str, default: str | None) -> str:
+def _cell_table(
+    metric: Metric, cells: Sequence[Cell], learned: str, default: str | None
+) -> str:
     heads = ["workload", "setting", learned, "± 95 %", "best heuristic", "", default or "default"]
     heads += ["bound", "residual", "of best", "against best", "M/s"]
+    heads += [] if metric.price is None else [metric.price_label, "of best"]
     head = "".join(f"<th{_right(i)}>{_text(name)}</th>" for i, name in enumerate(heads))
-    body = "".join(map(_line, cells))
+    body = "".join(_line(metric, cell) for cell in cells)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -168,42 +187,44 @@ def _right(column: int) -> str:
     return "" if column in (0, 5) else ' class="n"'
 
 
-def _line(cell: Cell) -> str:
-    mine, best = cell.learned, cell.best
+def _line(metric: Metric, cell: Cell) -> str:
+    mine, best, digits = cell.learned, cell.best, metric.digits
     verdict = ""
     if cell.verdict is not None and cell.excess is not None:
         verdict = f'<b class="{cell.verdict}-text">{_SIGNS[cell.verdict]} {cell.excess:+.1%}</b>'
-    columns = (
+    columns = [
         _text(cell.workload),
-        f"{cell.setting:g}",
-        f"<b>{_value(mine)}</b>",
-        _number((mine.high - mine.low) / 2 if mine else None, 4),
-        _value(best),
+        shown_setting(cell.setting),
+        f"<b>{_value(mine, digits)}</b>",
+        _number((mine.high - mine.low) / 2 if mine else None, digits),
+        _value(best, digits),
         _text(best.contender if best else ""),
-        _value(cell.default),
-        _value(cell.bound),
+        _value(cell.default, digits),
+        _value(cell.bound, digits),
         _number(cell.residual(mine), 3),
         _number(cell.residual(best), 3),
         verdict,
         f"{mine.throughput / 1e6:.2f}" if mine else NOTHING,
-    )
+    ]
+    if metric.price is not None:
+        columns += [_number(row.price if row else None, 3) for row in (mine, best)]
     body = "".join(f"<td{_right(i)}>{column}</td>" for i, column in enumerate(columns))
     return f'<tr class="{cell.verdict or ""}">{body}</tr>'
 
 
-def _matrix(cells: Sequence[Cell]) -> str:
+def _matrix(metric: Metric, cells: Sequence[Cell]) -> str:
     names = list(dict.fromkeys(name for cell in cells for name in cell.rows))
     order = {"learned": 0, "heuristic": 1, "bound": 2}
     kinds = {name: row.kind for cell in cells for name, row in cell.rows.items()}
     names.sort(key=lambda name: order[kinds[name]])
     heads = "".join(f'<th class="n">{_text(name)}</th>' for name in names)
-    lines = []
+    lines, digits = [], metric.digits
     for cell in cells:
         columns = "".join(
-            f'<td class="{_emphasis(cell, name)}">{_value(cell.rows.get(name))}</td>'
+            f'<td class="{_emphasis(cell, name)}">{_value(cell.rows.get(name), digits)}</td>'
             for name in names
         )
-        place = f'<td>{_text(cell.workload)}</td><td class="n">{cell.setting:g}</td>'
+        place = f'<td>{_text(cell.workload)}</td><td class="n">{shown_setting(cell.setting)}</td>'
         lines.append(f"<tr>{place}{columns}</tr>")
     head = f'<tr><th>workload</th><th class="n">setting</th>{heads}</tr>'
     return f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
@@ -216,15 +237,20 @@ def _emphasis(cell: Cell, name: str) -> str:
 
 
 def _reading(page: Page, result: Result) -> str:
+    metric = result.metric
     lines = [
         "A cell is one workload at one setting. The residual is (value - bound) / (default -"
         " bound): the share of what could be gained that is left. Cells without a gap have none.",
-        "Values are means; ± is half of a 95 % interval over runs with several seeds, 0 where"
+        "Values are medians of runs in turns, everybody in the same process; ± is half of the"
+        " median's 95 % interval."
+        if metric.timed
+        else "Values are means; ± is half of a 95 % interval over runs with several seeds, 0 where"
         " nothing is random.",
         f"A cell is won or lost when the 95 % intervals are apart and the values differ by more"
-        f" than {TIE_MARGIN:.1%}; tied otherwise. The best heuristic is chosen in every cell with"
-        " hindsight, which nobody can do beforehand.",
-        f"M/s: millions of {result.metric.operation} per second of processor time on one core,"
+        f" than {TIE_MARGIN:.1%}, and by more than the same contender twice (A/A) where that is"
+        " measured; tied otherwise. The best heuristic is chosen in every cell with hindsight,"
+        " which nobody can do beforehand.",
+        f"M/s: millions of {metric.operation} per second of processor time on one core,"
         " measured while nothing else of this race was running.",
     ]
     paragraphs = "".join(f"<p>{_text(line)}</p>" for line in lines)
@@ -255,6 +281,8 @@ def _data(page: Page, cells: Sequence[Cell], summary: Summary, learned: str) -> 
         "goal": page.result.metric.goal,
         "label": page.result.metric.label,
         "setting_label": page.result.metric.setting,
+        "timed": page.result.metric.timed,
+        "price_label": page.result.metric.price_label,
         "cells": [_cell_data(cell) for cell in cells],
         "standings": [
             {
@@ -263,9 +291,10 @@ def _data(page: Page, cells: Sequence[Cell], summary: Summary, learned: str) -> 
                 "mean_residual": s.mean_residual,
                 "cells": s.cells,
                 "best_in": s.best_in,
+                "times_bound": s.times_bound,
+                "price": s.price,
             }
             for s in summary.standings
-            if s.kind != "bound"
         ],
         "workloads": [
             {"name": name, "detail": page.details.get(name, ""), "rows": rows}
@@ -292,8 +321,12 @@ def _cell_data(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _value(row: Row | None) -> str:
-    return _number(row.value if row else None, 4)
+def _value(row: Row | None, digits: int) -> str:
+    return _number(row.value if row else None, digits)
+
+
+def _percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.1%}"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -12,6 +12,11 @@
   const number = (value) => (value === null ? "–" : Number(value).toPrecision(4));
   const signed = (value) => (value > 0 ? "+" : "") + (100 * value).toFixed(1) + " %";
 
+  // Times differ by powers of ten.
+  const logTicks = { tickvals: [1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 100000] };
+  const shown = (setting) =>
+    (Number.isInteger(setting) ? setting.toLocaleString("en-US") : String(setting));
+
   function layout(extra) {
     const axis = {
       gridcolor: colour("faint"), linecolor: colour("faint"), zeroline: false,
@@ -39,7 +44,7 @@
     }
     cells.sort((a, b) => (b.residual - b.best_residual) - (a.residual - a.best_residual));
     const length = narrow() ? 17 : 34;
-    const names = cells.map((cell) => `${short(cell.workload, length)}  ${cell.setting}`);
+    const names = cells.map((cell) => `${short(cell.workload, length)}  ${shown(cell.setting)}`);
     const shapes = cells.map((cell, row) => ({
       type: "line", x0: cell.best_residual, x1: cell.residual, y0: row, y1: row, layer: "below",
       line: { width: 4, color: colour(cell.residual <= cell.best_residual ? "won" : "lost") },
@@ -50,7 +55,7 @@
                             color: colour(x ? "default" : "bound") } });
     }
     const text = cells.map((cell) =>
-      `<b>${escape(cell.workload)}</b> at ${cell.setting}<br>` +
+      `<b>${escape(cell.workload)}</b> at ${shown(cell.setting)}<br>` +
       `${escape(race.learned)} ${number(cell.value)} (residual ${cell.residual.toFixed(3)})<br>` +
       `${escape(cell.best)} ${number(cell.best_value)} ` +
       `(residual ${cell.best_residual.toFixed(3)})<br>` +
@@ -75,8 +80,10 @@
   }
 
   function drawStandings() {
-    const list = race.standings.filter((s) => s.mean_residual !== null).reverse();
-    if (!list.length) {
+    const list = race.standings.filter((s) => s.mean_residual !== null && s.kind !== "bound")
+      .reverse();
+    // What takes a hundred times as long leaves nothing to see of the others: see drawPrices.
+    if (!list.length || race.price_label) {
       document.getElementById("standings-section")?.remove();
       return;
     }
@@ -98,6 +105,47 @@
     }), config);
   }
 
+  // Time over the bound's against the price, a point a contender. Where the price is 0 there is no
+  // logarithm: such points stand at the left edge, below the smallest price that is drawn.
+  function drawPrices() {
+    const list = race.standings.filter((s) => s.price !== null && s.times_bound !== null);
+    if (!list.length) {
+      document.getElementById("prices-section")?.remove();
+      return;
+    }
+    const positive = list.map((s) => s.price).filter((price) => price > 0);
+    const first = Math.floor(Math.log10(Math.min(1, ...positive)));
+    const last = Math.ceil(Math.log10(Math.max(10, ...positive)));
+    const place = (price) => (price > 0 ? Math.max(Math.log10(price), first) : first - 1);
+    const ticks = Array.from({ length: last - first + 2 }, (_, i) => first - 1 + i);
+    const kind = (s) => (s.contender === race.default ? "default"
+      : s.kind === "heuristic" ? "best" : s.kind);
+    const heights = list.map((s) => Math.log10(s.times_bound));
+    // Neighbours whose names would lie on each other: above and below in turns.
+    const positions = ["middle right", "top right", "bottom right", "top center", "bottom center"];
+    const near = list.map((s, i) => list.slice(0, i).filter((other, j) =>
+      Math.abs(place(other.price) - place(s.price)) < 0.9 &&
+      Math.abs(heights[j] - heights[i]) < 0.07).length);
+    const plot = document.getElementById("prices-plot");
+    plot.style.height = narrow() ? "380px" : "440px";
+    Plotly.react(plot, [{
+      type: "scatter", mode: "markers+text", x: list.map((s) => place(s.price)),
+      y: list.map((s) => s.times_bound), text: list.map((s) => escape(s.contender)),
+      textposition: near.map((count) => positions[count % positions.length]),
+      textfont: { size: 12, color: list.map((s) => colour(s.kind === "learned" ? "learned" : "ink")) },
+      customdata: list.map((s) => `<b>${escape(s.contender)}</b> ${number(s.times_bound)} times ` +
+        `the bound, ${number(s.price)} ${escape(race.price_label)}`),
+      hovertemplate: "%{customdata}<extra></extra>", cliponaxis: false,
+      marker: { opacity: 1, size: list.map((s) => (s.contender === race.learned ? 13 : 9)),
+                color: list.map((s) => colour(kind(s))) },
+    }], layout({
+      margin: { l: 56, r: 60, t: 14, b: 46 },
+      xaxis: { title: { text: race.price_label }, tickvals: ticks, range: [first - 1.3, last + 0.2],
+               ticktext: ticks.map((t) => (t < first ? "0" : String(Number((10 ** t).toPrecision(1))))) },
+      yaxis: { type: "log", title: { text: "time, times the bound's" }, dtick: 1 },
+    }), config);
+  }
+
   // The settings stand in equal steps: they are few, and often powers of ten apart.
   function drawWorkload(workload, plot) {
     if (new Set(workload.rows.map((row) => row.setting)).size === 1) {
@@ -105,7 +153,7 @@
       return;
     }
     const settings = [...new Set(workload.rows.map((row) => row.setting))].sort((a, b) => a - b);
-    const labels = settings.map(String);
+    const labels = settings.map(shown);
     const series = new Map();
     for (const row of workload.rows) {
       if (!series.has(row.contender)) series.set(row.contender, []);
@@ -120,7 +168,7 @@
     };
     const trace = (name, rows, look) => ({
       type: "scatter", mode: "lines+markers", name,
-      x: rows.map((row) => String(row.setting)), y: rows.map((row) => row.value),
+      x: rows.map((row) => shown(row.setting)), y: rows.map((row) => row.value),
       text: rows.map((row) => `<b>${escape(row.contender)}</b> ${number(row.value)}`),
       hovertemplate: "%{text}<extra></extra>",
       line: { color: look.color, width: look.width, dash: look.dash || "solid" },
@@ -148,7 +196,7 @@
       margin: { l: 46, r: 10, t: 8, b: 40 },
       xaxis: { type: "category", categoryorder: "array", categoryarray: labels,
                title: { text: race.setting_label }, range: [-0.4, labels.length - 0.6] },
-      yaxis: { nticks: 6 },
+      yaxis: race.timed ? { type: "log", ...logTicks } : { nticks: 6 },
     }), config);
   }
 
@@ -169,7 +217,8 @@
                 color: rows.map((row) => colour(tint[kind(row)])) },
     }], layout({
       margin: { l: 84, r: 12, t: 4, b: 40 },
-      xaxis: { nticks: 5, title: { text: `${race.label} at ${rows[0].setting}` } },
+      xaxis: { ...(race.timed ? { type: "log", ...logTicks } : { nticks: 5 }),
+               title: { text: `${race.label} at ${shown(rows[0].setting)}` } },
       yaxis: { type: "category", tickvals: rows.map((row) => row.contender), tickfont: { size: 10,
                color: colour("soft") },
                ticktext: rows.map((row) => (learned(row) ? `<b>${escape(row.contender)}</b>`
@@ -183,7 +232,7 @@
       const card = document.createElement("div");
       card.className = "card";
       const chips = race.cells.filter((cell) => cell.workload === workload.name && cell.verdict)
-        .map((cell) => `<span>${cell.setting}: <b class="${cell.verdict}-text">${cell.verdict} ` +
+        .map((cell) => `<span>${shown(cell.setting)}: <b class="${cell.verdict}-text">${cell.verdict} ` +
                        `${signed(cell.excess)}</b> vs ${escape(cell.best)}</span>`);
       card.innerHTML = `<h3>${escape(workload.name)}</h3>` +
         `<p class="detail">${escape(workload.detail)}</p>` +
@@ -197,6 +246,7 @@
   function draw() {
     drawCells();
     drawStandings();
+    drawPrices();
     for (const [workload, plot] of plots) drawWorkload(workload, plot);
     document.documentElement.dataset.drawn = "yes";
   }
