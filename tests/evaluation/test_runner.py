@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import time
 from typing import Any
@@ -103,3 +104,37 @@ def test_contenders_are_chosen_by_name_with_default_and_bound_beside_them() -> N
     assert names("other") == ["today", "other", "oracle"]
     with pytest.raises(RaceError, match=r"'othr'.*Did you mean other\?"):
         names("othr")
+
+
+def test_times_are_medians_of_turns_in_one_process() -> None:
+    metric = dataclasses.replace(toy_race.METRIC, timed=True)
+    extra = (
+        trouble("broken", toy_race.measure_broken),
+        trouble("raises", toy_race.measure_raises),
+    )
+    happened = events(ToyRace(("alpha", "beta"), extra, metric=metric))
+    rows = {(r.workload, r.setting, r.contender): r for r in of(Row, happened)}
+    # Seeds 0, 1, 2 give 0.50, 0.51, 0.52.
+    learned = rows["alpha", 1.0, "learner"]
+    assert (learned.value, learned.low, learned.high) == pytest.approx((0.51, 0.50, 0.52))
+    assert learned.throughput == pytest.approx(1000 / 0.002)
+    assert {row.contender for row in rows.values()} == {
+        "learner", "today", "other", "oracle", "broken",
+    }  # fmt: skip
+    assert ("alpha", 1.0, "broken") not in rows
+    assert ("alpha", 2.0, "broken") in rows
+    assert len(of(runner.LeftOut, happened)) == 2
+    assert {e.message for e in of(runner.Failed, happened)} == {"RuntimeError: no luck"}
+    assert len(of(runner.Failed, happened)) == 4
+    last = of(runner.Progress, happened)[-1]
+    assert last.done == pytest.approx(last.total)
+
+
+def test_a_crash_costs_a_cell_of_turns() -> None:
+    metric = dataclasses.replace(toy_race.METRIC, timed=True)
+    extra = (trouble("dies", toy_race.measure_dies),)
+    happened = events(ToyRace(("alpha",), extra, metric=metric))
+    assert not of(Row, happened)
+    assert [e.message for e in of(runner.Failed, happened)] == [
+        f"at {setting}: its process died (SIGABRT)" for setting in (1, 2)
+    ]

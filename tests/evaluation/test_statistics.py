@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acumen.evaluation.race import Goal, Kind, Row
-from acumen.evaluation.statistics import cells_of, mean_interval, summarize
+from acumen.evaluation.statistics import cells_of, mean_interval, median_interval, summarize
 
 
 def row(contender: str, kind: Kind, value: float, half: float = 0.0, **where: object) -> Row:
@@ -80,3 +80,29 @@ def test_summary_counts_and_names_the_worst() -> None:
 def test_nothing_at_all() -> None:
     summary = summarize([], "minimize")
     assert (summary.cells, summary.worst, summary.standings) == (0, None, ())
+
+
+def test_the_medians_interval_covers_it_as_often_as_it_says() -> None:
+    random = np.random.default_rng(1)
+    for runs in (6, 12, 15):
+        covered = 0
+        for _ in range(2000):
+            _, low, high = median_interval(random.lognormal(0.0, 2.0, runs).tolist())
+            covered += low <= 1.0 <= high
+        assert covered >= 1900 - 49
+
+
+def test_a_control_is_noise_and_nobody_to_be_judged() -> None:
+    rows = [row("new", "learned", 0.50), row("again", "learned", 0.45), row("more", "learned", 0.1)]
+    rows += [row("old", "heuristic", 0.54), row("top", "bound", 0.25)]
+    (cell,) = cells_of(rows, "minimize", "old", "new", "again")
+    assert cell.learned is not None
+    assert cell.learned.contender == "new"
+    assert cell.noise == pytest.approx(0.1)
+    # 7 % ahead is less than the same contender differs from itself.
+    assert cell.verdict == "tied"
+    assert cells_of(rows, "minimize", "old", "new")[0].verdict == "won"
+    summary = summarize([cell], "minimize")
+    assert (summary.noise, summary.noise_max) == (cell.noise, cell.noise)
+    factors = {s.contender: s.times_bound for s in summary.standings}
+    assert factors["new"] == pytest.approx(2.0)

@@ -172,9 +172,7 @@ def _tiles(metric: Metric, summary: Summary, learned: str) -> Iterator[str]:
         )
 
 
-def _cell_table(
-    metric: Metric, cells: Sequence[Cell], learned: str, default: str | None
-) -> str:
+def _cell_table(metric: Metric, cells: Sequence[Cell], learned: str, default: str | None) -> str:
     heads = ["workload", "setting", learned, "± 95 %", "best heuristic", "", default or "default"]
     heads += ["bound", "residual", "of best", "against best", "M/s"]
     heads += [] if metric.price is None else [metric.price_label, "of best"]
@@ -282,6 +280,7 @@ def _data(page: Page, cells: Sequence[Cell], summary: Summary, learned: str) -> 
         "label": page.result.metric.label,
         "setting_label": page.result.metric.setting,
         "timed": page.result.metric.timed,
+        "control": page.result.control,
         "price_label": page.result.metric.price_label,
         "cells": [_cell_data(cell) for cell in cells],
         "standings": [

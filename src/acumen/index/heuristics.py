@@ -73,10 +73,10 @@ def build_sortedlist(keys: Keys) -> Lookup:
 
 def build_pygm(keys: Keys) -> Lookup:
     """pygm.SortedList.bisect_left (a PGM-index with its default ε of 64), one by one."""
-    from pygm import SortedList
-
     if keys.dtype.kind == "O":
         raise BrokenError("it has numbers only")
+    from pygm import SortedList
+
     column = SortedList(keys)
     return Lookup(_one_by_one(column.bisect_left), column.stats()["index size"], _listed)
 
@@ -116,7 +116,9 @@ RIVALS = (
     ),
     Rival("polars", build_polars, 0.4, "polars.Series.search_sorted", "polars"),
     Rival("pandas", build_pandas, 0.5, "pandas.Index.searchsorted", "pandas"),
-    Rival("pygm", build_pygm, 2.0, "PGM-index of pygm (learned as well), one by one", "pygm", False),
+    Rival(
+        "pygm", build_pygm, 2.0, "PGM-index of pygm (learned as well), one by one", "pygm", False
+    ),
     Rival("bisect", build_bisect, 2.0, "bisect.bisect_left on a list, one by one", None, False),
     Rival(
         "sortedlist",

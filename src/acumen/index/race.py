@@ -27,7 +27,7 @@ ROUNDS, QUICK_ROUNDS = 15, 12
 METRIC = Metric(
     name="ns_per_lookup",
     goal="minimize",
-    label="ns per look-up",
+    label="nanoseconds per look-up",
     setting="number of keys",
     operation="look-ups",
     timed=True,
@@ -42,7 +42,9 @@ class IndexRace:
     """The race of this domain."""
 
     domain: str = "index"
-    summary: str = "which structure finds a key among sorted ones: nanoseconds, and bytes beside them"
+    summary: str = (
+        "which structure finds a key among sorted ones: nanoseconds, and bytes beside them"
+    )
     metric: Metric = METRIC
 
     def workloads(self, ask: Ask) -> Sequence[Workload]:

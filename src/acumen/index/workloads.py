@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from acumen.evaluation import WorkloadError
 
-__all__ = ["KINDS", "Asked", "Keys", "KeySet", "Kind", "cities", "drawn", "files_in", "is_keys"]
+__all__ = ["KINDS", "Asked", "KeySet", "Keys", "Kind", "cities", "drawn", "files_in", "is_keys"]
 
 Keys = NDArray[Any]
 Kind = Literal["random", "absent", "sorted"]
@@ -35,7 +35,7 @@ ABOUT = {
     "sorted": "keys drawn at random, then sorted",
 }
 _SUFFIXES = (".parquet", ".npy", ".txt", ".txt.zst")
-_BYTES_MAX = 1 << 36  # of a decompressed file
+_BYTES_MAX = 1 << 32  # of a decompressed file
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ class KeySet:
         """
         if self.path is not None:
             return _of_file(Path(self.path))[:count]
-        return cities()[:count] if self.name == "cities" else drawn(self.name, count or 0, self.seed)
+        return (
+            cities()[:count] if self.name == "cities" else drawn(self.name, count or 0, self.seed)
+        )
 
 
 @dataclass(frozen=True)
@@ -167,10 +169,21 @@ def _read(path: Path) -> Any:
     if name.endswith((".txt", ".txt.zst")):
         data = path.read_bytes()
         if name.endswith(".zst"):
-            with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
-                data = stream.read(_BYTES_MAX)
+            data = _decompressed(data)
         return pa.array(data.decode("utf-8").splitlines())
     raise WorkloadError(f"has no known format; known are {', '.join(_SUFFIXES)}")
+
+
+def _decompressed(data: bytes) -> bytes:
+    """What a few bytes can become has a limit."""
+    parts, size = [], 0
+    with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
+        while part := stream.read(1 << 24):
+            parts.append(part)
+            size += len(part)
+            if size > _BYTES_MAX:
+                raise WorkloadError(f"has more than {_BYTES_MAX:,} bytes of text")
+    return b"".join(parts)
 
 
 def _sorted(values: Any) -> Keys:

@@ -43,8 +43,11 @@
       return;
     }
     cells.sort((a, b) => (b.residual - b.best_residual) - (a.residual - a.best_residual));
-    const length = narrow() ? 17 : 34;
-    const names = cells.map((cell) => `${short(cell.workload, length)}  ${shown(cell.setting)}`);
+    const length = narrow() ? 19 : 34;
+    const names = cells.map((cell) => {
+      const setting = shown(cell.setting);
+      return `${short(cell.workload, length - setting.length)}  ${setting}`;
+    });
     const shapes = cells.map((cell, row) => ({
       type: "line", x0: cell.best_residual, x1: cell.residual, y0: row, y1: row, layer: "below",
       line: { width: 4, color: colour(cell.residual <= cell.best_residual ? "won" : "lost") },
@@ -108,7 +111,8 @@
   // Time over the bound's against the price, a point a contender. Where the price is 0 there is no
   // logarithm: such points stand at the left edge, below the smallest price that is drawn.
   function drawPrices() {
-    const list = race.standings.filter((s) => s.price !== null && s.times_bound !== null);
+    const list = race.standings.filter((s) =>
+      s.price !== null && s.times_bound !== null && s.contender !== race.control);
     if (!list.length) {
       document.getElementById("prices-section")?.remove();
       return;
@@ -121,11 +125,11 @@
     const kind = (s) => (s.contender === race.default ? "default"
       : s.kind === "heuristic" ? "best" : s.kind);
     const heights = list.map((s) => Math.log10(s.times_bound));
-    // Neighbours whose names would lie on each other: above and below in turns.
-    const positions = ["middle right", "top right", "bottom right", "top center", "bottom center"];
+    // Neighbours whose names would lie on each other: to the right, left, above, below in turns.
+    const positions = ["middle right", "middle left", "top center", "bottom center"];
     const near = list.map((s, i) => list.slice(0, i).filter((other, j) =>
-      Math.abs(place(other.price) - place(s.price)) < 0.9 &&
-      Math.abs(heights[j] - heights[i]) < 0.07).length);
+      Math.abs(place(other.price) - place(s.price)) < 0.7 &&
+      Math.abs(heights[j] - heights[i]) < 0.13).length);
     const plot = document.getElementById("prices-plot");
     plot.style.height = narrow() ? "380px" : "440px";
     Plotly.react(plot, [{
@@ -140,7 +144,7 @@
                 color: list.map((s) => colour(kind(s))) },
     }], layout({
       margin: { l: 56, r: 60, t: 14, b: 46 },
-      xaxis: { title: { text: race.price_label }, tickvals: ticks, range: [first - 1.3, last + 0.2],
+      xaxis: { title: { text: race.price_label }, tickvals: ticks, range: [first - 1.6, last + 0.2],
                ticktext: ticks.map((t) => (t < first ? "0" : String(Number((10 ** t).toPrecision(1))))) },
       yaxis: { type: "log", title: { text: "time, times the bound's" }, dtick: 1 },
     }), config);
@@ -165,6 +169,7 @@
       default: { color: colour("default"), width: 2, size: 6, dash: "dot", order: 3 },
       best: { color: colour("best"), width: 2, size: 7, order: 4 },
       heuristic: { color: colour("others"), width: 1.2, size: 5, order: 1 },
+      also: { color: colour("learned"), width: 1.2, size: 5, order: 3 },
     };
     const trace = (name, rows, look) => ({
       type: "scatter", mode: "lines+markers", name,
@@ -182,7 +187,8 @@
     const traces = [];
     for (const [name, rows] of series) {
       rows.sort((a, b) => a.setting - b.setting);
-      const kind = name === race.default ? "default" : rows[0].kind;
+      const also = rows[0].kind === "learned" && name !== race.learned;
+      const kind = name === race.default ? "default" : also ? "also" : rows[0].kind;
       traces.push(trace(name, rows, looks[kind]));
     }
     const sign = race.goal === "minimize" ? 1 : -1;
@@ -207,7 +213,7 @@
     const kind = (row) => (row.contender === race.default ? "default"
       : row.kind === "heuristic" ? "heuristic" : row.kind);
     const tint = { learned: "learned", bound: "bound", default: "default", heuristic: "best" };
-    const learned = (row) => row.kind === "learned";
+    const learned = (row) => row.contender === race.learned;
     Plotly.react(plot, [{
       type: "scatter", mode: "markers", x: rows.map((row) => row.value),
       y: rows.map((row) => row.contender),
