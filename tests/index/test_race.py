@@ -79,19 +79,28 @@ def test_a_race_on_a_file(tmp_path: Path) -> None:
     [
         (("--contender", "nunpy"), "no contender named 'nunpy'"),
         (("--data", "empty"), "no files of keys in empty"),
-        (("--data", "nowhere"), "there is no folder nowhere"),
-        (("--workload", "absent.npy", "--quick"), "there is no such file (absent.npy)"),
-        (("--workload", "bad.parquet", "--quick"), "cannot be read"),
-        (("--workload", "words.csv", "--quick"), "has no known format"),
     ],
 )
 def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], complaint: str) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "bad.parquet").write_bytes(b"PAR1 and no more")
-    (tmp_path / "words.csv").write_text("a\n")
     done = acumen(tmp_path, *arguments)
     assert done.returncode == 2
     assert complaint in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_files_that_cannot_be_used_cost_a_line_each(tmp_path: Path) -> None:
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 and no more")
+    (tmp_path / "words.csv").write_text("a\n")
+    files = [
+        part for name in ("absent.npy", "bad.parquet", "words.csv") for part in ("--workload", name)
+    ]
+    done = acumen(tmp_path, *files, "--quick")
+    assert done.returncode == 2
+    for complaint in (
+        "there is no such file (absent.npy)", "cannot be read", "has no known format",
+    ):  # fmt: skip
+        assert complaint in done.stderr
     assert "Traceback" not in done.stderr
 
 

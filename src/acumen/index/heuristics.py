@@ -174,7 +174,7 @@ def _objects(keys: Keys) -> list[Any]:
 
 
 def _listed(queries: Keys) -> list[Any]:
-    return queries.tolist()
+    return list(queries.tolist())
 
 
 def _beside(keys: Keys, held: Sequence[Any] | Keys) -> int:

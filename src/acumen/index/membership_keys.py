@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from acumen import _native
+from acumen.index import columns
 
 NEGATIVE = 0x9E3779B97F4A7C15  # so that -1 and 2⁶⁴ - 1 are different keys
 WORD = (1 << 64) - 1
@@ -44,12 +45,8 @@ class KeyBatch:
         """The same arrays for the kernels, not copied."""
         if isinstance(self.values, np.ndarray):
             return _native.FilterKeys(self.values)
-        _, offsets, data = self.values.buffers()
-        first, count = self.values.offset, len(self.values)
-        # Arrow may leave out the offsets of an empty array, and the bytes of empty texts.
-        ends = np.zeros(1, np.int64) if not count else np.frombuffer(offsets, np.int64)
-        content = np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
-        return _native.FilterKeys(ends[first : first + count + 1], content)
+        data, offsets = columns.text_parts(self.values)
+        return _native.FilterKeys(offsets, data)
 
     def hashes(self) -> NDArray[np.uint64]:
         """What tables know of the keys; equal for equal keys."""
@@ -83,65 +80,59 @@ def key_batch(keys: object) -> KeyBatch:
         return keys
     if isinstance(keys, str | bytes):
         raise TypeError("keys must be a batch; for one key use `key in filter`")
-    if isinstance(keys, np.ndarray):
-        return _from_numpy(keys)
-    if isinstance(keys, pa.Array | pa.ChunkedArray):
-        return _from_arrow(keys)
-    if hasattr(keys, "__arrow_c_stream__"):
-        return _from_arrow(pa.chunked_array(keys))
-    if hasattr(keys, "to_numpy"):  # pandas before 3.0
-        return _from_numpy(np.asarray(keys.to_numpy()))
-    if isinstance(keys, Iterable):
+    if not _is_column(keys):
+        if not isinstance(keys, Iterable):
+            raise TypeError(f"keys must be an array or an iterable, not {type(keys).__name__}")
         return _from_sequence(keys if isinstance(keys, list | tuple) else list(keys))
-    raise TypeError(f"keys must be an array or an iterable, not {type(keys).__name__}")
+    if isinstance(keys, np.ndarray) and keys.ndim == 1 and keys.dtype.kind in "OTU":
+        return _from_sequence(keys.tolist())  # whose integers may have any size
+    values = columns.read(keys).values
+    if not isinstance(values, np.ndarray):
+        return _from_arrow(values)
+    if values.dtype.kind == "S" and len(values):
+        return _from_arrow(pa.array(values, pa.large_binary()))
+    return _from_numbers(values)
 
 
-def _from_numpy(keys: NDArray[Any]) -> KeyBatch:
-    if keys.ndim != 1:
-        raise ValueError(f"keys must have one dimension, not {keys.ndim}")
+def _is_column(keys: object) -> bool:
+    names = ("__arrow_c_stream__", "__arrow_c_array__", "__arrow_array__", "to_numpy")
+    return isinstance(keys, np.ndarray | pa.Array | pa.ChunkedArray) or any(
+        hasattr(keys, name) for name in names
+    )
+
+
+def _from_numbers(keys: NDArray[Any]) -> KeyBatch:
     if not len(keys):
         return KeyBatch("none", np.zeros(0, np.uint64))
     if keys.dtype.kind in "Mm":
-        keys = keys.astype(keys.dtype.newbyteorder("="), copy=False).view(np.int64)
+        keys = keys.view(np.int64)
     if keys.dtype.kind in "bu":
         return KeyBatch("integer", np.ascontiguousarray(keys, np.uint64))
-    if keys.dtype.kind == "i":
-        # A signed array of smaller width is sign-extended before its bits are looked at.
-        wide = np.ascontiguousarray(keys, np.int64)
-        words = wide.view(np.uint64)
-        below = wide < 0
-        if below.any():
-            words = np.where(below, words ^ np.uint64(NEGATIVE), words)
-        return KeyBatch("integer", words)
-    if keys.dtype.kind == "S":
-        return _from_arrow(pa.array(keys, pa.large_binary()))
-    if keys.dtype.kind in "UTO":
-        return _from_sequence(keys.tolist())
-    raise TypeError(f"keys must be integers, texts or byte strings, not {keys.dtype}")
+    if keys.dtype.kind != "i":
+        raise TypeError(f"keys must be integers, texts or byte strings, not {keys.dtype}")
+    # A signed array of smaller width is sign-extended before its bits are looked at.
+    wide = np.ascontiguousarray(keys, np.int64)
+    words = wide.view(np.uint64)
+    below = wide < 0
+    return KeyBatch(
+        "integer", np.where(below, words ^ np.uint64(NEGATIVE), words) if below.any() else words
+    )
 
 
 def _from_arrow(keys: Any) -> KeyBatch:
-    if isinstance(keys, pa.ChunkedArray):
-        keys = keys.combine_chunks()
-        if isinstance(keys, pa.ChunkedArray):  # older versions of pyarrow, or no chunk at all
-            keys = pa.concat_arrays(keys.chunks) if keys.num_chunks else pa.nulls(0)
     if keys.null_count:
         raise ValueError(f"keys must not be null: {keys.null_count} are")
     if not len(keys):
         return KeyBatch("none", np.zeros(0, np.uint64))
-    if pa.types.is_dictionary(keys.type):
-        keys = keys.dictionary_decode()
     kind = keys.type
-    if pa.types.is_integer(kind) or pa.types.is_temporal(kind) or pa.types.is_boolean(kind):
-        return _from_numpy(keys.to_numpy(zero_copy_only=False))
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
-        # By way of its own text type: there is no cast from a view of text to bytes.
-        return KeyBatch("text", keys.cast(pa.large_string()).cast(pa.large_binary()))
+    if columns.is_text(kind):
+        of_strings = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        return KeyBatch("text" if of_strings else "bytes", keys.cast(pa.large_binary()))
     if pa.types.is_fixed_size_binary(kind):
-        keys, kind = keys.cast(pa.binary()), pa.binary()
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or kind == pa.binary_view():
-        return KeyBatch("bytes", keys.cast(pa.large_binary()))
-    raise TypeError(f"keys must be integers, texts or byte strings, not {kind}")
+        return KeyBatch("bytes", keys.cast(pa.binary()).cast(pa.large_binary()))
+    if pa.types.is_boolean(kind):
+        keys = keys.cast(pa.uint8())
+    return _from_numbers(columns.number_parts(keys)[0])
 
 
 def _from_sequence(keys: Sequence[Any]) -> KeyBatch:

@@ -1,9 +1,8 @@
 """Columns of keys and queries as the point index reads them: in place wherever that is possible.
 
 A column is a NumPy array of numbers (times as the integers that they are stored as), or the parts
-of a column of strings: bytes, offsets, width. NumPy arrays and Arrow's buffers are not copied;
-what must be converted first (NumPy's own text, Polars' and Arrow's views of strings, dictionaries,
-several chunks, strided arrays) is, and `copied` says so.
+of a column of strings: bytes, offsets, width. What had to be copied (`columns.read` says when) is
+counted in `copied`.
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from acumen.index import columns
+
 # bytes (uint8), offsets (int32 or int64, or None: fixed width), width, whether zeros at the end of
 # a row are none of it, rows: what the native side takes.
 Strings = tuple[NDArray[np.uint8], NDArray[Any] | None, int, bool, int]
 
 _NO_STRINGS: Strings = (np.empty(0, np.uint8), None, 0, False, 0)
-_INT64 = np.dtype(np.int64)
 _NAT = np.iinfo(np.int64).min
 _TYPES = (
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -60,22 +60,10 @@ def read_column(values: Any) -> Column:
         TypeError: its type is none that can be looked up.
         ValueError: it has more than one dimension.
     """
-    if isinstance(values, np.ndarray):
-        return _from_numpy(values)
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        return _from_arrow(values)
-    if isinstance(getattr(values, "dtype", None), np.dtype):  # pandas; hands out what it has
-        return _from_numpy(np.asarray(values))
-    if hasattr(values, "__arrow_c_stream__"):  # Polars
-        return _from_arrow(pa.chunked_array(values))
-    if hasattr(values, "__arrow_array__"):  # pandas, backed by Arrow
-        return _from_arrow(pa.array(values))
-    values = list(values)
-    if any(isinstance(value, bytes | str) for value in values):
-        return _from_arrow(_inferred(values), made=True)
-    if values and all(isinstance(value, int) for value in values):
-        return _from_numpy(_integers(values))
-    return _from_numpy(np.asarray(values))
+    source = columns.read(values)
+    if isinstance(source.values, np.ndarray):
+        return _of_numpy(source.values, source.made)
+    return _of_arrow(source.values, source.made)
 
 
 def refuse_missing(column: Column) -> None:
@@ -181,128 +169,54 @@ def _in_unit(queries: Column, unit: str) -> tuple[Column, NDArray[np.bool_] | No
     return Column(queries.family, turned.view(np.int64), queries.rows, unit), absent
 
 
-def _from_numpy(values: NDArray[Any]) -> Column:
-    if values.ndim != 1:
-        raise ValueError(f"one dimension is needed, not {values.ndim}")
-    kind, given = values.dtype.kind, values
-    if kind in "OT":
-        return _from_arrow(_inferred(values.tolist()), made=True)
-    if kind == "U":
-        return _from_arrow(_numpy_text(values), made=True)
-    if not values.dtype.isnative or not values.flags.aligned or not values.flags.c_contiguous:
-        values = np.ascontiguousarray(values, values.dtype.newbyteorder("=")).copy()
-    if values.dtype == np.float16:
-        values = values.astype(np.float32)
-    copied = 0 if np.may_share_memory(values, given) else values.nbytes
-    rows = len(values)
-    if kind in "Mm":
-        family = "datetime64" if kind == "M" else "timedelta64"
-        unit, count = np.datetime_data(values.dtype)
-        unit = unit if count == 1 else f"{count}{unit}"
-        return Column(family, values.view(np.int64), rows, unit, copied=copied)
-    if kind == "S":
+def _of_numpy(values: NDArray[Any], made: bool) -> Column:
+    rows, copied = len(values), values.nbytes if made else 0
+    if values.dtype.kind == "S":
         width = values.dtype.itemsize
-        data = values.view(np.uint8) if rows and width else np.empty(0, np.uint8)
-        return Column("bytes", (data, None, width, True, rows), rows, copied=copied)
-    if kind == "b":
+        return Column(
+            "bytes", (values.view(np.uint8), None, width, True, rows), rows, copied=copied
+        )
+    if values.dtype.kind in "mM":
+        return _numbers(values.view(np.int64), values.dtype, None, copied)
+    if values.dtype.kind == "b":
         values = values.view(np.uint8)
-    if str(values.dtype) not in _CODES:
-        raise TypeError(f"keys of type {values.dtype} cannot be looked up")
-    return Column("float" if kind == "f" else "int", values, rows, copied=copied)
+    return _numbers(values, values.dtype, None, copied)
 
 
-def _numpy_text(values: NDArray[np.str_]) -> Any:
-    codes = np.ascontiguousarray(values, values.dtype.newbyteorder("=")).view(np.uint32)
-    codes = codes.reshape(len(values), -1)
-    # Arrow takes the first zero for the end, which only the last ones are.
-    inner_zeros = bool(((codes[:, :-1] == 0) & (codes[:, 1:] != 0)).any())
-    return pa.array(values.tolist() if inner_zeros else values, pa.string())
-
-
-def _integers(values: list[int]) -> NDArray[Any]:
-    """Python's integers, exactly: NumPy by itself would round some of them to doubles."""
-    for dtype in (np.int64, np.uint64):
-        try:
-            return np.array(values, dtype)
-        except OverflowError:
-            continue
-    raise TypeError("no type of 64 bits has all these integers")
-
-
-def _inferred(values: list[Any]) -> Any:
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise TypeError(f"keys are of no single type that can be looked up: {error}") from None
-
-
-def _from_arrow(values: Any, made: bool = False) -> Column:
-    copied = values.nbytes if made else 0
-    if isinstance(values, pa.ChunkedArray):
-        copied = values.nbytes if values.num_chunks > 1 else copied
-        values = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        names = values.dictionary
-        if names.type == pa.string_view():
-            values = pa.DictionaryArray.from_arrays(values.indices, names.cast(pa.large_string()))
-        values = values.dictionary_decode()
-        kind, copied = values.type, values.nbytes
-    if kind in (pa.string_view(), pa.binary_view()):
-        values = values.cast(pa.large_string() if kind == pa.string_view() else pa.large_binary())
-        kind, copied = values.type, values.nbytes
-    rows = len(values)
-    missing = np.asarray(values.is_null()) if values.null_count else None
+def _of_arrow(column: Any, made: bool) -> Column:
+    kind, rows = column.type, len(column)
+    missing = np.asarray(column.is_null()) if column.null_count else None
+    copied = column.nbytes if made else 0
     if pa.types.is_null(kind):
         return Column("float", np.zeros(rows), rows, missing=missing)
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    if text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        strings = _arrow_strings(values)
-        return Column("text" if text else "bytes", strings, rows, missing=missing, copied=copied)
+    if columns.is_text(kind):
+        data, offsets = columns.text_parts(column)
+        family = "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else "bytes"
+        strings = (data, offsets, offsets.dtype.itemsize, False, rows)
+        return Column(family, strings, rows, missing=missing, copied=copied)
     if pa.types.is_fixed_size_binary(kind):
-        width, buffer = kind.byte_width, values.buffers()[1]
-        data = _bytes_of(buffer)[values.offset * width :]
-        return Column("bytes", (data, None, width, False, rows), rows, missing=missing)
+        data, width = columns.fixed_part(column)
+        fixed: Strings = (data, None, width, False, rows)
+        return Column("bytes", fixed, rows, missing=missing, copied=copied)
     if pa.types.is_boolean(kind):
-        values = values.cast(pa.uint8())
-    return _arrow_numbers(values, missing, copied)
+        column = column.cast(pa.uint8())
+        copied = column.nbytes
+    return _numbers(*columns.number_parts(column), missing, copied)
 
 
-def _arrow_numbers(values: Any, missing: NDArray[np.bool_] | None, copied: int) -> Column:
-    family, unit, stored = _arrow_type(values.type)
-    rows, buffer = len(values), values.buffers()[1]
-    data = np.empty(0, stored)
-    if buffer is not None and rows > 0:
-        data = np.frombuffer(buffer, stored)[values.offset : values.offset + rows]
-    if data.dtype == np.float16:
-        data = data.astype(np.float32)
-    return Column(family, data, rows, unit, missing, copied)
-
-
-def _arrow_type(kind: Any) -> tuple[str, str, np.dtype[Any]]:
-    """Family, unit and what is stored of numbers and times."""
-    types = pa.types
-    if types.is_timestamp(kind) or types.is_duration(kind):
-        return "datetime64" if types.is_timestamp(kind) else "timedelta64", kind.unit, _INT64
-    if types.is_date32(kind):
-        return "datetime64", "D", np.dtype(np.int32)
-    if types.is_date64(kind):
-        return "datetime64", "ms", _INT64
-    if types.is_integer(kind) or types.is_floating(kind):
-        return "int" if types.is_integer(kind) else "float", "", np.dtype(kind.to_pandas_dtype())
-    raise TypeError(f"keys of type {kind} cannot be looked up")
-
-
-def _bytes_of(buffer: Any) -> NDArray[np.uint8]:
-    empty = buffer is None or buffer.size == 0
-    return np.empty(0, np.uint8) if empty else np.frombuffer(buffer, np.uint8)
-
-
-def _arrow_strings(values: Any) -> Strings:
-    wide = pa.types.is_large_string(values.type) or pa.types.is_large_binary(values.type)
-    dtype = np.dtype(np.int64 if wide else np.int32)
-    _, offsets, data = values.buffers()
-    if offsets is None or offsets.size == 0:
-        return (np.empty(0, np.uint8), np.zeros(1, dtype), dtype.itemsize, False, 0)
-    starts = np.frombuffer(offsets, dtype)[values.offset : values.offset + len(values) + 1]
-    return (_bytes_of(data), starts, dtype.itemsize, False, len(values))
+def _numbers(
+    values: NDArray[Any], kind: np.dtype[Any], missing: NDArray[np.bool_] | None, copied: int
+) -> Column:
+    """Numbers; or what is stored of times, whose `kind` is no number's."""
+    if kind.kind in "mM":
+        unit, count = np.datetime_data(kind)
+        family = "datetime64" if kind.kind == "M" else "timedelta64"
+        unit = unit if count == 1 else f"{count}{unit}"
+        return Column(family, values, len(values), unit, missing, copied)
+    if values.dtype == np.float16:
+        values = values.astype(np.float32)
+        copied = values.nbytes
+    if str(values.dtype) not in _CODES:
+        raise TypeError(f"keys of type {values.dtype} cannot be looked up")
+    family = "float" if values.dtype.kind == "f" else "int"
+    return Column(family, values, len(values), missing=missing, copied=copied)

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from acumen.index.keys import Numbers, as_array, as_keys
+from acumen.index.columns import as_array, number_parts, read
+from acumen.index.keys import Numbers
 
 __all__ = ["Asked", "as_queries"]
 
@@ -98,9 +99,8 @@ def _array(queries: Any) -> NDArray[Any]:
         if queries.null_count:
             raise ValueError(f"queries must not be null; {queries.null_count} are")
         if pa.types.is_temporal(queries.type):
-            times = as_keys(queries)
-            assert isinstance(times, Numbers)
-            return times.values.astype(np.int64, copy=False).view(times.kind)
+            stored, kind = number_parts(read(queries).values)
+            return stored.astype(np.int64, copy=False).view(kind)
     return as_array(queries)
 
 
@@ -172,18 +172,17 @@ def _of_integers(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) -> Aske
 
 
 def _integers_as_floats(asked: NDArray[Any], dtype: np.dtype[Any], right: bool) -> Asked:
-    values = asked.astype(dtype)
-    bits = np.finfo(dtype).nmant + 1
-    wide = np.iinfo(asked.dtype).bits > bits
-    if not wide:
+    values = asked.astype(dtype)  # the nearest ones
+    limits = np.iinfo(asked.dtype)
+    if limits.bits <= np.finfo(dtype).nmant + 1:
         return Asked(values, None, None)
-    large = np.flatnonzero(
-        (asked > 2**bits) | (asked < -(2**bits) if asked.dtype.kind == "i" else False)
-    )
-    exact = np.ones(len(asked), np.bool_)
-    for i in large.tolist():
-        values[i], exact[i] = _beside(float(values[i]), int(asked[i]), dtype, right)
-    return Asked(values, None, exact)
+    # They are compared as integers, exactly; but the type's largest ones are rounded to 2^k, which
+    # is none of its values, and larger than all.
+    beyond = values >= dtype.type(float(int(limits.max) + 1))
+    back = np.where(beyond, dtype.type(0), values).astype(asked.dtype)
+    wrong = beyond | (back > asked) if right else ~beyond & (back < asked)
+    beside = np.nextafter(values, dtype.type(-np.inf if right else np.inf))
+    return Asked(np.where(wrong, beside, values), None, ~beyond & (back == asked))
 
 
 def _beside(rounded: float, query: Any, dtype: np.dtype[Any], right: bool) -> tuple[Any, bool]:
