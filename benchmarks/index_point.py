@@ -38,8 +38,8 @@ from typing import Any
 
 import numpy as np
 
+from acumen import _native
 from acumen.index import PointIndex
-from acumen.index.huge_pages import aligned_zeros
 
 Find = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
 SCALARS = 100_000
@@ -96,7 +96,7 @@ class Native:
             library.absl_find(table, queries.ctypes.data, len(queries), out.ctypes.data)
 
         yield Contender("absl::flat_hash_map", find, library.absl_bytes(table) / len(keys), build)
-        block = aligned_zeros(16 * len(keys) // 64 * 64 + 64)
+        block = _native.aligned_zeros(16 * len(keys) // 64 * 64 + 64)
         block.fill(1)  # untouched pages are all the same one
 
         def read(queries: np.ndarray, out: np.ndarray) -> None:

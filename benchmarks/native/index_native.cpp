@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "acumen/index/independent_reads.hpp"
 #include "acumen/index/range_search.hpp"
 #if __has_include(<absl/container/btree_map.h>)
 #include <absl/container/btree_map.h>
@@ -38,7 +39,8 @@ double now() {
   return static_cast<double>(spent.tv_sec) * 1e9 + static_cast<double>(spent.tv_nsec);
 }
 
-/// In huge pages, like NumPy's large arrays.
+/// In huge pages, like NumPy's large arrays. (What the libraries allocate is as well: index.py asks
+/// glibc for it.)
 template <class T>
 T* huge(std::size_t count) {
   const std::size_t bytes = (count * sizeof(T) / (2 << 20) + 1) * (2 << 20);
@@ -95,6 +97,7 @@ CellTable cells_of(const RangeSearch& search, Spread::Kind kind, Tables& tables)
 
 struct Contender {
   std::string structure, operation;
+  bool absent;
   std::function<Key(const std::vector<Key>&)> run;
   double bytes_per_key = 0, build_ns = 0;
   std::vector<double> times;
@@ -104,7 +107,7 @@ struct Contender {
 struct Field {
   const Key* keys;
   std::size_t n;
-  std::vector<std::size_t> places = std::vector<std::size_t>(kQueries);
+  std::vector<std::uint64_t> places = std::vector<std::uint64_t>(kQueries);
   std::vector<std::uint64_t> ranks = std::vector<std::uint64_t>(kQueries);
   std::vector<Contender> contenders;
 
@@ -112,7 +115,9 @@ struct Field {
 
   void add(const std::string& structure, const std::string& operation, double bytes, double build,
            std::function<Key(const std::vector<Key>&)> run) {
-    contenders.push_back({structure, operation, std::move(run), bytes, build, {}});
+    contenders.push_back({structure, operation, false, run, bytes, build, {}});
+    contenders.push_back(
+        {structure, operation + ", absent", true, std::move(run), bytes, build, {}});
   }
 
   /// One at a time, each query known beforehand; and each depending on the answer before.
@@ -155,9 +160,7 @@ void add_classical(Field& field) {
   const Key* keys = field.keys;
   const std::size_t n = field.n;
   field.add("memory", "independent reads", 0, 0, [&field](const std::vector<Key>&) {
-    Key sum = 0;
-    for (const std::size_t place : field.places) sum += field.keys[place];
-    return sum;
+    return *sum_at(field.keys, field.n, field.places.data(), kQueries);
   });
   field.one_at_a_time("std::lower_bound", 0, 0, [=](Key query) {
     return static_cast<Key>(std::lower_bound(keys, keys + n, query) - keys);
@@ -236,10 +239,12 @@ int main(int count, char** arguments) {
   for (std::size_t round = 0; round < kRounds; ++round) {
     std::vector<Key> queries(kQueries);
     for (std::size_t i = 0; i < kQueries; ++i) queries[i] = keys[field.places[i] = random() % n];
+    std::vector<Key> absent = queries;
+    for (Key& query : absent) ++query;  // mostly no key
     std::shuffle(field.contenders.begin(), field.contenders.end(), random);
     for (Contender& one : field.contenders) {
       const double start = now();
-      sum += one.run(queries);
+      sum += one.run(one.absent ? absent : queries);
       one.times.push_back((now() - start) / kQueries);
     }
   }

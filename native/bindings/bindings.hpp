@@ -19,6 +19,7 @@ void bind_range_index(nanobind::module_& m);
 void bind_index_scalar(nanobind::module_& m);
 void bind_index_texts(nanobind::module_& m);
 void bind_index_reads(nanobind::module_& m);
+void bind_pages(nanobind::module_& m);
 void bind_index_membership(nanobind::module_& m);
 
 }  // namespace acumen::bindings

@@ -16,5 +16,6 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_index_scalar(m);
   acumen::bindings::bind_index_texts(m);
   acumen::bindings::bind_index_reads(m);
+  acumen::bindings::bind_pages(m);
   acumen::bindings::bind_index_membership(m);
 }

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -17,6 +18,7 @@ class Pages {
   Pages() = default;
   /// At least `bytes`, zeroed, on a 64-byte boundary; std::bad_alloc if there are not so many.
   explicit Pages(std::size_t bytes) : bytes_(bytes) {
+    if (bytes > PTRDIFF_MAX - kHuge) throw std::bad_alloc();
     const std::size_t alignment = bytes >= kHuge ? kHuge : 64;
     const std::size_t rounded = (bytes / alignment + 1) * alignment;
     data_.reset(std::aligned_alloc(alignment, rounded));

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acumen import _native
-from acumen.index.huge_pages import aligned_copy
 from acumen.index.point_columns import Column, empty_column, match, read_column, refuse_missing
 from acumen.index.point_structures import Builder, Explanation, Prefer, Structure, structure_from
 from acumen.index.storage import IndexFileError, load_arrays, save_arrays
@@ -238,7 +237,9 @@ def _restored(
 ) -> PointIndex:
     kind, numbers, array, ranks = parts
     index = cls.__new__(cls)
-    array = None if array is None else aligned_copy(array)
+    if array is not None:  # unpickled bytes lie anywhere
+        array, given = _native.aligned_zeros(array.nbytes), array
+        array[:] = given
     structure = Structure(kind, numbers, array, ranks, away)
     structure.attach(index, column.data if structure.reads_keys else None, foreign=True)
     index._keep(structure, explanation, column)

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acumen import _native
-from acumen.index.huge_pages import aligned_zeros
 from acumen.index.point_columns import Column
 
 Prefer = Literal["speed", "memory"]
@@ -209,10 +208,12 @@ class Builder:
         points = span // max(stride, 1) + 1
         grid = self._numbers(origin=least, stride=max(stride, 1), count=points)
         if rising and points / 4 <= BITMAP_BYTES_MAX * rows:
-            found = self._filled(Structure(1, grid, aligned_zeros((points + 63) // 64 * 16)))
+            found = self._filled(
+                Structure(1, grid, _native.aligned_zeros((points + 63) // 64 * 16))
+            )
             return self._keep(found, f"sorted keys on a grid, {rows / points:.0%} of it taken")
         if points * 4 <= DIRECT_BYTES_MAX * rows:
-            found = self._filled(Structure(2, grid, aligned_zeros(points * 4)))
+            found = self._filled(Structure(2, grid, _native.aligned_zeros(points * 4)))
             return self._keep(found, f"keys on a grid, {rows / points:.0%} of it taken")
         if rising:
             return self._sorted(least, span)
@@ -280,7 +281,7 @@ class Builder:
         while shift < 63 and (span >> shift) >= cells:
             shift += 1
         numbers = self._numbers(origin=least, span=span, shift=shift)
-        ranks = aligned_zeros(4 * ((span >> shift) + 2)).view(np.uint32)
+        ranks = _native.aligned_zeros(4 * ((span >> shift) + 2)).view(np.uint32)
         _native.point_count(self._data(), numbers, ranks)
         return Structure(KINDS.index("ranks"), numbers, ranks=ranks)
 
@@ -318,7 +319,7 @@ class Builder:
         """Fills lines; who made keys for one seed does not know the next one."""
         seed = 0x5EED
         for attempt in range(SEEDS_MAX):
-            structure.array = aligned_zeros((lines + lines * attempt // 8) * LINE_BYTES)
+            structure.array = _native.aligned_zeros((lines + lines * attempt // 8) * LINE_BYTES)
             structure.numbers["seed"] = seed
             if self._fill(structure, core):
                 return structure
