@@ -125,18 +125,26 @@
     const kind = (s) => (s.contender === race.default ? "default"
       : s.kind === "heuristic" ? "best" : s.kind);
     const heights = list.map((s) => Math.log10(s.times_bound));
-    // Neighbours whose names would lie on each other: to the right, left, above, below in turns.
-    const positions = ["middle right", "middle left", "top center", "bottom center"];
-    const near = list.map((s, i) => list.slice(0, i).filter((other, j) =>
-      Math.abs(place(other.price) - place(s.price)) < 0.7 &&
-      Math.abs(heights[j] - heights[i]) < 0.13).length);
+    // A name stands on the side where no neighbour is; between two, above and below in turns.
+    const aside = (i, sign) => list.some((other, j) =>
+      j !== i && Math.abs(heights[j] - heights[i]) < 0.13 &&
+      sign * (place(other.price) - place(list[i].price)) >= 0 &&
+      Math.abs(place(other.price) - place(list[i].price)) < 0.7);
+    let between = 0;
+    const positions = list.map((_, i) => {
+      if (!aside(i, 1)) return "middle right";
+      if (!aside(i, -1)) return "middle left";
+      between += 1;
+      return between % 2 ? "top center" : "bottom center";
+    });
     const plot = document.getElementById("prices-plot");
     plot.style.height = narrow() ? "380px" : "440px";
     Plotly.react(plot, [{
       type: "scatter", mode: "markers+text", x: list.map((s) => place(s.price)),
       y: list.map((s) => s.times_bound), text: list.map((s) => escape(s.contender)),
-      textposition: near.map((count) => positions[count % positions.length]),
-      textfont: { size: 12, color: list.map((s) => colour(s.kind === "learned" ? "learned" : "ink")) },
+      textposition: positions,
+      textfont: { size: 12,
+                  color: list.map((s) => colour(s.kind === "learned" ? "learned" : "ink")) },
       customdata: list.map((s) => `<b>${escape(s.contender)}</b> ${number(s.times_bound)} times ` +
         `the bound, ${number(s.price)} ${escape(race.price_label)}`),
       hovertemplate: "%{customdata}<extra></extra>", cliponaxis: false,
@@ -145,7 +153,7 @@
     }], layout({
       margin: { l: 56, r: 60, t: 14, b: 46 },
       xaxis: { title: { text: race.price_label }, tickvals: ticks, range: [first - 1.6, last + 0.2],
-               ticktext: ticks.map((t) => (t < first ? "0" : String(Number((10 ** t).toPrecision(1))))) },
+               ticktext: ticks.map((t) => (t < first ? "0" : String(+(10 ** t).toPrecision(1)))) },
       yaxis: { type: "log", title: { text: "time, times the bound's" }, dtick: 1 },
     }), config);
   }
@@ -238,8 +246,8 @@
       const card = document.createElement("div");
       card.className = "card";
       const chips = race.cells.filter((cell) => cell.workload === workload.name && cell.verdict)
-        .map((cell) => `<span>${shown(cell.setting)}: <b class="${cell.verdict}-text">${cell.verdict} ` +
-                       `${signed(cell.excess)}</b> vs ${escape(cell.best)}</span>`);
+        .map((cell) => `<span>${shown(cell.setting)}: <b class="${cell.verdict}-text">` +
+                       `${cell.verdict} ${signed(cell.excess)}</b> vs ${escape(cell.best)}</span>`);
       card.innerHTML = `<h3>${escape(workload.name)}</h3>` +
         `<p class="detail">${escape(workload.detail)}</p>` +
         `<p class="chips">${chips.join("")}</p><div class="plot"></div>`;
