@@ -213,7 +213,8 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         program = compiled(Path(folder), options.pgm)
-        print(missing_rivals(), file=sys.stderr)
+        if missing := missing_rivals():
+            print(missing, file=sys.stderr)
         for source, n in data_sets(options.n, options.keys, options.seed):
             keys = field_of(source, n).keys
             print(f"\n{source.name}: {n} keys, {keys.dtype}")

@@ -106,6 +106,14 @@ def test_large_integers_of_lists_stay_exact() -> None:
     assert PointIndex(keys).get_indexer(keys).tolist() == [0, 1, 2, 3]
 
 
+def test_filters_take_integers_of_any_size_and_lone_surrogates() -> None:
+    for keys in ([2**70, -(2**90), 5], ["\ud800", "a"]):
+        for make in (list, lambda v: np.array(v, object), lambda v: pd.Index(v, dtype=object)):
+            members = MembershipFilter(make(keys))
+            assert members.contains(make(keys)).all()
+            assert all(key in members for key in keys)
+
+
 def test_more_than_one_dimension_is_refused() -> None:
     for build in (RangeIndex, PointIndex, MembershipFilter):
         with pytest.raises(ValueError, match="one dimension"):

@@ -84,8 +84,9 @@ def key_batch(keys: object) -> KeyBatch:
         if not isinstance(keys, Iterable):
             raise TypeError(f"keys must be an array or an iterable, not {type(keys).__name__}")
         return _from_sequence(keys if isinstance(keys, list | tuple) else list(keys))
-    if isinstance(keys, np.ndarray) and keys.ndim == 1 and keys.dtype.kind in "OTU":
-        return _from_sequence(keys.tolist())  # whose integers may have any size
+    dtype = getattr(keys, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind in "OTU" and np.ndim(keys) == 1:  # type: ignore[arg-type]
+        return _from_sequence(np.asarray(keys).tolist())  # whose integers may have any size
     values = columns.read(keys).values
     if not isinstance(values, np.ndarray):
         return _from_arrow(values)
