@@ -35,7 +35,7 @@ from acumen.index import RangeIndex
 from acumen.index.heuristics import heuristic_contenders, missing_rivals
 from acumen.index.learned import as_column, learned_contenders
 from acumen.index.measuring import Task, bound_contender, field_of
-from acumen.index.workloads import KINDS, Keys, KeySet, cities, files_in
+from acumen.index.workloads import KINDS, Keys, KeySet, cities
 
 ROOT = Path(__file__).resolve().parents[1]
 QUERIES = 1 << 19
@@ -47,7 +47,7 @@ Row = dict[str, Any]
 def data_sets(n: int, file: Path | None, seed: int) -> Iterator[tuple[KeySet, int]]:
     """Keys and how many: a file's, or everything there is."""
     folder = os.environ.get("ACUMEN_DATA")
-    files = [file] if file else files_in(Path(folder) / "index") if folder else []
+    files = [file] if file else sorted((Path(folder) / "index").glob("*.parquet")) if folder else []
     for path in files:
         keys = KeySet(path.name.partition(".")[0], str(path))
         yield keys, len(keys.keys())
