@@ -84,15 +84,21 @@ def key_batch(keys: object) -> KeyBatch:
         if not isinstance(keys, Iterable):
             raise TypeError(f"keys must be an array or an iterable, not {type(keys).__name__}")
         return _from_sequence(keys if isinstance(keys, list | tuple) else list(keys))
-    dtype = getattr(keys, "dtype", None)
-    if isinstance(dtype, np.dtype) and dtype.kind in "OTU" and np.ndim(keys) == 1:  # type: ignore[arg-type]
-        return _from_sequence(np.asarray(keys).tolist())  # whose integers may have any size
+    if _kind_of_numpy(keys) in tuple("OTU"):
+        objects = np.asarray(keys)
+        if objects.ndim == 1:  # whose integers may have any size
+            return _from_sequence(objects.tolist())
     values = columns.read(keys).values
     if not isinstance(values, np.ndarray):
         return _from_arrow(values)
     if values.dtype.kind == "S" and len(values):
         return _from_arrow(pa.array(values, pa.large_binary()))
     return _from_numbers(values)
+
+
+def _kind_of_numpy(keys: object) -> str:
+    dtype = getattr(keys, "dtype", None)
+    return dtype.kind if isinstance(dtype, np.dtype) else ""
 
 
 def _is_column(keys: object) -> bool:
