@@ -69,8 +69,9 @@ Columns read(ChoiceEngine& engine, std::uint64_t after, std::size_t fields, std:
   std::uint64_t at, end;
   {
     const std::lock_guard<SpinLock> lock(engine.lock());
-    at = std::max(first_of(ring), after + 1);
     end = ring.cursors().next;
+    // Numbers may have begun anew, and lower.
+    at = after < end ? std::max(first_of(ring), after + 1) : first_of(ring);
   }
   // Under the lock they are copied to memory that is warm; new memory is touched outside.
   Columns columns, few;

@@ -85,6 +85,7 @@ def whole_state(choice: acumen.Choice) -> dict[str, Any]:
     history.pop("times")
     cursors = history["cursors"].copy()
     cursors[2] = 0  # which decision is looked at next for its time-out
+    cursors[:4] -= cursors[0]  # a process's own numbers begin anywhere
     history["cursors"] = cursors
     # Until its feedback comes, a slot holds the metrics of the decision that it had before.
     waiting = (history["marks"] >> np.uint64(8) & np.uint64(0xFF)) != 2

@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 from acumen import _native
 from acumen.core.background import Regular
 from acumen.core.drift import Drift, DriftDetector, is_old
-from acumen.core.forgetting import WATCH, forget
+from acumen.core.forgetting import forget
 from acumen.core.thinning import Thinning
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class DriftAlarm:
     Attributes:
         stream: a field of the context, `reward of the default` or `reward of the learned policy`.
         kind: ``higher``, ``lower``, ``wider``, ``narrower``, or of categories ``other``.
-        decision: number of the decision at which it was noticed, in the process's own count.
+        decision: number of the decision at which it was noticed, as its id has it.
         since: about so many decisions earlier it began.
         values: of this stream, compared since its beginning or its last alarm.
         reaction: ``warn``, ``explore`` or ``fall_back``: what was done.
@@ -186,6 +186,9 @@ class DriftWatch:
         self._objective = choice.objective
         self._unsettled = settle
         self._looked = self._missed = 0
+        # The newest decision at a look, and when that was: what has a higher number came later.
+        self._looks: deque[tuple[int, float]] = deque(maxlen=2 * self._patience)
+        self._began_s = time.time()
         self._count_anew()
         self._lock = threading.Lock()
         self._background = Regular(f"acumen-drift-{choice.name}", self.look, self._after_fork)
@@ -270,6 +273,7 @@ class DriftWatch:
     def _count_anew(self) -> None:
         self._replica = -1
         self._seen = self._rewarded = self._reacted = 0
+        self._looks.clear()
         for stream in self._streams.values():
             stream.numbers.clear()
 
@@ -289,7 +293,9 @@ class DriftWatch:
         if self._seen:
             self._missed += max(int(numbers[own][0]) - self._seen - 1, 0)
         found = self._read_contexts(numbers, own, read) + self._read_rewards(numbers, own, read)
-        self._seen = int(numbers[-1])
+        if numbers[-1] > self._seen:
+            self._seen = int(numbers[-1])
+            self._looks.append((self._seen, time.time()))
         return sorted(found, key=lambda alarm: alarm[0])
 
     def _read_contexts(
@@ -351,7 +357,8 @@ class DriftWatch:
         if reaction != "warn":
             self._reacted = self._seen
         if reaction == "explore":
-            forget(self.choice, keep=since, reason=reason, by=WATCH)
+            began_s = next((s for n, s in reversed(self._looks) if n < first), self._began_s)
+            forget(self.choice, keep=since, reason=reason, began_s=began_s)
             self._await_policy()
         elif reaction == "fall_back":
             self.choice.set_mode("shadow", why=reason, by="DriftWatch")
