@@ -23,19 +23,12 @@ if TYPE_CHECKING:
 
 
 def fresh_stream(choice: Choice, journal: Journal) -> str:
-    """A name for a new stream: behind all that are known, whatever the clock says now.
-
-    Its replica is one that the journal does not know: ids of decisions stay apart in it.
-    """
+    """A name for a new stream, behind all that are known."""
     known = set(choice._held.positions)
     # What cannot be read now may be later; a replica is random enough.
     with contextlib.suppress(OSError):
         known |= {s.stream for s in segments_in(folder_of(journal.path, choice.name))}
-    taken = {replica_of(stream) for stream in known}
-    replica = int.from_bytes(os.urandom(3))
-    while replica in taken and len(taken) < 1 << 20:
-        replica = int.from_bytes(os.urandom(3))
-    return new_stream(replica, max(known, default=""))
+    return new_stream(known)
 
 
 def describe(choice: Choice, stream: str) -> JournalInfo:
