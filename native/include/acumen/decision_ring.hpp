@@ -114,7 +114,10 @@ class DecisionRing {
 
   /// Forgets all entries; ids go on under the new replica, with the number that the last begin_at()
   /// has said.
-  void restart(std::uint64_t replica) { restart(replica, origin_); }
+  void restart(std::uint64_t replica) {
+    restart(replica, origin_);
+    base_ = origin_;
+  }
   void restart(std::uint64_t replica, std::uint64_t next) {
     rename(replica);
     cursors_ = {next, next, next, next};
@@ -126,6 +129,17 @@ class DecisionRing {
   void begin_at(std::uint64_t number) {
     origin_ = (number & ~mask_ & (kSequenceMask >> 1)) + 2 * capacity() + 1;
     move_to(origin_ + ((cursors_.next - 1) & mask_));
+    base_ = cursors_.next;
+  }
+
+  /// A sequence number in the process's own count: from 1; up to 0 where begin_at() found it here.
+  std::int64_t own(std::uint64_t number) const {
+    return static_cast<std::int64_t>(number - base_) + 1;
+  }
+  /// The first sequence number behind one in that count; at least 0.
+  std::uint64_t behind(std::int64_t own) const {
+    const auto base = static_cast<std::int64_t>(base_);
+    return own < -base ? 0 : static_cast<std::uint64_t>(base + own);
   }
 
   // For who puts decisions in that were made before (replay.hpp, history.hpp).
@@ -201,7 +215,8 @@ class DecisionRing {
 
   std::uint64_t mask_;
   std::uint32_t fields_, metrics_, features_;
-  std::uint64_t replica_ = 0, origin_ = 1;  ///< a number of 1 at least: no id is ever 0
+  std::uint64_t replica_ = 0;
+  std::uint64_t origin_ = 1, base_ = 1;  ///< numbers of 1 at least: no id is ever 0
   Cursors cursors_;
   std::vector<Entry> entries_;
   std::vector<double> rows_, values_;

@@ -119,8 +119,7 @@ def replay_into(choice: Choice, journal: Journal, until: Mapping[str, int] | Non
         replayer.note("", "the snapshot's recent decisions could not be taken over")
     report = replayer.run(journal, until)
     choice._held = Held(dict(report.positions), history=True)
-    if choice._writer is not None:
-        _number_anew(choice)
+    _number_anew(choice)
     _note_held(choice, "replay")
     return report
 
