@@ -144,7 +144,7 @@ def test_a_hub_takes_no_process_for_another(tmp_path: Path, live: Live) -> None:
 
 
 def test_a_page_takes_no_process_for_another(tmp_path: Path, live: Live) -> None:
-    choices, made = live(1 << 20)
+    _, made = live(1 << 20)
     view = ChoiceView("codec")
     parts = [list(acumen.Journal(tmp_path / f"{i}").events("codec")) for i in range(3)]
     for one, two in zip(parts[0], parts[1], strict=True):  # side by side
@@ -163,9 +163,7 @@ def test_a_page_takes_no_process_for_another(tmp_path: Path, live: Live) -> None
 
 
 @pytest.mark.parametrize("number", [None, 1 << 20], ids=["numbers", "same numbers"])
-def test_a_log_takes_no_process_for_another(
-    tmp_path: Path, live: Live, number: int | None
-) -> None:
+def test_a_log_takes_no_process_for_another(tmp_path: Path, live: Live, number: int | None) -> None:
     """Machines' journals that were put together are evaluated decision by decision."""
     live(number)
     folder = tmp_path / "all" / "codec"

@@ -5,7 +5,8 @@
 //            Entries stay after their feedback, until the ring comes round: they are the recent
 //            history from which a model can be taught anew when the objective or scales change.
 // Guarantee  Memory is constant. Whatever is overwritten while still waiting is counted.
-// Layout     id = replica (24 bits) | sequence number (40 bits). The replica is random, and so, with
+// Layout     id = replica (24 bits) | sequence number (40 bits). The replica is random, and so,
+// with
 //            a journal, is the number that a process begins with: an id of another process or an
 //            earlier run is unknown here, never mistaken.
 //            Arrays by slot: entries | rows (fields doubles) | metrics | features of the arm.
@@ -184,7 +185,8 @@ class DecisionRing {
     for (std::size_t slot = 0; slot < entries_.size(); ++slot) {
       const Entry& e = entries_[slot];
       if (e.state == EntryState::kEmpty) continue;
-      if ((e.id & mask_) != slot || e.state > EntryState::kExpired || (e.usable && e.arm >= arms)) return false;
+      if ((e.id & mask_) != slot || e.state > EntryState::kExpired || (e.usable && e.arm >= arms))
+        return false;
     }
     return true;
   }
