@@ -37,7 +37,7 @@ def make(
         default="a",
         metric=acumen.maximize("reward"),
         learner=learner,
-        pending_max=1 << 14,
+        pending_max=1 << 17,  # a busy machine may show a model minutes late
         journal=journal or acumen.Journal(folder, commit_seconds=0.005, segment_bytes=1 << 16),
         seed=seed,
     )
