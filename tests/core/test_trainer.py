@@ -473,3 +473,28 @@ def test_a_drift_that_makes_no_sense_is_refused(tmp_path: Path, began_s: Any) ->
     for batch in acumen.Journal(tmp_path).events("codec"):
         assert trainer.take(batch) == "applied"
     assert (trainer.report.refused, trainer.report.forgotten) == (1, 0)
+
+
+def test_a_time_out_that_comes_after_feedback_is_in_order(tmp_path: Path) -> None:
+    """The process could not know: another one has heard it."""
+    patient, other = make(tmp_path, timeout=1e-3), make(tmp_path, timeout=1e-3, seed=2)
+    decisions = [patient.choose(size=float(i), kind="x", level=1.0, hot=True) for i in range(9)]
+    for decision in decisions[:5]:
+        other.feedback(decision.id, seconds=1.0, bytes=1.0)
+    time.sleep(0.01)
+    patient.choose(size=0.0, kind="x", level=1.0, hot=True)
+    assert patient.counters()["timed_out"] == 9
+    for choice in (patient, other):
+        assert choice.journal is not None
+        assert choice.journal.close()
+    whole = {batch.info.stream: batch for batch in batches(tmp_path)}
+    assert patient.journal is not None
+    mine = pieces(whole.pop(patient.journal.stream), 1)
+    kinds = [batch.rows.column("kind")[0].as_py() for batch in mine]
+    late = kinds.index("timeout")
+    trainer = Trainer(twin(patient))
+    for batch in [*mine[:late], *whole.values(), *mine[late:]]:
+        assert trainer.take(batch) == "applied"
+    report = trainer.report
+    assert (report.timeouts, report.overtaken, report.refused) == (4, 5, 0)
+    assert report.lessons == 5

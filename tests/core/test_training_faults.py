@@ -184,9 +184,9 @@ def test_two_versions_of_a_program_do_not_mix(tmp_path: Path, processes: Process
             return False
         return len(found) == 2 and all(len(streams) == 2 for streams in found)
 
-    wait_for(both)
+    wait_for(both, 90)
     (tmp_path / "stop").touch()
-    wait_for(lambda: all((tmp_path / f"waits-{seed}").exists() for seed in (1, 2, 3, 4)))
+    wait_for(lambda: all((tmp_path / f"waits-{seed}").exists() for seed in (1, 2, 3, 4)), 90)
     wanted = durable_lessons(tmp_path)
 
     def all_learned() -> bool:
@@ -196,7 +196,7 @@ def test_two_versions_of_a_program_do_not_mix(tmp_path: Path, processes: Process
             return False
         return merged == wanted
 
-    wait_for(all_learned)
+    wait_for(all_learned, 90)
     (tmp_path / "end").touch()
     said = [finish(process) for process in old + new]
     for one in said:
