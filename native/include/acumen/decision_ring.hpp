@@ -5,9 +5,8 @@
 //            Entries stay after their feedback, until the ring comes round: they are the recent
 //            history from which a model can be taught anew when the objective or scales change.
 // Guarantee  Memory is constant. Whatever is overwritten while still waiting is counted.
-// Layout     id = replica (24 bits) | sequence number (40 bits). The replica is random, and so,
-// with
-//            a journal, is the number that a process begins with: an id of another process or an
+// Layout     id = replica (24 bits) | sequence number (40 bits). The replica is random, and so is,
+//            with a journal, the number that a process begins with: an id of another process or an
 //            earlier run is unknown here, never mistaken.
 //            Arrays by slot: entries | rows (fields doubles) | metrics | features of the arm.
 #pragma once
