@@ -6,6 +6,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <limits>
+
 #include "bindings.hpp"
 #include "choice_core.hpp"
 #include "comparison.hpp"
@@ -345,7 +347,7 @@ void bind_choice(nb::module_& m) {
       .def("_distributions", distributions, nb::arg("rows"))
       .def("_counters", counters)
       .def("_comparison", comparison, nb::arg("alpha"))
-      .def("_records", records, nb::arg("after") = 0)
+      .def("_records", records, nb::arg("after") = std::numeric_limits<std::int64_t>::min())
       .def("_state", state)
       .def("_restore", restore, nb::arg("arrays"))
       .def(

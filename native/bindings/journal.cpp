@@ -197,7 +197,7 @@ struct Events {
 };
 
 struct Replayed {
-  std::uint64_t decisions = 0, feedback = 0, learned = 0, timeouts = 0, refused = 0;
+  std::uint64_t decisions = 0, feedback = 0, learned = 0, timeouts = 0, refused = 0, overtaken = 0;
 };
 
 void apply(Replay& replay, const Events& events, std::size_t i, Replayed& done) {
@@ -223,7 +223,7 @@ void apply(Replay& replay, const Events& events, std::size_t i, Replayed& done) 
     }
     case EventKind::kTimeout:
       done.timeouts += 1;
-      done.refused += !replay.timed_out(events.id.data()[i]);
+      done.overtaken += !replay.timed_out(events.id.data()[i]);
       break;
     case EventKind::kCandidate:
       if (const float* features = events.features_of(i)) replay.candidate(features);
@@ -236,8 +236,8 @@ void apply(Replay& replay, const Events& events, std::size_t i, Replayed& done) 
   }
 }
 
-/// Applies events; returns decisions, feedback, lessons learned from it, time-outs, and how many
-/// could not have been.
+/// Applies events; returns decisions, feedback, lessons learned from it, time-outs, how many
+/// decisions could not have been, and how many time-outs were of none that waits.
 nb::tuple replay(ChoiceCore& core, const nb::dict& columns, bool forget_decisions) {
   const Events events(columns, core.engine->options());
   Replayed done;
@@ -249,7 +249,8 @@ nb::tuple replay(ChoiceCore& core, const nb::dict& columns, bool forget_decision
     for (std::size_t i = 0; i < events.size(); ++i) apply(replay, events, i, done);
   }
   core.teach_python_learner();
-  return nb::make_tuple(done.decisions, done.feedback, done.learned, done.timeouts, done.refused);
+  return nb::make_tuple(done.decisions, done.feedback, done.learned, done.timeouts, done.refused,
+                        done.overtaken);
 }
 
 void bind_buffer(nb::module_& m) {
@@ -298,6 +299,13 @@ void bind_journal(nb::module_& m, nb::class_<ChoiceCore>& core) {
       .def("_is_untouched", is_untouched)
       .def("_restore_history", restore_history, nb::arg("arrays"), nb::arg("shift_s"))
       .def("_forget_history", forget_history)
+      .def(
+          "_begin_at",
+          [](ChoiceCore& core, std::uint64_t number) {
+            const EngineTurn lock(*core.engine);
+            core.engine->ring().begin_at(number);
+          },
+          nb::arg("number"))
       .def("_replay", replay, nb::arg("columns"), nb::arg("forget_decisions"))
       .def(
           "_relearn",

@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint64_t kAtOnce = 32;  ///< less than a microsecond
 
 struct Columns {
+  std::vector<std::int64_t> number;
   std::vector<std::uint64_t> id, version;
   std::vector<std::int32_t> arm;
   std::vector<float> propensity;
@@ -21,12 +22,12 @@ struct Columns {
   std::vector<double> rows, values;
 
   void reserve(std::size_t n, std::size_t fields, std::size_t metrics) {
-    id.reserve(n), version.reserve(n), arm.reserve(n), propensity.reserve(n);
+    number.reserve(n), id.reserve(n), version.reserve(n), arm.reserve(n), propensity.reserve(n);
     reason.reserve(n), state.reserve(n), rows.reserve(n * fields), values.reserve(n * metrics);
   }
 
   void clear() {
-    id.clear(), version.clear(), arm.clear(), propensity.clear();
+    number.clear(), id.clear(), version.clear(), arm.clear(), propensity.clear();
     reason.clear(), state.clear(), rows.clear(), values.clear();
   }
 
@@ -34,7 +35,7 @@ struct Columns {
     const auto add = [](auto& all, const auto& part) {
       all.insert(all.end(), part.begin(), part.end());
     };
-    add(id, more.id), add(version, more.version), add(arm, more.arm);
+    add(number, more.number), add(id, more.id), add(version, more.version), add(arm, more.arm);
     add(propensity, more.propensity), add(reason, more.reason), add(state, more.state);
     add(rows, more.rows), add(values, more.values);
   }
@@ -64,13 +65,13 @@ std::uint64_t first_of(DecisionRing& ring) {
 }
 
 /// For who does not hold the GIL.
-Columns read(ChoiceEngine& engine, std::uint64_t after, std::size_t fields, std::size_t metrics) {
+Columns read(ChoiceEngine& engine, std::int64_t after, std::size_t fields, std::size_t metrics) {
   DecisionRing& ring = engine.ring();
   std::uint64_t at, end;
   {
     const std::lock_guard<SpinLock> lock(engine.lock());
-    at = std::max(first_of(ring), after + 1);
     end = ring.cursors().next;
+    at = after < ring.own(end) ? std::max(first_of(ring), ring.behind(after)) : end;
   }
   // Under the lock they are copied to memory that is warm; new memory is touched outside.
   Columns columns, few;
@@ -84,7 +85,9 @@ Columns read(ChoiceEngine& engine, std::uint64_t after, std::size_t fields, std:
     if (stop <= at) break;
     for (; at < stop; ++at) {
       const std::size_t slot = static_cast<std::size_t>(at & (ring.capacity() - 1));
-      if (ring.entry(slot).state != EntryState::kEmpty) few.add(ring, slot, fields, metrics);
+      if (ring.entry(slot).state == EntryState::kEmpty) continue;
+      few.number.push_back(ring.own(at));
+      few.add(ring, slot, fields, metrics);
     }
   }
   return columns;
@@ -92,13 +95,14 @@ Columns read(ChoiceEngine& engine, std::uint64_t after, std::size_t fields, std:
 
 }  // namespace
 
-nb::dict records(ChoiceCore& core, std::uint64_t after) {
+nb::dict records(ChoiceCore& core, std::int64_t after) {
   Columns columns;
   {
     const nb::gil_scoped_release others_may_run;
     columns = read(*core.engine, after, core.fields(), core.metrics.size());
   }
   nb::dict result;
+  result["number"] = column(std::move(columns.number));
   result["id"] = column(std::move(columns.id));
   result["model_version"] = column(std::move(columns.version));
   result["arm"] = column(std::move(columns.arm));

@@ -47,6 +47,8 @@ class Scene {
       replay.candidate(features_.data());
     } else if (what < 245) {
       replay.forget_decisions();
+    } else if (what < 250) {
+      engine_.ring().begin_at(drawn_id(input_));
     }
   }
 

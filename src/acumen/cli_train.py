@@ -148,6 +148,11 @@ def _show(training: Training, quiet: bool) -> None:
             f"{report.unjoined:,} feedbacks came later than the decisions that are kept: "
             "raise --pending-max"
         )
+    if report.ambiguous:
+        notes.append(
+            f"{report.ambiguous:,} feedbacks may be for any of several processes' decisions: "
+            "they are left out"
+        )
     if health.last_error:
         notes.append(f"{health.errors} errors, the last: {health.last_error}")
     _warn(notes, lambda text: click.echo(f"acumen: {text}", err=True))

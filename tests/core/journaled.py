@@ -84,6 +84,8 @@ def whole_state(choice: acumen.Choice) -> dict[str, Any]:
     history = dict(history)
     history.pop("times")
     cursors = history["cursors"].copy()
+    # A process's own numbers begin anywhere; the first is of no use once the ring has come round.
+    cursors[:4] = np.minimum(cursors[0] - cursors[:4], len(history["ids"]))
     cursors[2] = 0  # which decision is looked at next for its time-out
     history["cursors"] = cursors
     # Until its feedback comes, a slot holds the metrics of the decision that it had before.

@@ -37,7 +37,7 @@ def make(
         default="a",
         metric=acumen.maximize("reward"),
         learner=learner,
-        pending_max=1 << 14,
+        pending_max=1 << 17,  # a busy machine may show a model minutes late
         journal=journal or acumen.Journal(folder, commit_seconds=0.005, segment_bytes=1 << 16),
         seed=seed,
     )
@@ -100,7 +100,7 @@ def main() -> None:
             decision.feedback(rewards(row, decision.index))
             decisions += 1
         slowest = max(slowest, slowest_now - (waited_ns() - waited))
-        time.sleep(0.01)
+        time.sleep(0.05)  # a trainer on a busy machine has to keep up
     assert choice.journal is not None
     assert choice.journal.flush()
     (options.folder / f"waits-{options.seed}").touch()

@@ -1,6 +1,9 @@
 """One model from many streams: exact with one; what comes twice, late or mixed does no harm."""
 
+import itertools
+import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,6 @@ from journaled import differences, live, make
 import acumen
 from acumen.core import journal_tail
 from acumen.core.early_feedback import EARLY_MAX, EarlyFeedback
-from acumen.core.forgetting import WATCH, forget
 from acumen.core.journal import EventBatch
 from acumen.core.journal_segments import folder_of, newest_info
 from acumen.core.journal_tail import JournalTail
@@ -401,48 +403,98 @@ def test_missing_events_are_waited_for_and_then_told(
     assert [p for p in tail.problems if "are missing" in p]
 
 
-def forgets(choice: acumen.Choice, keep: int, by: str = WATCH) -> None:
-    forget(choice, keep=keep, by=by)
-
-
-def test_one_drift_is_forgotten_once(tmp_path: Path) -> None:
-    """Watches see it one after the other; what came since the first has noticed stays learned."""
+def test_one_drift_is_forgotten_once_whoever_is_read_first(tmp_path: Path) -> None:
+    """Three watches see two drifts, one watch after the other."""
     choices = [make(tmp_path, seed=i, learner=acumen.learners.LinUCB()) for i in range(3)]
-    trainer = Trainer(twin(choices[0]))
-
-    def go_on(rounds: int) -> None:
+    for drift in range(2):
         for choice in choices:
-            live(choice, rounds, seed=trainer.report.batches)
-        take_all()
-
-    def take_all() -> None:
+            live(choice, 40, seed=drift)
+        began_s = time.time()
         for choice in choices:
-            assert choice.journal is not None
-            assert choice.journal.flush()
+            live(choice, 10, seed=drift)
+            choice.forget(keep=10, began_s=began_s)
+    for choice in choices:
+        assert choice.journal is not None
+        assert choice.journal.close()
+    streams: dict[str, list[EventBatch]] = {}
+    for batch in slices(tmp_path, 7):
+        streams.setdefault(batch.info.stream, []).append(batch)
+    turns = [stream for stream, batches in streams.items() for _ in batches]
+    orders = [list(order) for order in itertools.permutations(streams)]
+    orders = [[s for s in order for _ in streams[s]] for order in orders]  # one after the other
+    orders += [random.Random(seed).sample(turns, len(turns)) for seed in range(20)]
+    for order in orders:
+        trainer = Trainer(twin(choices[0]))
+        left = {stream: iter(batches) for stream, batches in streams.items()}
+        assert {trainer.take(next(left[stream])) for stream in order} == {"applied"}
+        assert (trainer.report.forgotten, trainer.report.same_drift) == (2, 4)
+
+
+def test_what_a_trainer_forgot_its_successor_knows(tmp_path: Path) -> None:
+    choice = make(tmp_path, learner=acumen.learners.LinUCB())
+    trainer = Trainer(twin(choice))
+
+    def take_all() -> tuple[int, int]:
+        assert choice.journal is not None
+        assert choice.journal.flush()
         for batch in acumen.Journal(tmp_path).events("codec", after=trainer.positions):
             assert trainer.take(batch) == "applied"
+        return trainer.report.forgotten, trainer.report.same_drift
 
-    go_on(100)
-    forgets(choices[0], keep=30)  # it began 30 of its decisions ago
-    take_all()
-    assert (trainer.report.forgotten, trainer.report.same_drift) == (1, 0)
-    go_on(50)
-    model = trainer.choice._state()
-    forgets(choices[1], keep=70)  # 20 decisions before the first noticed
-    take_all()
-    assert (trainer.report.forgotten, trainer.report.same_drift) == (1, 1)
-    assert all(np.array_equal(a, trainer.choice._state()[n]) for n, a in model.items())
-    # A successor knows of it; and what began since then is another drift.
-    successor = Trainer(twin(choices[0]))
+    live(choice, 50)
+    began_s = time.time()
+    choice.forget(keep=10, began_s=began_s)
+    assert take_all() == (1, 0)
+    live(choice, 50)
+    successor = Trainer(twin(choice))
     successor.resume(trainer.publish((1, 1), whole=True))
     trainer = successor
-    go_on(10)
-    forgets(choices[2], keep=65)
-    take_all()
-    assert (trainer.report.forgotten, trainer.report.same_drift) == (0, 1)
-    forgets(choices[2], keep=20)
-    take_all()
-    assert (trainer.report.forgotten, trainer.report.same_drift) == (1, 1)
-    forgets(choices[1], keep=1000, by="")  # somebody wants it: no watch
-    take_all()
-    assert trainer.report.forgotten == 2
+    assert take_all() == (0, 0)
+    model = trainer.choice._state()
+    choice.forget(keep=10, began_s=began_s)
+    assert take_all() == (0, 1)
+    assert all(np.array_equal(a, trainer.choice._state()[n]) for n, a in model.items())
+    choice.forget(keep=1000)  # somebody wants it: no watch
+    assert take_all() == (1, 1)
+    # Whose clock is ahead does not speak for what is still to come.
+    said = {"forget": {"keep": 0, "began_s": time.time()}}
+    trainer._forget_lessons(said, "1" * 12 + "-" + "2" * 6, time.time() + 3600)
+    choice.forget(began_s=time.time())
+    assert take_all() == (3, 1)
+
+
+@pytest.mark.parametrize("began_s", ["soon", [], float("nan")])
+def test_a_drift_that_makes_no_sense_is_refused(tmp_path: Path, began_s: Any) -> None:
+    choice = make(tmp_path)
+    choice._relearn(0, json.dumps({"forget": {"keep": 0, "began_s": began_s}}))
+    assert choice.journal is not None
+    assert choice.journal.close()
+    trainer = Trainer(twin(choice))
+    for batch in acumen.Journal(tmp_path).events("codec"):
+        assert trainer.take(batch) == "applied"
+    assert (trainer.report.refused, trainer.report.forgotten) == (1, 0)
+
+
+def test_a_time_out_that_comes_after_feedback_is_in_order(tmp_path: Path) -> None:
+    """The process could not know: another one has heard it."""
+    patient, other = make(tmp_path, timeout=1e-3), make(tmp_path, timeout=1e-3, seed=2)
+    decisions = [patient.choose(size=float(i), kind="x", level=1.0, hot=True) for i in range(9)]
+    for decision in decisions[:5]:
+        other.feedback(decision.id, seconds=1.0, bytes=1.0)
+    time.sleep(0.01)
+    patient.choose(size=0.0, kind="x", level=1.0, hot=True)
+    assert patient.counters()["timed_out"] == 9
+    for choice in (patient, other):
+        assert choice.journal is not None
+        assert choice.journal.close()
+    whole = {batch.info.stream: batch for batch in batches(tmp_path)}
+    assert patient.journal is not None
+    mine = pieces(whole.pop(patient.journal.stream), 1)
+    kinds = [batch.rows.column("kind")[0].as_py() for batch in mine]
+    late = kinds.index("timeout")
+    trainer = Trainer(twin(patient))
+    for batch in [*mine[:late], *whole.values(), *mine[late:]]:
+        assert trainer.take(batch) == "applied"
+    report = trainer.report
+    assert (report.timeouts, report.overtaken, report.refused) == (4, 5, 0)
+    assert report.lessons == 5

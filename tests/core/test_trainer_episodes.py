@@ -232,9 +232,8 @@ def test_what_is_missing_of_an_episode_does_not_join_another(tmp_path: Path) -> 
     # The event with the last steps is gone, and nobody can bring it any more.
     assert trainer.take(one[end + 1]) == "early"
     for event in one[end + 1 :]:
-        assert trainer.take(
-            event, after=event.first - 1 if event is not one[end + 1] else first + 1
-        )
+        after = event.first - 1 if event is not one[end + 1] else first + 1
+        assert trainer.take(event, after=after) == "applied"
     assert trainer.report.lost == 1
     assert trainer.report.episodes == 1
     # The feedback of the first one teaches, each step for itself.

@@ -45,8 +45,8 @@ class Processes(ExitStack):
     def replica(self, folder: Path, seed: int, *more: str) -> subprocess.Popen[str]:
         return self.run(sys.executable, HERE / "replica.py", folder, str(seed), *more)
 
-    def trainer(self, folder: Path) -> subprocess.Popen[str]:
-        times = ("--publish-seconds", "0.05", "--patience-seconds", "1.5")
+    def trainer(self, folder: Path, patience: float = 1.5) -> subprocess.Popen[str]:
+        times = ("--publish-seconds", "0.05", "--patience-seconds", str(patience))
         return self.run(*ACUMEN, "train", str(folder), "--watch", *times)
 
 
@@ -73,11 +73,6 @@ def newest(folder: Path) -> dict[str, Any]:
     return {"term": 0, "version": 0, "lessons": {}}
 
 
-def stamp(folder: Path) -> tuple[int, int]:
-    said = newest(folder)
-    return said["term"], said["version"]
-
-
 def durable_lessons(folder: Path) -> dict[str, int]:
     """Stream → feedback in its journal that taught its process something."""
     counts: dict[str, int] = {}
@@ -101,29 +96,26 @@ def test_kills_and_pauses_lose_nothing(tmp_path: Path, processes: Processes) -> 
     steady, paused, victim = (processes.replica(tmp_path, seed) for seed in (1, 2, 3))
     wrong = processes.replica(tmp_path, 4, "--clock", "-86400")  # yesterday
     wait_for(lambda: len(list((tmp_path / "fleet").glob("*.arrow*"))) >= 4, 90)
-    first = processes.trainer(tmp_path)
+    # On a busy machine a trainer may show no life for a second and a half, and lose its office for
+    # that. The first is too patient to take it from the second, unless that one is dead.
+    first = processes.trainer(tmp_path, patience=600)
     wait_for(lambda: len(newest(tmp_path)["lessons"]) == 4, 90)
+    assert newest(tmp_path)["term"] == 1
     second = processes.trainer(tmp_path)
 
-    # A replica and the trainer are paused: another takes the office, and the others go on. (Who is
-    # the trainer when is not said: on a busy machine one may look dead that is not.)
+    # A replica and the trainer are paused: another takes the office, and the others go on.
     paused.send_signal(signal.SIGSTOP)
     first.send_signal(signal.SIGSTOP)
-    term = newest(tmp_path)["term"]
-    wait_for(lambda: newest(tmp_path)["term"] > term, 90)
-    term = newest(tmp_path)["term"]
+    wait_for(lambda: newest(tmp_path)["term"] == 2, 90)
     first.send_signal(signal.SIGCONT)
     # A replica is killed, and one that was not there before begins.
     victim.kill()
     late = processes.replica(tmp_path, 5)
     wait_for(lambda: len(newest(tmp_path)["lessons"]) == 5, 90)
-    # The trainer is killed: the first stands in again, whose models are the only ones from then on.
+    assert newest(tmp_path)["term"] == 2  # the first has seen that it was replaced, and stays so
+    # The trainer is killed: the first stands in again.
     second.kill()
-    second.wait()
-    last = stamp(tmp_path)
-    assert last[0] >= term
-    wait_for(lambda: stamp(tmp_path) > last, 90)
-    assert stamp(tmp_path)[0] > 1
+    wait_for(lambda: newest(tmp_path)["term"] == 3, 90)
     paused.send_signal(signal.SIGCONT)
 
     (tmp_path / "stop").touch()
@@ -192,9 +184,9 @@ def test_two_versions_of_a_program_do_not_mix(tmp_path: Path, processes: Process
             return False
         return len(found) == 2 and all(len(streams) == 2 for streams in found)
 
-    wait_for(both)
+    wait_for(both, 90)
     (tmp_path / "stop").touch()
-    wait_for(lambda: all((tmp_path / f"waits-{seed}").exists() for seed in (1, 2, 3, 4)))
+    wait_for(lambda: all((tmp_path / f"waits-{seed}").exists() for seed in (1, 2, 3, 4)), 90)
     wanted = durable_lessons(tmp_path)
 
     def all_learned() -> bool:
@@ -204,7 +196,7 @@ def test_two_versions_of_a_program_do_not_mix(tmp_path: Path, processes: Process
             return False
         return merged == wanted
 
-    wait_for(all_learned)
+    wait_for(all_learned, 90)
     (tmp_path / "end").touch()
     said = [finish(process) for process in old + new]
     for one in said:

@@ -5,11 +5,13 @@
 //            Entries stay after their feedback, until the ring comes round: they are the recent
 //            history from which a model can be taught anew when the objective or scales change.
 // Guarantee  Memory is constant. Whatever is overwritten while still waiting is counted.
-// Layout     id = replica (24 bits) | sequence number (40 bits). The replica is random, so that
-//            an id of another process or an earlier run is unknown here, never mistaken.
+// Layout     id = replica (24 bits) | sequence number (40 bits). The replica is random, and so is,
+//            with a journal, the number that a process begins with: an id of another process or an
+//            earlier run is unknown here, never mistaken.
 //            Arrays by slot: entries | rows (fields doubles) | metrics | features of the arm.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <limits>
@@ -110,12 +112,34 @@ class DecisionRing {
       if (entry(i & mask_).state != EntryState::kEmpty) visit(static_cast<std::size_t>(i & mask_));
   }
 
-  /// Forgets all entries; ids go on under the new replica. Sequence numbers start at 1: no id is
-  /// ever 0.
-  void restart(std::uint64_t replica, std::uint64_t next = 1) {
+  /// Forgets all entries; ids go on under the new replica, with the number that the last begin_at()
+  /// has said.
+  void restart(std::uint64_t replica) {
+    restart(replica, origin_);
+    base_ = origin_;
+  }
+  void restart(std::uint64_t replica, std::uint64_t next) {
     rename(replica);
     cursors_ = {next, next, next, next};
     for (Entry& entry : entries_) entry = Entry{};
+  }
+
+  /// Ids go on with a number near this one, so far away that nobody takes them for others'. Entries
+  /// stay in their slots, and are found by their ids.
+  void begin_at(std::uint64_t number) {
+    origin_ = (number & ~mask_ & (kSequenceMask >> 1)) + 2 * capacity() + 1;
+    move_to(origin_ + ((cursors_.next - 1) & mask_));
+    base_ = cursors_.next;
+  }
+
+  /// A sequence number in the process's own count: from 1; up to 0 where begin_at() found it here.
+  std::int64_t own(std::uint64_t number) const {
+    return static_cast<std::int64_t>(number - base_) + 1;
+  }
+  /// The first sequence number behind one in that count; at least 0.
+  std::uint64_t behind(std::int64_t own) const {
+    const auto base = static_cast<std::int64_t>(base_);
+    return own < -base ? 0 : static_cast<std::uint64_t>(base + own);
   }
 
   // For who puts decisions in that were made before (replay.hpp, history.hpp).
@@ -128,6 +152,18 @@ class DecisionRing {
   /// or from before: very many.)
   std::uint64_t missing_before(std::uint64_t id) const {
     return (id - cursors_.next) & kSequenceMask;
+  }
+  /// Whether a process that held what is held here may have gone on with this id: its number is
+  /// another, and its slot the next; see begin_at().
+  bool may_move_to(std::uint64_t id) const {
+    const std::uint64_t number = id & kSequenceMask;
+    return ((number - cursors_.next) & mask_) == 0 && number > cursors_.next - first();
+  }
+  /// Goes on with another number, where it may.
+  void move_to(std::uint64_t number) {
+    Cursors& c = cursors_;
+    const std::uint64_t by = number - c.next;
+    c = {number, first() + by, std::max(c.oldest, first()) + by, c.compared + by};
   }
   /// Leaves one slot empty, as if its decision had come and gone.
   void skip() { entries_[cursors_.next++ & mask_] = Entry{}; }
@@ -148,8 +184,8 @@ class DecisionRing {
     for (std::size_t slot = 0; slot < entries_.size(); ++slot) {
       const Entry& e = entries_[slot];
       if (e.state == EntryState::kEmpty) continue;
-      const bool in_place = (e.id & mask_) == slot && (e.id & kSequenceMask) < c.next;
-      if (!in_place || e.state > EntryState::kExpired || (e.usable && e.arm >= arms)) return false;
+      if ((e.id & mask_) != slot || e.state > EntryState::kExpired || (e.usable && e.arm >= arms))
+        return false;
     }
     return true;
   }
@@ -181,6 +217,7 @@ class DecisionRing {
   std::uint64_t mask_;
   std::uint32_t fields_, metrics_, features_;
   std::uint64_t replica_ = 0;
+  std::uint64_t origin_ = 1, base_ = 1;  ///< numbers of 1 at least: no id is ever 0
   Cursors cursors_;
   std::vector<Entry> entries_;
   std::vector<double> rows_, values_;

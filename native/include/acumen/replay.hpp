@@ -105,7 +105,10 @@ class Replay {
   void go_to(std::uint64_t id) {
     DecisionRing& ring = engine_.ring_;
     const std::uint64_t missing = ring.missing_before(id), replica = id >> 40;
-    if (missing >= ring.capacity()) {
+    if (missing >= ring.capacity() && ring.may_move_to(id)) {
+      ring.move_to(id & DecisionRing::kSequenceMask);
+      ring.rename(replica);
+    } else if (missing >= ring.capacity()) {
       compare_in_order(ring, engine_.comparison_, ring.capacity());
       while (ring.uncompared() != ring.capacity()) compare_oldest(ring, engine_.comparison_);
       ring.restart(replica, id & DecisionRing::kSequenceMask);

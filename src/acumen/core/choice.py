@@ -267,6 +267,7 @@ class Choice(EpisodicCore):
         import pyarrow as pa
 
         columns = self._records()
+        del columns["number"]
         context = columns.pop("context").reshape(-1, len(self.schema.fields) or 1)
         metrics = columns.pop("metrics").reshape(-1, len(self._objective.metrics))
         columns["reason"] = _labels(columns["reason"], _native.REASONS)

@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 from acumen import _native
 from acumen.core.background import Regular
 from acumen.core.drift import Drift, DriftDetector, is_old
-from acumen.core.forgetting import WATCH, forget
+from acumen.core.forgetting import forget
 from acumen.core.thinning import Thinning
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ REACTIONS = ("warn", "explore", "fall_back")
 BY_DEFAULT, BY_POLICY = "reward of the default", "reward of the learned policy"
 ALARMS_MAX = 1000
 
-_SEQUENCE = np.uint64((1 << 40) - 1)
 _WAITING, _TIMED_OUT = 1, 3
 _DEFAULTS = [_native.REASONS.index(r) for r in ("holdback", "control", "shadow", "off", "killed")]
 _LEARNED = _native.REASONS.index("learned")
@@ -186,6 +185,9 @@ class DriftWatch:
         self._objective = choice.objective
         self._unsettled = settle
         self._looked = self._missed = 0
+        # The newest decision at a look, and when that was: what has a higher number came later.
+        self._looks: deque[tuple[int, float]] = deque(maxlen=2 * self._patience)
+        self._began_s = time.time()
         self._count_anew()
         self._lock = threading.Lock()
         self._background = Regular(f"acumen-drift-{choice.name}", self.look, self._after_fork)
@@ -268,35 +270,30 @@ class DriftWatch:
         return {"looked_at": self._looked, "missed": self._missed, "streams": streams}
 
     def _count_anew(self) -> None:
-        self._replica = -1
         self._seen = self._rewarded = self._reacted = 0
+        self._looks.clear()
         for stream in self._streams.values():
             stream.numbers.clear()
 
     def _read(self) -> list[tuple[int, int, Drift]]:
         """New values to the detectors; their alarms, in the order of the decisions."""
         read = self.choice._records(min(self._seen, self._rewarded))
-        ids = read["id"]
-        if not len(ids):
+        numbers = read["number"]
+        if not len(numbers):
             return []
-        replica = int(ids[-1]) >> 40
-        if replica != self._replica:
-            # The first look; or a replay, after which ids go on under another name.
-            self._count_anew()
-            self._replica = replica
-        numbers = (ids & _SEQUENCE).astype(np.int64)
-        own = ids >> np.uint64(40) == np.uint64(replica)
         if self._seen:
-            self._missed += max(int(numbers[own][0]) - self._seen - 1, 0)
-        found = self._read_contexts(numbers, own, read) + self._read_rewards(numbers, own, read)
-        self._seen = int(numbers[-1])
+            self._missed += max(int(numbers[0]) - self._seen - 1, 0)
+        found = self._read_contexts(numbers, read) + self._read_rewards(numbers, read)
+        if numbers[-1] > self._seen:
+            self._seen = int(numbers[-1])
+            self._looks.append((self._seen, time.time()))
         return sorted(found, key=lambda alarm: alarm[0])
 
     def _read_contexts(
-        self, numbers: NDArray[np.int64], own: NDArray[np.bool_], read: dict[str, Any]
+        self, numbers: NDArray[np.int64], read: dict[str, Any]
     ) -> list[tuple[int, int, Drift]]:
         schema = self.choice.schema
-        new = own & (numbers > self._seen) & (numbers % self._every == 0)
+        new = (numbers > self._seen) & (numbers % self._every == 0)
         self._looked += int(new.sum())
         numbers = numbers[new]
         rows = read["context"].reshape(len(new), len(schema.fields))[new]
@@ -307,7 +304,7 @@ class DriftWatch:
         return found
 
     def _read_rewards(
-        self, numbers: NDArray[np.int64], own: NDArray[np.bool_], read: dict[str, Any]
+        self, numbers: NDArray[np.int64], read: dict[str, Any]
     ) -> list[tuple[int, int, Drift]]:
         objective, state = self.choice.objective, read["state"]
         if objective is not self._objective:
@@ -315,7 +312,7 @@ class DriftWatch:
             self._objective = objective
             self._streams[BY_DEFAULT].restart()
             self._await_policy()
-        due = own & (numbers > self._rewarded)
+        due = numbers > self._rewarded
         awaited = due & (state == _WAITING) & (numbers > numbers[-1] - self._patience)
         if awaited.any():
             due &= numbers < numbers[awaited][0]
@@ -351,7 +348,8 @@ class DriftWatch:
         if reaction != "warn":
             self._reacted = self._seen
         if reaction == "explore":
-            forget(self.choice, keep=since, reason=reason, by=WATCH)
+            began_s = next((s for n, s in reversed(self._looks) if n < first), self._began_s)
+            forget(self.choice, keep=since, reason=reason, began_s=began_s)
             self._await_policy()
         elif reaction == "fall_back":
             self.choice.set_mode("shadow", why=reason, by="DriftWatch")

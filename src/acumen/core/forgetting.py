@@ -14,6 +14,7 @@ came since. Decisions that are kept for learning are none of the new policy's ei
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from acumen.core import snapshot
@@ -21,11 +22,12 @@ from acumen.core import snapshot
 if TYPE_CHECKING:
     from acumen.core.choice import Choice
 
-WATCH = "DriftWatch"
 _KEY = "forget"
 
 
-def forget(choice: Choice, *, keep: int = 0, reason: str = "", by: str = "") -> None:
+def forget(
+    choice: Choice, *, keep: int = 0, reason: str = "", began_s: float | None = None
+) -> None:
     """Forgets what was learned, but for the feedback of the latest decisions.
 
     Scales and mode stay; the comparison begins anew with the next decision. As other learning anew
@@ -35,15 +37,19 @@ def forget(choice: Choice, *, keep: int = 0, reason: str = "", by: str = "") -> 
         choice: which.
         keep: so many of the latest decisions teach the model anew, as far as `pending_max` reaches.
         reason: for the journal.
-        by: `WATCH` for a drift, which began `keep` decisions ago: a trainer, who hears of it from
-            several processes, forgets once.
+        began_s: when the drift began that is the reason, in seconds since 1970, or a little
+            earlier: a trainer, who hears of it from several processes, forgets once. None: it is no
+            drift, and whatever others have said, this is done.
 
     Raises:
-        ValueError: `keep` is negative.
+        ValueError: `keep` is negative, or `began_s` no time.
     """
+    if began_s is not None and not math.isfinite(began_s):
+        raise ValueError(f"began_s must be seconds since 1970, not {began_s}")
     if keep < 0:
         raise ValueError(f"keep must be 0 or more decisions, not {keep}")
-    said = {_KEY: {"keep": int(keep), "reason": reason} | ({"by": by} if by else {})}
+    drift = {} if began_s is None else {"began_s": float(began_s)}
+    said = {_KEY: {"keep": int(keep), "reason": reason} | drift}
     with snapshot.model_lock:  # no model takes this one's place meanwhile
         choice._forgotten += 1  # before the comparison is: who reads both, reads this one last
         choice._relearn(int(keep), json.dumps(said))
@@ -63,6 +69,18 @@ def forget_again(choice: Choice, said: Any) -> None:
         ValueError, AttributeError: it makes no sense.
     """
     choice._relearn(kept(said))
+
+
+def began_in(said: Any) -> float:
+    """When the drift began that such an event is about; infinite where it is about none.
+
+    Raises:
+        ValueError, TypeError, AttributeError: it makes no sense.
+    """
+    began_s = float(said[_KEY].get("began_s", math.inf))
+    if math.isnan(began_s):
+        raise ValueError("a drift that began at no time")
+    return began_s
 
 
 def kept(said: Any) -> int:

@@ -263,7 +263,7 @@ class Journal:
         from acumen.core.journal_join import append_records
         from acumen.core.journaling import describe
 
-        info = None if choice is None else describe(choice, new_stream(0))
+        info = None if choice is None else describe(choice, new_stream(set()))
         return append_records(self, records, info)
 
     def verify(self, choice: str | None = None) -> Verification:

@@ -25,7 +25,7 @@ from acumen.core.journal_format import (
     schema_of,
 )
 from acumen.core.journal_sealing import merging
-from acumen.core.journal_segments import folder_of, new_stream, segments_in
+from acumen.core.journal_segments import folder_of, new_stream, replica_of, segments_in
 
 if TYPE_CHECKING:
     from acumen.core.journal import EventBatch, Journal
@@ -75,13 +75,14 @@ def _codes(column: Any, labels: tuple[str, ...]) -> NDArray[np.int64]:
 
 def _joined(events: pa.Table) -> pa.Table:
     kinds = _codes(events["kind"], KINDS)
-    decisions = events.filter(pa.array(kinds == KIND_CODES["decision"]))
-    ids = decisions["id"].to_numpy()
-    heard = events.filter(pa.array(kinds == KIND_CODES["feedback"]))
-    place = _first_heard(heard, ids)
-    timed_out = events.filter(pa.array(kinds == KIND_CODES["timeout"]))["id"].to_numpy()
+    fates = _codes(events["fate"], FATES)
+    whose = _whose(events, kinds, fates)
+    made, told, late = (kinds == KIND_CODES[k] for k in ("decision", "feedback", "timeout"))
+    decisions, heard = events.filter(pa.array(made)), events.filter(pa.array(told))
+    place = _first_heard(fates[told], whose[told], whose[made])
     heard = heard.take(pa.array(np.maximum(place, 0), mask=place < 0))
-    state = np.where(place >= 0, 1, np.where(np.isin(ids, timed_out), 2, 0)).astype(np.int8)
+    timed_out = np.isin(whose[made], whose[late])
+    state = np.where(place >= 0, 1, np.where(timed_out, 2, 0)).astype(np.int8)
     columns = {name: decisions[name] for name in _FIRST if name != "state"}
     columns["state"] = pa.DictionaryArray.from_arrays(state, list(_STATES))
     for name in decisions.column_names:
@@ -95,13 +96,41 @@ def _joined(events: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _first_heard(heard: pa.Table, ids: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """For every decision the row of the feedback that counts, -1 where there is none."""
-    fates = _codes(heard["fate"], FATES)
+def _whose(
+    events: pa.Table, kinds: NDArray[np.int64], fates: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """A number for every decision, and for what is said of it; -1 for what is nobody's.
+
+    A process speaks of its own decision, or else of that of the only stream that has the id: in
+    a large fleet two may, and nobody can say whose it is.
+    """
+    ids, at = np.unique(events["id"].to_numpy(), return_inverse=True)
+    names = pc.unique(events["stream"])
+    stream = pc.index_in(events["stream"], value_set=names).to_numpy()
+    pairs = at * len(names) + stream
+    made = np.unique(pairs[kinds == KIND_CODES["decision"]])
+    theirs = made // max(len(names), 1)
+    makers = np.bincount(theirs, minlength=len(ids))[at]
+    only = np.zeros(len(ids), np.int64)
+    only[theirs] = made
+    own = np.isin(pairs, made) & ((fates != FATES.index("unknown")) | (makers == 1))
+    return np.where(own, pairs, np.where(makers == 1, only[at], -1))
+
+
+def _first_heard(
+    fates: NDArray[np.int64], theirs: NDArray[np.int64], ids: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """For every decision the row of the feedback that counts, -1 where there is none.
+
+    Args:
+        fates: of each feedback.
+        theirs: whose it is, -1 for nobody's.
+        ids: of the decisions.
+    """
     # What was accepted goes before what came too late; repeated and bad feedback never counts.
-    rank = np.array([0, 0, -1, 1, -1, -1])[fates]
+    rank = np.where(theirs >= 0, np.array([0, 0, -1, 1, -1, -1])[fates], -1)
     rows = np.flatnonzero(rank >= 0)
-    theirs = heard["id"].to_numpy()[rows]
+    theirs = theirs[rows]
     order = np.lexsort((rows, rank[rows], theirs))
     rows, theirs = rows[order], theirs[order]
     if len(rows) == 0:
@@ -117,16 +146,14 @@ def append_records(
     """Writes decisions that were made elsewhere as one sealed stream; see `Journal.append`."""
     table = records if isinstance(records, pa.Table) else pa.Table.from_batches([records])
     info = info or _said_info(table)
-    replica = int.from_bytes(os.urandom(3))
     folder = folder_of(journal.path, info.choice)
-    behind = max((s.stream for s in segments_in(folder)), default="")
-    info = replace(info, stream=new_stream(replica, behind), segment=0)
+    info = replace(info, stream=new_stream({s.stream for s in segments_in(folder)}), segment=0)
     needed = ["arm", "propensity", *(f"context.{f}" for f in info.fields)]
     needed += [f"metric.{m}" for m in info.metrics]
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         raise JournalError(f"the records have no column {missing[0]!r}")
-    batch = _events_of(table, info, replica)
+    batch = _events_of(table, info, replica_of(info.stream))
     last = batch.num_rows
     folder.mkdir(parents=True, exist_ok=True)
     for _ in merging([iter([(1, last, batch)])], info, folder, None):
@@ -144,7 +171,8 @@ def _said_info(table: pa.Table) -> JournalInfo:
 def _events_of(table: pa.Table, info: JournalInfo, replica: int) -> pa.RecordBatch:
     n = table.num_rows
     given = table.column_names
-    ids = np.uint64(replica << 40) + np.arange(1, n + 1, dtype=np.uint64)
+    first = (replica << 40) + 1 + (int.from_bytes(os.urandom(5)) >> 1)  # as processes begin
+    ids = np.uint64(first) + np.arange(n, dtype=np.uint64)
     defaults: dict[str, Any] = {
         "id": pa.array(ids),
         "model_version": pa.array(np.zeros(n, np.uint64)),

@@ -17,7 +17,7 @@ import os
 import re
 import time
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,20 @@ def choice_of(folder: Path) -> str:
     return urllib.parse.unquote(folder.name).strip("\0")
 
 
-def new_stream(replica: int, behind: str = "") -> str:
-    """A name for the events of one process, which sorts behind another's."""
+def new_stream(known: Set[str]) -> str:
+    """A name for the events of one process, which sorts behind all others, whatever clocks say.
+
+    Its replica is none of theirs: ids of decisions stay apart.
+    """
     start_ms = time.time_ns() // 1_000_000
-    if behind:
+    if known:
         # Clocks are set back, and processes start within one millisecond.
-        start_ms = min(max(start_ms, int(behind.partition("-")[0], 16) + 1), (1 << 48) - 1)
+        behind = int(max(known).partition("-")[0], 16)
+        start_ms = min(max(start_ms, behind + 1), (1 << 48) - 1)
+    taken = {replica_of(stream) for stream in known}
+    replica = int.from_bytes(os.urandom(3))
+    while replica in taken and len(taken) < 1 << 20:
+        replica = int.from_bytes(os.urandom(3))
     return f"{start_ms:012x}-{replica:06x}"
 
 

@@ -23,19 +23,12 @@ if TYPE_CHECKING:
 
 
 def fresh_stream(choice: Choice, journal: Journal) -> str:
-    """A name for a new stream: behind all that are known, whatever the clock says now.
-
-    Its replica is one that the journal does not know: ids of decisions stay apart in it.
-    """
+    """A name for a new stream, behind all that are known."""
     known = set(choice._held.positions)
     # What cannot be read now may be later; a replica is random enough.
     with contextlib.suppress(OSError):
         known |= {s.stream for s in segments_in(folder_of(journal.path, choice.name))}
-    taken = {replica_of(stream) for stream in known}
-    replica = int.from_bytes(os.urandom(3))
-    while replica in taken and len(taken) < 1 << 20:
-        replica = int.from_bytes(os.urandom(3))
-    return new_stream(replica, max(known, default=""))
+    return new_stream(known)
 
 
 def describe(choice: Choice, stream: str) -> JournalInfo:
@@ -70,6 +63,7 @@ def begin(choice: Choice, journal: Journal | str | os.PathLike[str]) -> JournalW
         journal.full == "drop_oldest",
     )
     choice._attach_journal(buffer)
+    _number_anew(choice)
     _note_held(choice, "start")
     writer = JournalWriter(journal, info, buffer)
     # A choice that is thrown away leaves no thread behind; at exit writers end by themselves.
@@ -88,6 +82,14 @@ def after_fork(choice: Choice) -> None:
     choice._forgot_at = 0
 
 
+def _number_anew(choice: Choice) -> None:
+    """Ids begin where no other process's do, though it may hold the same recent decisions.
+
+    Of 10,000 processes two have the same replica, most likely: that alone tells nobody apart.
+    """
+    choice._begin_at(int.from_bytes(os.urandom(8)))
+
+
 def _note_held(choice: Choice, kind: str) -> None:
     held = choice._held
     text = positions_event(held.positions, history=held.history, unknown=not held.known)
@@ -96,6 +98,8 @@ def _note_held(choice: Choice, kind: str) -> None:
 
 def note_load(choice: Choice) -> None:
     """Puts on record that a model was loaded."""
+    if choice._held.history:  # and with it its numbers, of decisions that others have made
+        _number_anew(choice)
     _note_held(choice, "load")
 
 
@@ -115,6 +119,7 @@ def replay_into(choice: Choice, journal: Journal, until: Mapping[str, int] | Non
         replayer.note("", "the snapshot's recent decisions could not be taken over")
     report = replayer.run(journal, until)
     choice._held = Held(dict(report.positions), history=True)
+    _number_anew(choice)
     _note_held(choice, "replay")
     return report
 

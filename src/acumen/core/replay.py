@@ -186,9 +186,9 @@ class Replayer:
             report.feedback += done[1]
             report.lessons += done[2]
             report.timeouts += done[3]
-            if done[4]:
-                report.refused += done[4]
-                self._note(f"{done[4]} events that cannot have been so")
+            if refused := done[4] + done[5]:
+                report.refused += refused
+                self._note(f"{refused} events that cannot have been so")
 
     def _first_act(self) -> None:
         self._acted = True

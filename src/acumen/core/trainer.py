@@ -5,14 +5,16 @@ order in which it gets them. What it has got already it knows by *positions* (st
 last event that the model contains), so batches that come twice, or late, change nothing.
 
 Each process numbers its decisions for itself. In the trainer's ring they lie one behind the other,
-as they come; a table (`RingNumbers`) says which became which. So feedback finds its decision
-whichever process heard it, an episode its steps, and the events of one stream alone make, bit for
-bit, the model of the process that wrote them.
+as they come; a table (`RingNumbers`) says which became which, stream by stream. So feedback finds
+its decision whichever process heard it, an episode its steps, and the events of one stream alone
+make, bit for bit, the model of the process that wrote them.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 from acumen import _native
 from acumen.core.early_feedback import EarlyFeedback
 from acumen.core.episode_parts import EpisodeParts
-from acumen.core.forgetting import WATCH, forget_again, is_forgetting, kept
+from acumen.core.forgetting import began_in, forget_again, is_forgetting
 from acumen.core.journal import EventBatch
 from acumen.core.journal_format import FATES, KIND_CODES, JournalInfo
 from acumen.core.journal_segments import replica_of
@@ -32,7 +34,7 @@ from acumen.core.journaling import describe
 from acumen.core.objective import Objective
 from acumen.core.published import Published, Stamp
 from acumen.core.replay import MAKES_NO_SENSE, become_objective, event_columns
-from acumen.core.ring_numbers import NUMBER, REPLICA, RingNumbers
+from acumen.core.ring_numbers import REPLICA, RingNumbers
 from acumen.core.snapshot import Held
 from acumen.core.twin import kind_of
 
@@ -62,7 +64,10 @@ class Trained:
         duplicates: batches whose events were known already.
         early: batches that came before the ones before them; they have to come again.
         lost: events of which a stream says that they were dropped, or that are missing.
+        overtaken: time-outs of decisions whose feedback another process had heard, or that the ring
+            no longer has.
         refused: events that cannot have been so.
+        ambiguous: feedback that may be for any of several processes' decisions; it is nobody's.
         early_feedback: came before its decision, from another process, and was joined to it then.
         unjoined: feedback that taught its process something but found no decision here: it came
             later than `pending_max` decisions of all processes together.
@@ -77,11 +82,13 @@ class Trained:
     feedback: int = 0
     lessons: int = 0
     timeouts: int = 0
+    overtaken: int = 0
     episodes: int = 0
     duplicates: int = 0
     early: int = 0
     lost: int = 0
     refused: int = 0
+    ambiguous: int = 0
     early_feedback: int = 0
     unjoined: int = 0
     forgotten: int = 0
@@ -123,8 +130,8 @@ class Trainer:
         self._parts = EpisodeParts()
         self._numbers = RingNumbers(choice._settings["pending_max"])
         self.report = Trained()
-        # Stream → its decisions since lessons were given up last; None: they never were.
-        self._since: dict[str, int] | None = None
+        # When lessons were given up last; seconds since 1970.
+        self._forgot_s = -math.inf
 
     def take(self, batch: EventBatch, *, after: int | None = None) -> str:
         """Learns from a batch what is new in it.
@@ -177,8 +184,6 @@ class Trainer:
             stream = next(iter(self.ended))
             del self.ended[stream]
             self._parts.drop(stream)
-            if self._since is not None:
-                self._since.pop(stream, None)
 
     def _remember(self, stream: str) -> None:
         if stream in self.ended:
@@ -197,43 +202,49 @@ class Trainer:
         return ""
 
     def _apply(self, batch: EventBatch) -> None:
+        stream, report = batch.info.stream, self.report
         kinds = batch.rows.column("kind").indices.to_numpy()
         columns = event_columns(batch, kinds)
-        ids = columns["id"]
-        self._numbers.place(ids[kinds == KIND_CODES["decision"]])
-        columns["id"] = self._numbers.of(ids)
+        made = kinds == KIND_CODES["decision"]
+        # Nobody makes others' decisions: without a number they are refused.
+        ids = np.where(made & (columns["id"] >> REPLICA != replica_of(stream)), 0, columns["id"])
+        fates = batch.rows.column("fate").indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        self._numbers.place(stream, ids[made & (ids > 0)])
+        columns["id"] = self._numbers.of(stream, ids, fates == _UNKNOWN)
         start = lessons = 0
         for i in [*np.flatnonzero(np.isin(kinds, _OURS)), len(kinds)]:
-            lessons += self._act(columns, start, int(i), batch.info.stream)
+            lessons += self._act(columns, start, int(i), stream)
             if i < len(kinds):
-                self._apply_ours(batch, int(kinds[i]), int(i))
+                self._apply_ours(batch, int(kinds[i]), int(i), float(columns["time_s"][i]))
             start = int(i) + 1
-        fates = batch.rows.column("fate").indices
-        self._join_early(ids[kinds == KIND_CODES["decision"]], columns)
-        self._keep_early(batch.info.stream, ids, fates, columns["metric"])
-        told = int(pc.sum(pc.equal(fates, _LEARNED)).as_py() or 0)
-        self.report.unjoined += max(0, told - lessons)
-        self.report.events += len(kinds)
-        self.report.batches += 1
+        self._join_early(ids[made], columns)
+        self._keep_early(stream, ids, fates == _UNKNOWN, columns["metric"])
+        report.unjoined += max(0, int((fates == _LEARNED).sum()) - lessons)
+        report.ambiguous = self._numbers.ambiguous
+        report.events += len(kinds)
+        report.batches += 1
 
     def _join_early(self, made: NDArray[np.uint64], columns: dict[str, Any]) -> None:
         """Feedback that others had heard of decisions that have come just now."""
         for stream, (ids, values) in self._early.due(made).items():
             part = {n: np.zeros((len(ids), *c.shape[1:]), c.dtype) for n, c in columns.items()}
             part["kind"][:] = KIND_CODES["feedback"]
-            part["id"], part["metric"] = self._numbers.of(ids), np.ascontiguousarray(values)
+            part["id"] = self._numbers.of(stream, ids, np.ones(len(ids), bool))
+            part["metric"] = np.ascontiguousarray(values)
             self._act(part, 0, len(ids), stream)
             self.report.early_feedback += len(ids)
 
     def _keep_early(
-        self, stream: str, ids: NDArray[np.uint64], fates: Any, values: NDArray[np.float64]
+        self,
+        stream: str,
+        ids: NDArray[np.uint64],
+        unknown: NDArray[np.bool_],
+        values: NDArray[np.float64],
     ) -> None:
         """Feedback of decisions that the process did not know may have come before them."""
-        unknown = pc.equal(fates, _UNKNOWN).fill_null(False).to_numpy(zero_copy_only=False)
-        rows = np.flatnonzero(unknown & (ids >> REPLICA != replica_of(stream)))
+        rows = np.flatnonzero(unknown)
         # Those whose decision has come were joined just now, or their ring has let it go.
-        made = [self._numbers.made.get(int(i >> REPLICA), 0) for i in ids[rows]]
-        rows = rows[(ids[rows] & NUMBER).astype(np.int64) > np.array(made, np.int64)]
+        rows = rows[~self._numbers.have_come(ids[rows])]
         if len(rows):
             self._early.keep(stream, ids[rows], values[rows])
 
@@ -242,16 +253,17 @@ class Trainer:
         report, before = self.report, self.report.lessons
         for a in range(start, end, _PART):
             part = {name: c[a : min(a + _PART, end)] for name, c in columns.items()}
-            decisions, feedback, lessons, timeouts, refused = self.choice._replay(part, False)
+            decisions, feedback, lessons, timeouts, refused, overtaken = self.choice._replay(
+                part, False
+            )
             report.decisions += decisions
             report.feedback += feedback
             report.lessons += lessons
-            report.timeouts += timeouts
+            report.timeouts += timeouts - overtaken
+            report.overtaken += overtaken
             report.refused += refused
-            if decisions and self._since is not None:
-                self._since[stream] = self._since.get(stream, 0) + decisions
             if self.choice._settings["timeout_reward"] is not None:
-                lessons += timeouts
+                lessons += timeouts - overtaken
             self._count(stream, lessons)
         return report.lessons - before
 
@@ -260,7 +272,7 @@ class Trainer:
             self.lessons[stream] = self.lessons.get(stream, 0) + lessons
             self.taught += lessons
 
-    def _apply_ours(self, batch: EventBatch, kind: int, row: int) -> None:
+    def _apply_ours(self, batch: EventBatch, kind: int, row: int, time_s: float) -> None:
         if kind == KIND_CODES["gap"]:
             self.report.lost += batch.rows.column("number")[row].as_py() or 0
             self._parts.drop(batch.info.stream)
@@ -270,7 +282,7 @@ class Trainer:
             if kind == KIND_CODES["episode"]:
                 self._end_episode(batch.info.stream, said)
             elif is_forgetting(said):
-                self._forget_lessons(said, batch.info.stream)
+                self._forget_lessons(said, batch.info.stream, time_s)
             else:
                 become_objective(self.choice, Objective.from_description(said))
         except MAKES_NO_SENSE:
@@ -281,27 +293,27 @@ class Trainer:
         episode = self._parts.add(stream, said)
         if episode is None:
             return
-        episode = episode._replace(ids=self._numbers.of(episode.ids))
+        episode = episode._replace(ids=self._numbers.of(stream, episode.ids))
         taught = self.choice._replay_episode(*episode)
         self.report.episodes += 1
         if not episode.ended:  # else its feedback is counted
             self.report.lessons += taught
             self._count(stream, taught)
 
-    def _forget_lessons(self, said: Any, stream: str) -> None:
+    def _forget_lessons(self, said: Any, stream: str, time_s: float) -> None:
         """Gives lessons up, as a process has; but for one drift once.
 
         Watches in several processes see the same drift, one after the other. What the first made
         the model forget the others would take from it again and again, with what came since. A
-        drift that began, by a watch's own count, before the last forgetting is that one's.
+        drift that began before the last forgetting, by the clocks of those who say so, is that
+        one's: whoever is read first.
         """
-        watched = said["forget"].get("by") == WATCH
-        since = None if self._since is None else self._since.get(stream, 0)
-        if watched and since is not None and kept(said) >= since:
+        if began_in(said) <= self._forgot_s:
             self.report.same_drift += 1
             return
         forget_again(self.choice, said)
-        self._since = {}
+        # A clock that is ahead must not make others' drifts of tomorrow the same as this one.
+        self._forgot_s = max(self._forgot_s, min(time_s, time.time()))
         self.report.forgotten += 1
         self._count(stream, 1)  # followers, wherever they are, are to see that there is news
 
@@ -350,7 +362,7 @@ class Trainer:
             trainer["episodes"], parts = self._parts.arrays()
             arrays |= early | parts
             trainer["ended"] = {stream: list(pair) for stream, pair in self.ended.items()}
-            trainer["since"] = self._since
+            trainer["forgot_s"] = None if math.isinf(self._forgot_s) else self._forgot_s
         # The times of a trainer's decisions are on the wall clock, as the events have them.
         contained = dict(self.positions) if positions else {}
         journaled = {"positions": contained, "known": True, "clock_s": 0.0}
@@ -375,9 +387,8 @@ class Trainer:
                 str(stream): (number_in(number), number_in(count))
                 for stream, (number, count) in said.get("ended", {}).items()
             }
-            since = said.get("since")
-            if since is not None:
-                since = {str(stream): number_in(number) for stream, number in since.items()}
+            forgot_s = said.get("forgot_s")
+            forgot_s = -math.inf if forgot_s is None else float(forgot_s)
             self._early.restore(said.get("early", []), published.arrays)
             self._parts.restore(said.get("episodes", {}), published.arrays)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -393,7 +404,7 @@ class Trainer:
         else:
             choice._restore_both(choice.learner, parts["learner"], parts[""])
         self.positions, self.lessons, self.taught = positions, lessons, taught_in(header)
-        self.ended, self._since = ended, since
+        self.ended, self._forgot_s = ended, forgot_s
         choice._held = Held(dict(positions), history=True)
 
 

@@ -15,13 +15,13 @@ from acumen.core.published import Published
 
 _PREFIX = "streams:"
 _NONE = (1 << 64) - 1
-_COLUMNS = ("positions", "lessons", "since")
+_COLUMNS = ("positions", "lessons")
 
 
 def folded(published: Published) -> Published:
     """A checkpoint whose streams are in arrays."""
     header, trainer = published.header, published.header["trainer"]
-    said = (header["journal"]["positions"], trainer["lessons"], trainer.get("since") or {})
+    said = (header["journal"]["positions"], trainer["lessons"])
     streams = sorted({stream for numbers in said for stream in numbers})
     if not all(STREAM.fullmatch(stream) for stream in streams):
         return published  # these are no journal's; they may stay where they are
@@ -32,9 +32,10 @@ def folded(published: Published) -> Published:
     for name, numbers in zip(_COLUMNS, said, strict=True):
         columns[name] = [numbers.get(stream, _NONE) for stream in streams]
     arrays = {f"{_PREFIX}{name}": np.array(v, np.uint64) for name, v in columns.items()}
-    forgotten = trainer.get("since") is not None
-    trainer = trainer | {"lessons": {}, "since": {} if forgotten else None}
-    header = header | {"journal": header["journal"] | {"positions": {}}, "trainer": trainer}
+    header = header | {
+        "journal": header["journal"] | {"positions": {}},
+        "trainer": trainer | {"lessons": {}},
+    }
     return Published(published.stamp, header, dict(published.arrays) | arrays)
 
 
@@ -65,7 +66,6 @@ def unfolded(published: Published) -> Published:
         for column in numbers
     ]
     header: dict[str, Any] = dict(published.header)
-    since = None if header["trainer"].get("since") is None else said[2]
     header["journal"] = header["journal"] | {"positions": said[0]}
-    header["trainer"] = header["trainer"] | {"lessons": said[1], "since": since}
+    header["trainer"] = header["trainer"] | {"lessons": said[1]}
     return Published(published.stamp, header, arrays)

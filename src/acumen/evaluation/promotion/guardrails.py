@@ -57,7 +57,7 @@ class Watch:
     def __init__(self, choice: Choice, metrics: tuple[str, ...]) -> None:
         self._choice = choice
         self._columns = {name: choice.objective.metrics.index(name) for name in metrics}
-        self._next = 0  # sequence number of the next decision
+        self._next = 0  # number of the next decision
         self.missed = 0
         self.start_anew()
 
@@ -73,24 +73,24 @@ class Watch:
 
     def start_anew(self) -> None:
         """What was decided so far does not count."""
-        ids = self._choice._records()["id"]
-        self._next = _sequence(int(ids[-1])) + 1 if len(ids) else 1
+        numbers = self._choice._records()["number"]
+        self._next = int(numbers[-1]) + 1 if len(numbers) else 1
 
     def news(self) -> dict[str, Moments]:
         """What has come since the last call, metric by metric."""
         if not self._columns:
             return {}
         records = self._choice._records(after=self._next - 1)
-        ids, state = records["id"], records["state"]
+        numbers, state = records["number"], records["state"]
         learned = records["reason"] == _LEARNED
         waiting = np.flatnonzero(learned & (state == _WAITING))
-        count = int(waiting[0]) if len(waiting) else len(ids)
+        count = int(waiting[0]) if len(waiting) else len(numbers)
         if count == 0:
             return {}
-        self.missed += _sequence(int(ids[0])) - self._next
-        self._next = _sequence(int(ids[count - 1])) + 1
+        self.missed += int(numbers[0]) - self._next
+        self._next = int(numbers[count - 1]) + 1
         done = (learned & (state == _DONE))[:count]
-        values = records["metrics"].reshape(len(ids), -1)[:count][done]
+        values = records["metrics"].reshape(len(numbers), -1)[:count][done]
         columns = {n: np.clip(values[:, i], -LARGEST, LARGEST) for n, i in self._columns.items()}
         return {name: Moments.of(v[np.isfinite(v)]) for name, v in columns.items()}
 
@@ -110,7 +110,3 @@ def status_of(term: Term, seen: Moments, alpha: float) -> GuardrailStatus:
         broken=seen.n >= FIRST_LOOK and (low > term.upper or high < term.lower),
         kept=seen.n == 0 or term.lower <= seen.mean <= term.upper,
     )
-
-
-def _sequence(decision_id: int) -> int:
-    return decision_id & ((1 << 40) - 1)

@@ -26,6 +26,7 @@ export function fleetCard(choice, now) {
     r.duplicates ? `${number(r.duplicates)} batches came twice` : "",
     r.early ? `${number(r.early)} came too early` : "",
     r.lost ? `${number(r.lost)} events lost` : "",
+    r.ambiguous ? `${number(r.ambiguous)} feedbacks may be for several processes` : "",
     r.unjoined ? `${number(r.unjoined)} feedbacks found no decision` : "",
     fleet.refused ? `${number(fleet.refused)} batches refused` : "",
     fleet.uncounted ? `${number(fleet.uncounted)} events came before anybody looked: `
