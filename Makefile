@@ -41,13 +41,14 @@ test-python: $(VENV)/.installed
 
 build-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt
 	$(BIN)/cmake --build $(SANITIZED) -j $(JOBS)
-	$(BIN)/cmake --build $(THREADED) -j $(JOBS) --target test_threads test_journal_threads test_draft
+	$(BIN)/cmake --build $(THREADED) -j $(JOBS) --target test_threads test_journal_threads test_draft test_leaf_tree_threads
 
 test-native: build-native
 	ACUMEN_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure --no-tests=error -j $(JOBS)
 	$(THREADED)/native/tests/test_threads
 	$(THREADED)/native/tests/test_journal_threads
 	$(THREADED)/native/tests/test_draft
+	$(THREADED)/native/tests/test_leaf_tree_threads
 
 check: $(VENV)/.installed  ## Format, lint, types, architecture, doctests
 	$(BIN)/ruff format --check .

@@ -21,5 +21,7 @@ void bind_index_texts(nanobind::module_& m);
 void bind_index_reads(nanobind::module_& m);
 void bind_pages(nanobind::module_& m);
 void bind_index_membership(nanobind::module_& m);
+void bind_index_mutable(nanobind::module_& m);
+void bind_index_mutable_scalar(nanobind::module_& m);
 
 }  // namespace acumen::bindings

@@ -18,4 +18,6 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_index_reads(m);
   acumen::bindings::bind_pages(m);
   acumen::bindings::bind_index_membership(m);
+  acumen::bindings::bind_index_mutable(m);
+  acumen::bindings::bind_index_mutable_scalar(m);
 }

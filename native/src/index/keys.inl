@@ -11,9 +11,8 @@
 #include <immintrin.h>
 #endif
 
+#include "acumen/index/ordered.hpp"
 #include "acumen/index/range.hpp"
-
-#define ACUMEN_INLINE inline __attribute__((always_inline))
 
 namespace acumen::ACUMEN_ISA {
 namespace {
@@ -25,50 +24,8 @@ using I64 = std::int64_t;
 using U32 = std::uint32_t;
 __extension__ typedef unsigned __int128 U128;
 
-/// What queries of type T are compared as.
-template <class T>
-using Ordered = std::conditional_t<sizeof(T) == 8, I64, std::int32_t>;
-
-template <class T>
-constexpr Ordered<T> kLargest = std::numeric_limits<Ordered<T>>::max();
-
 template <class T>
 constexpr Size kLineKeys = kLineBytes / sizeof(T);
-
-/// The bits of a float, those below zero turned round.
-template <class T>
-ACUMEN_INLINE Ordered<T> turned(T value) {
-  Ordered<T> bits;
-  __builtin_memcpy(&bits, &value, sizeof(bits));
-  return bits ^ (bits < 0 ? kLargest<T> : 0);
-}
-
-template <class T>
-ACUMEN_INLINE Ordered<T> order_key(T key) {
-  using O = Ordered<T>;
-  if constexpr (std::is_floating_point_v<T>) {
-    return turned(key);
-  } else if constexpr (std::is_signed_v<T> || sizeof(T) < sizeof(O)) {
-    return static_cast<O>(key);
-  } else {
-    return static_cast<O>(key ^ (T{1} << (8 * sizeof(T) - 1)));
-  }
-}
-
-/// The key that is ordered so.
-template <class T>
-ACUMEN_INLINE T unordered(Ordered<T> ordered) {
-  if constexpr (std::is_floating_point_v<T>) {
-    ordered ^= ordered < 0 ? kLargest<T> : 0;
-    T key;
-    __builtin_memcpy(&key, &ordered, sizeof(key));
-    return key;
-  } else if constexpr (std::is_signed_v<T> || sizeof(T) < sizeof(Ordered<T>)) {
-    return static_cast<T>(ordered);
-  } else {
-    return static_cast<T>(ordered) ^ (T{1} << (8 * sizeof(T) - 1));
-  }
-}
 
 /// A query's integer: of −0 for both zeros, so that no key of ±0 is below it, the largest for NaN.
 template <class T>

@@ -11,9 +11,19 @@ True
 """
 
 from acumen.index.membership import MembershipFilter
+from acumen.index.mutable import MutableRangeIndex
+from acumen.index.mutable_reading import RangeSnapshot
 from acumen.index.point import PointIndex
 from acumen.index.point_structures import DuplicateKeyError
 from acumen.index.range import RangeIndex
 from acumen.index.storage import IndexFileError
 
-__all__ = ["DuplicateKeyError", "IndexFileError", "MembershipFilter", "PointIndex", "RangeIndex"]
+__all__ = [
+    "DuplicateKeyError",
+    "IndexFileError",
+    "MembershipFilter",
+    "MutableRangeIndex",
+    "PointIndex",
+    "RangeIndex",
+    "RangeSnapshot",
+]
