@@ -31,7 +31,7 @@ test: test-native test-python  ## Run every test, Python and C++ (under ASan, UB
 # Most is spread over the cores, and one more process than there are: many tests wait for others.
 # Alone runs what looks at clocks, or at memory and threads of the machine. What `check` runs is
 # not run here again.
-ALONE := tests/fleet/test_faults.py tests/test_code_search.py \
+ALONE := tests/fleet/test_cluster.py tests/fleet/test_faults.py tests/test_code_search.py \
   $(addprefix tests/core/test_,background.py choice_feedback.py choice_lifetime.py following.py \
   journal.py journal_busy.py journal_processes.py locks.py python_learner.py)
 CHECKED := tests/test_tidy.py

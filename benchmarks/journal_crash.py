@@ -109,6 +109,8 @@ def bits(choice: acumen.Choice) -> dict[str, Any]:
     history = dict(history)
     del history["times"]  # on the clock of whoever has them
     cursors = history["cursors"].copy()
+    # Ids go on with numbers of one's own; the first is of no use once the ring has come round.
+    cursors[:4] = np.minimum(cursors[0] - cursors[:4], len(history["ids"]))
     cursors[2] = 0  # which decision is asked next whether its time is over
     done = (history["marks"] >> np.uint64(8) & np.uint64(0xFF)) == 2
     return model | history | {"cursors": cursors, "values": history["values"][done]}
