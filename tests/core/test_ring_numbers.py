@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +15,7 @@ from journaled import differences, live, make
 import acumen
 from acumen.core.journal import EventBatch
 from acumen.core.journal_format import KIND_CODES
-from acumen.core.ring_numbers import FIRST_MAX, NUMBER, REPLICA, RingNumbers
+from acumen.core.ring_numbers import FIRST_MAX, NUMBER, REPLICA, RUNS_MAX, RingNumbers
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin
 
@@ -91,22 +93,100 @@ def test_what_was_skipped_is_nobody_elses() -> None:
 
 
 @pytest.mark.parametrize("claimed", [(1 << 40) - 2, 5000, 50, 3])
-@pytest.mark.parametrize("said", [("made",), ()], ids=["now", "before made was kept"])
-def test_a_successor_believes_no_more(claimed: int, said: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("said", ["all", "where runs begin, and the newest", "where runs begin"])
+def test_a_successor_believes_no_more(claimed: int, said: str) -> None:
     first, second = Numbers(512), Numbers(512)
     first.place(ids(3, 1))  # and says nothing more
     first.place(ids(2, *range(1, 51)))
     first.place(ids(1, *range(1, 51)))
     described = first.described()
-    second.restore({n: v for n, v in described.items() if n != "made" or n in said})
+    if said != "all":  # as older checkpoints have it
+        ended = described["runs"]
+        described["runs"] = {name: [run[:2] for run in runs] for name, runs in ended.items()}
+        if "newest" in said:
+            described["made"] = {name: runs[-1][2] for name, runs in ended.items()}
+    second.restore(described)
     for numbers in (first, second):
         numbers.place(ids(1, claimed))
         numbers.place(ids(2, 51))
-    assert second.described()["runs"] == first.described()["runs"]
-    assert second.described()["next"] == first.described()["next"] == 104
-    assert second.made[stream(1)] == first.made[stream(1)] == claimed
-    assert not said or second.made == first.made
-    Numbers(512).restore(second.described())
+    one, two = first.described(), second.described()
+    assert one["next"] == two["next"] == 104
+    assert (
+        one["runs"][stream(1)][-1]
+        == two["runs"][stream(1)][-1]
+        == (claimed, 102 - claimed, claimed)
+    )
+    assert one["runs"] == two["runs"] or said == "where runs begin"
+    Numbers(512).restore(two)
+
+
+TWINS = [f"0198c1d2a3b{i}-5f2e1a" for i in (4, 5)]  # of one replica
+
+
+def twins(*counts: int) -> tuple[RingNumbers, Any]:
+    """Their decisions in turns, so many each time; and where one is said to lie."""
+    numbers = RingNumbers(512)
+    made = [1 << 20, 1 << 30]
+    for i, count in enumerate(counts):
+        numbers.place(TWINS[i % 2], ids(0x5F2E1A, *range(made[i % 2], made[i % 2] + count)))
+        made[i % 2] += count
+
+    def place(number: int, said_in: str = stream(1)) -> int:
+        unsure = np.array([said_in == stream(1)])
+        return int(numbers.of(said_in, ids(0x5F2E1A, number), unsure)[0])
+
+    return numbers, place
+
+
+def test_what_is_not_there_yet_is_not_taken_for_a_twins() -> None:
+    """Others may hear feedback before its decision is read."""
+    numbers, place = twins(50, 50)
+    first, second = 1 << 20, 1 << 30
+    assert place(first + 60) == 0
+    assert not numbers.have_come(ids(0x5F2E1A, first + 60)).any()
+    assert place(first + 49) + 1 == place(second) > 0
+    assert numbers.ambiguous == 0
+    numbers.place(TWINS[0], ids(0x5F2E1A, *range(first + 50, first + 100)))
+    assert place(first + 60) == place(second + 49) + 11
+
+
+def test_what_was_dropped_is_not_taken_for_a_twins() -> None:
+    numbers, place = twins(50, 50)
+    first = 1 << 20
+    numbers.place(TWINS[0], ids(0x5F2E1A, first + 60))  # a gap of ten
+    assert [place(first + n, TWINS[0]) for n in (50, 59, 61)] == [0, 0, 0]
+    # Nor where the next place is as far on as the next number.
+    numbers, place = twins(50, 20)
+    numbers.place(TWINS[0], ids(0x5F2E1A, first + 70))
+    assert [place(first + n, TWINS[0]) for n in (50, 69)] == [0, 0]
+    assert place(first + 70, TWINS[0]) == place(first, TWINS[0]) + 70
+
+
+def test_who_says_no_more_is_forgotten() -> None:
+    """A trainer meets more processes than a checkpoint has room for."""
+    numbers = Numbers(512)
+    for replica in range(1, 5001):
+        numbers.place(ids(replica, 7))
+    numbers.place(ids(1, 8))
+    described = numbers.described()
+    assert len(described["runs"]) == len(described["begun"]) == 2 * 512 + 1024
+    assert len(numbers._streams) == len(described["runs"])
+    assert stream(1) in described["runs"]
+    again = Numbers(512)
+    again.restore(json.loads(json.dumps(described)))
+    asked = np.concatenate([ids(replica, 7, 8) for replica in (1, 2, 4000, 5000)])
+    assert again.of(asked).tolist() == numbers.of(asked).tolist()
+    assert (numbers.of(asked) > 0).tolist() == [False, True, False, False, True, False, True, False]
+
+
+def test_many_processes_are_not_looked_at_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tidied = []
+    tidy = RingNumbers.tidy
+    monkeypatch.setattr(RingNumbers, "tidy", lambda self: (tidied.append(1), tidy(self))[1])
+    numbers = Numbers(1 << 16)
+    for i in range(3 * RUNS_MAX):
+        numbers.place(ids(1 + i % 10000, 1 + i // 10000))
+    assert len(tidied) == 2
 
 
 def test_runs_do_not_become_more_and_more() -> None:

@@ -13,6 +13,7 @@ from journaled import make
 
 import acumen
 from acumen.core.journal import EventBatch
+from acumen.core.journal_format import KIND_CODES
 from acumen.core.journal_segments import replica_of
 from acumen.core.trainer import Trainer
 from acumen.core.twin import twin
@@ -114,6 +115,21 @@ def test_a_trainer_takes_no_process_for_another(
         trainer = successor
         assert ambiguous == 0
     assert joined(trainer) == 2 * ROUNDS
+
+
+def test_feedback_that_comes_first_waits_for_its_own(tmp_path: Path, live: Live) -> None:
+    """Half of a process is read, then all of its twin, then what others have heard of both."""
+    choices, _ = live(None)
+    trainer = Trainer(twin(choices[0]))
+    [mine], twins, others = (batches(tmp_path, (i,)) for i in range(3))
+    kinds = mine.rows.column("kind").indices.to_numpy()
+    half = int(np.flatnonzero(kinds == KIND_CODES["decision"])[ROUNDS // 2])
+    first = EventBatch(mine.info, mine.first, mine.first + half - 1, mine.rows.slice(0, half))
+    rest = EventBatch(mine.info, mine.first + half, mine.last, mine.rows.slice(half))
+    for batch in (first, *twins, *others, rest):
+        assert trainer.take(batch) == "applied"
+    assert joined(trainer) == 2 * ROUNDS
+    assert trainer.report.ambiguous == 0
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)], ids=str)

@@ -2,7 +2,8 @@
 
 Each process numbers its decisions for itself. In the ring they lie one behind the other, as they
 come, under numbers of the ring's own. What became of them is kept as *runs* of each stream: from a
-number on, so much is added to a process's number to make it the ring's.
+number to another, so much is added to a process's number to make it the ring's. What lies behind a
+run's end is not there yet, or never will be: other processes' decisions have the places there.
 
 An id names its process by a number of 24 bits, of which two in a large fleet may be the same, and
 the decision by one of 40 bits that begins anywhere (`journaling.begin`). What a process says of its
@@ -26,6 +27,8 @@ RUNS_MAX = 1 << 14
 # use up the ring's own numbers.
 FIRST_MAX = 1 << 39
 
+Run = tuple[int, int, int]
+
 
 class RingNumbers:
     """The table of a trainer, from ids of processes to those in its ring.
@@ -34,18 +37,17 @@ class RingNumbers:
         pending_max: decisions that the ring has room for.
 
     Attributes:
-        made: of each stream that has runs: the number of its newest decision.
         ambiguous: ids that might have been those of several processes' decisions.
     """
 
     def __init__(self, pending_max: int) -> None:
-        self.made: dict[str, int] = {}
         self.ambiguous = 0
         self._begun: dict[str, int] = {}  # the number of its first
         self._pending_max = pending_max
-        # By stream, in order of their numbers. The ring's next number, and whose decision was
-        # its last.
-        self._runs: dict[str, list[tuple[int, int]]] = {}
+        # By stream, in order of their numbers: first, what is added, and last. The ring's next
+        # number, and whose decision was its last.
+        self._runs: dict[str, list[Run]] = {}
+        self._count, self._tidy_above = 0, RUNS_MAX  # runs
         self._streams: dict[int, list[str]] = {}  # by replica
         self._next = 0
         self._last = ""
@@ -65,19 +67,21 @@ class RingNumbers:
         steps = np.diff(numbers)
         changes = np.flatnonzero((steps < 1) | (steps > self._pending_max)) + 1
         for first, end in zip([0, *changes], [*changes, len(ids)], strict=True):
-            number = int(numbers[first])
-            step = number - self.made.get(stream, number - 1)
-            if not runs or self._last != stream or not 1 <= step <= self._pending_max:
+            number, last = int(numbers[first]), int(numbers[end - 1])
+            step = number - runs[-1][2] if runs else 0
+            if self._last == stream and 1 <= step <= self._pending_max:
+                runs[-1] = (*runs[-1][:2], last)
+            else:
                 # The very first keeps its number: with one stream nothing is renumbered.
                 offset = (self._next or min(number, FIRST_MAX)) - number
+                before = len(runs)
                 while runs and runs[-1][0] >= number:
                     runs.pop()
-                if not runs or runs[-1][1] != offset:
-                    runs.append((number, offset))
-            self.made[stream] = int(numbers[end - 1])
-            self._next = self.made[stream] + runs[-1][1] + 1
+                runs.append((number, offset, last))
+                self._count += len(runs) - before
+            self._next = last + runs[-1][1] + 1
             self._last = stream
-        if sum(map(len, self._runs.values())) > RUNS_MAX:
+        if self._count > self._tidy_above:
             self.tidy()
 
     def _begin(self, stream: str, number: int) -> None:
@@ -89,15 +93,16 @@ class RingNumbers:
         """Runs whose decisions have left the ring are of no more use."""
         oldest = self._next - 2 * self._pending_max - 1024
         for stream, runs in list(self._runs.items()):
-            ends = [number + offset for number, offset in runs[1:]]
-            keep = [run for run, end in zip(runs, [*ends, self._next], strict=True) if end > oldest]
+            keep = [run for run in runs if run[2] + run[1] >= oldest]
             if keep or stream == self._last:
                 self._runs[stream] = keep or runs[-1:]
             else:
-                for table in (self._runs, self.made, self._begun):
-                    table.pop(stream, None)
+                del self._runs[stream], self._begun[stream]
                 self._streams[replica_of(stream)].remove(stream)
         self._streams = {replica: named for replica, named in self._streams.items() if named}
+        self._count = sum(map(len, self._runs.values()))
+        # Where all are of use, looking again at each batch would take longer and longer.
+        self._tidy_above = max(RUNS_MAX, 2 * self._count)
 
     def of(
         self, stream: str, ids: NDArray[np.uint64], unsure: NDArray[np.bool_] | None = None
@@ -131,11 +136,9 @@ class RingNumbers:
         if not runs:
             return np.zeros_like(ids)
         numbers = (ids & NUMBER).astype(np.int64)
-        firsts, offsets = (np.array(part, np.int64) for part in zip(*runs, strict=True))
+        firsts, offsets, lasts = np.array(runs, np.int64).T
         run = np.searchsorted(firsts, numbers, side="right") - 1
-        # What was skipped behind a run has no place: the next run begins there.
-        ends = np.append((firsts + offsets)[1:], self._next)
-        known = (run >= 0) & (numbers > 0) & (numbers + offsets[run] < ends[run])
+        known = (run >= 0) & (numbers > 0) & (numbers <= lasts[run])
         places = (numbers + offsets[run]).astype(np.uint64) & NUMBER
         return np.where(known, places | (ids >> REPLICA << REPLICA), np.uint64(0))
 
@@ -146,13 +149,13 @@ class RingNumbers:
             zip((ids >> REPLICA).tolist(), (ids & NUMBER).tolist(), strict=True)
         ):
             named = self._streams.get(replica, ())
-            come[i] = any(self._begun[s] <= number <= self.made[s] for s in named)
+            come[i] = any(self._begun[s] <= number <= self._runs[s][-1][2] for s in named)
         return come
 
     def described(self) -> dict[str, Any]:
         """For a checkpoint; JSON values."""
         self.tidy()
-        tables = {"runs": self._runs, "made": self.made, "begun": self._begun}
+        tables = {"runs": self._runs, "begun": self._begun}
         return {**tables, "next": self._next, "last": self._last}
 
     def restore(self, said: dict[str, Any]) -> None:
@@ -161,25 +164,37 @@ class RingNumbers:
         Raises:
             ValueError, KeyError, TypeError, AttributeError: it makes no sense.
         """
-        runs = {
-            _stream(key): sorted((int(number), int(offset)) for number, offset in pairs)
-            for key, pairs in said["runs"].items()
-        }
         following, last = int(said["next"]), _stream(said["last"])
         made = {_stream(key): int(number) for key, number in said.get("made", {}).items()}
         begun = {_stream(key): int(number) for key, number in said.get("begun", {}).items()}
-        if runs.get(last):  # a checkpoint without them says this much
-            made.setdefault(last, following - 1 - runs[last][-1][1])
-        runs = {stream: pairs for stream, pairs in runs.items() if pairs}
-        numbers = [abs(n) for pairs in runs.values() for pair in pairs for n in pair]
-        numbers += map(abs, [*made.values(), *begun.values()])
-        if max([following, *numbers]) >= 1 << 40:
+        runs = {
+            _stream(key): _ended(pairs, following, made.get(_stream(key)))
+            for key, pairs in said["runs"].items()
+            if pairs
+        }
+        numbers = [abs(n) for run in runs.values() for part in run for n in part]
+        if max([following, *numbers, *map(abs, begun.values())]) >= 1 << 40:
             raise ValueError("numbers beyond all decisions")
         self._runs, self._next, self._last, self._streams = {}, following, last, {}
-        for stream, pairs in runs.items():
-            self._begin(stream, begun.get(stream, pairs[0][0]))
-            self._runs[stream] = pairs
-        self.made = {stream: made.get(stream, pairs[-1][0]) for stream, pairs in runs.items()}
+        for stream, parts in runs.items():
+            self._begin(stream, begun.get(stream, parts[0][0]))
+            self._runs[stream] = parts
+        self._count = sum(map(len, runs.values()))
+
+
+def _ended(said: Any, following: int, made: int | None) -> list[Run]:
+    """Runs as a checkpoint has them; an older one says where they begin, and the newest number."""
+    runs = sorted(tuple(int(number) for number in run) for run in said)
+    if all(len(run) == 3 for run in runs):
+        return [(first, offset, last) for first, offset, last in runs]
+    ends = [first + offset for first, offset in runs[1:]]
+    result = [
+        (first, offset, end - offset - 1)
+        for (first, offset), end in zip(runs, [*ends, following], strict=True)
+    ]
+    if made is not None:
+        result[-1] = (*result[-1][:2], made)
+    return result
 
 
 def _stream(said: Any) -> str:
