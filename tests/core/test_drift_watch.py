@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import acumen
 from acumen import _native
 from acumen.core.drift_watch import BY_DEFAULT, BY_POLICY, DriftAlarm
+from acumen.core.replay import Replayer
 
 LEARNERS = [
     acumen.learners.BinnedAdditive(),
@@ -332,6 +333,47 @@ def test_a_fork_watches_on() -> None:
     wait_for(lambda: watch.status()["looked_at"] == world.recorded)
     watch.stop()
     assert not watch.alarms
+
+
+@pytest.mark.parametrize("number", [0, 1 << 38], ids=["below", "above"])
+def test_a_look_while_a_replay_is_on_blinds_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The numbers of what is replayed are another process's: above its own, or below them."""
+    first = World(13, journal=tmp_path)
+    first.choice._begin_at(number)
+    first.live(300)
+    assert first.choice.journal is not None
+    assert first.choice.journal.close()
+    world = World(13)
+    world.choice._begin_at(1 << 20)
+    watch = acumen.DriftWatch(world.choice)
+    looked: list[int] = []
+    act = Replayer._act
+
+    def act_and_look(self: Replayer, *a: Any) -> None:
+        act(self, *a)
+        watch.look()
+        looked.append(watch.status()["looked_at"])
+
+    monkeypatch.setattr(Replayer, "_act", act_and_look)
+    world.choice.replay(tmp_path)
+    assert (max(looked) > 0) == (number > 0)
+    world.live(100)
+    watch.look()
+    assert watch.status()["looked_at"] == max(looked) + 100
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_childs_drift_began_after_it_did() -> None:
+    """Else a worker that is forked late would say of a new drift that it is an old one."""
+    watch = acumen.DriftWatch(World(14).choice)
+    watch._began_s -= 3600
+    before = time.time()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if watch._began_s >= before else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_records_after_a_decision() -> None:

@@ -271,6 +271,7 @@ class DriftWatch:
 
     def _count_anew(self) -> None:
         self._seen = self._rewarded = self._reacted = 0
+        self._began_s = self._looks[-1][1] if self._looks else self._began_s
         self._looks.clear()
         for stream in self._streams.values():
             stream.numbers.clear()
@@ -280,7 +281,11 @@ class DriftWatch:
         read = self.choice._records(min(self._seen, self._rewarded))
         numbers = read["number"]
         if not len(numbers):
-            return []
+            if not self._seen or len(self.choice._records(self._seen - 1)["number"]):
+                return []
+            # What was seen last is there no more: it was a replay's, after which counts begin anew.
+            self._count_anew()
+            return self._read()
         if self._seen:
             self._missed += max(int(numbers[0]) - self._seen - 1, 0)
         found = self._read_contexts(numbers, read) + self._read_rewards(numbers, read)
@@ -380,3 +385,4 @@ class DriftWatch:
         """In the child: decisions are counted anew."""
         self._lock = threading.Lock()
         self._count_anew()
+        self._began_s = time.time()
