@@ -118,14 +118,14 @@ def test_a_trainer_takes_no_process_for_another(
 
 
 def test_feedback_that_comes_first_waits_for_its_own(tmp_path: Path, live: Live) -> None:
-    """Half of a process is read, then all of its twin, then what others have heard of both."""
+    """A process's first decision is read, then its twin, then what others have heard of both."""
     choices, _ = live(None)
     trainer = Trainer(twin(choices[0]))
     [mine], twins, others = (batches(tmp_path, (i,)) for i in range(3))
     kinds = mine.rows.column("kind").indices.to_numpy()
-    half = int(np.flatnonzero(kinds == KIND_CODES["decision"])[ROUNDS // 2])
-    first = EventBatch(mine.info, mine.first, mine.first + half - 1, mine.rows.slice(0, half))
-    rest = EventBatch(mine.info, mine.first + half, mine.last, mine.rows.slice(half))
+    cut = int(np.flatnonzero(kinds == KIND_CODES["decision"])[1])
+    first = EventBatch(mine.info, mine.first, mine.first + cut - 1, mine.rows.slice(0, cut))
+    rest = EventBatch(mine.info, mine.first + cut, mine.last, mine.rows.slice(cut))
     for batch in (first, *twins, *others, rest):
         assert trainer.take(batch) == "applied"
     assert joined(trainer) == 2 * ROUNDS
