@@ -3,14 +3,18 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from journaled import differences, live, make, whole_state
 
 import acumen
+from acumen.core.journal import EventBatch
+from acumen.core.replay import Replayer
 
 LEARNERS = [
     acumen.learners.BinnedAdditive(),
@@ -130,6 +134,28 @@ def test_a_snapshot_and_the_rest(tmp_path: Path) -> None:
         report = again.replay(tmp_path / "journal")
         assert report.exact, report
         assert differences(choice, again) == []
+
+
+def test_what_waited_in_a_snapshot_is_taught_though_decisions_behind_it_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loaded choice goes on with numbers of its own; the rest of the journal has the old ones."""
+    choice = make(tmp_path / "journal")
+    asked = [choice.choose(size=i, kind="x", level=1.0, hot=True) for i in range(20)]
+    choice.save(tmp_path / "model")
+    behind = [choice.choose(size=0, kind="x", level=1.0, hot=True).id for _ in range(5)]
+    for decision in asked:
+        decision.feedback(seconds=1.0, bytes=1.0)
+    assert choice.journal.close()
+    take = Replayer._take
+
+    def without(self: Replayer, batch: EventBatch) -> None:
+        kept = ~np.isin(batch.rows.column("id").to_numpy(), behind[:3])
+        take(self, replace(batch, rows=batch.rows.filter(pa.array(kept))))
+
+    monkeypatch.setattr(Replayer, "_take", without)
+    again = make(tmp_path / "other", model=tmp_path / "model")
+    assert again.replay(tmp_path / "journal").lessons == 20
 
 
 def test_replaying_twice_learns_once(tmp_path: Path) -> None:

@@ -128,8 +128,14 @@ class DecisionRing {
   /// stay in their slots, and are found by their ids.
   void begin_at(std::uint64_t number) {
     origin_ = (number & ~mask_ & (kSequenceMask >> 1)) + 2 * capacity() + 1;
-    move_to(origin_ + ((cursors_.next - 1) & mask_));
+    found_ = cursors_.next;
+    move_to(origin_ + ((found_ - 1) & mask_));
     base_ = cursors_.next;
+  }
+  /// Back to the numbers from before begin_at(), if nothing was decided since: what is put in now
+  /// was decided then.
+  void go_back() {
+    if (cursors_.next == base_) move_to(found_);
   }
 
   /// A sequence number in the process's own count: from 1; up to 0 where begin_at() found it here.
@@ -217,7 +223,7 @@ class DecisionRing {
   std::uint64_t mask_;
   std::uint32_t fields_, metrics_, features_;
   std::uint64_t replica_ = 0;
-  std::uint64_t origin_ = 1, base_ = 1;  ///< numbers of 1 at least: no id is ever 0
+  std::uint64_t origin_ = 1, found_ = 1, base_ = 1;  ///< 1 at least: no id is ever 0
   Cursors cursors_;
   std::vector<Entry> entries_;
   std::vector<double> rows_, values_;

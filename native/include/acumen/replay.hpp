@@ -37,6 +37,7 @@ class Replay {
   explicit Replay(ChoiceEngine& engine)
       : engine_(engine), journal_(engine.journal_), replica_(engine.ring_.replica()) {
     engine_.journal_ = nullptr;
+    engine_.ring_.go_back();
   }
   ~Replay() {
     engine_.journal_ = journal_;
