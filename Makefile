@@ -35,7 +35,8 @@ LATER := tests/fleet/test_cluster.py tests/fleet/test_faults.py tests/test_code_
   $(addprefix tests/core/test_,background.py choice_feedback.py choice_lifetime.py following.py \
   journal.py journal_busy.py journal_processes.py locks.py python_learner.py)
 CHECKED := tests/test_tidy.py
-test-python: $(VENV)/.installed
+# Beside these nothing else is to run, not even with `make -j2 check test`.
+test-python: $(VENV)/.installed | $(filter check,$(MAKECMDGOALS)) $(if $(filter test,$(MAKECMDGOALS)),test-native)
 	$(BIN)/python -m pytest -n $$(($(JOBS) + 1)) --dist worksteal tests $(addprefix --ignore=,$(LATER) $(CHECKED))
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(LATER)
 
