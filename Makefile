@@ -28,17 +28,17 @@ demo: $(VENV)/.installed  ## Race a learned cache against the strongest heuristi
 
 test: test-native test-python  ## Run every test, Python and C++ (under ASan, UBSan and TSan)
 
-# All is spread over the cores, and over one process more than there are: many tests wait for
-# others. Later, and two at a time, runs what looks at clocks, or at memory and threads of the
-# machine, or plays with a cluster. What `check` runs is not run here again.
+# What computes is spread over the cores. Later, and one after the other, runs what looks at clocks,
+# or at memory and threads of the machine, or plays with a cluster, which keeps both busy. What
+# `check` runs is not run here again.
 LATER := tests/fleet/test_cluster.py tests/fleet/test_faults.py tests/test_code_search.py \
   $(addprefix tests/core/test_,background.py choice_feedback.py choice_lifetime.py following.py \
   journal.py journal_busy.py journal_processes.py locks.py python_learner.py)
 CHECKED := tests/test_tidy.py
 # Beside these nothing else is to run, not even with `make -j2 check test`.
 test-python: $(VENV)/.installed | $(filter check,$(MAKECMDGOALS)) $(if $(filter test,$(MAKECMDGOALS)),test-native)
-	$(BIN)/python -m pytest -n $$(($(JOBS) + 1)) --dist worksteal tests $(addprefix --ignore=,$(LATER) $(CHECKED))
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(LATER)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests $(addprefix --ignore=,$(LATER) $(CHECKED))
+	$(BIN)/python -m pytest $(LATER)
 
 build-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt
 	$(BIN)/cmake --build $(SANITIZED) -j $(JOBS)
