@@ -336,7 +336,7 @@ void cache_dealloc(PyObject* self) {
   Py_TRASHCAN_END
 }
 
-PyMethodDef methods[] = {
+PyMethodDef cache_methods[] = {
     {"get", method(cache_get), METH_FASTCALL | METH_KEYWORDS,
      "get($self, key, default=None)\n--\n\nThe value of a key, or the default."},
     {"peek", method(cache_peek), METH_FASTCALL | METH_KEYWORDS,
@@ -372,7 +372,7 @@ PyMethodDef methods[] = {
      "Empty the cache; set maxsize, sized, ttl, timer and seed."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyGetSetDef properties[] = {
+PyGetSetDef cache_properties[] = {
     {"maxsize", get_maxsize, nullptr, "The bound of currsize, as it was given.", nullptr},
     {"currsize", get_currsize, nullptr, "The sum of the sizes of all items.", nullptr},
     {"ttl", get_ttl, nullptr, "Seconds that an item lives after it was set, or None.", nullptr},
@@ -380,32 +380,29 @@ PyGetSetDef properties[] = {
     {"_timer", get_timer, nullptr, "The clock, None for time.monotonic.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-template <typename Function>
-void* slot(Function* function) {
-  return reinterpret_cast<void*>(function);
-}
+PyType_Slot cache_slots[] = {
+    {Py_tp_doc, const_cast<char*>("Base of acumen.Cache; not for direct use.")},
+    {Py_tp_new, slot(cache_new)},
+    {Py_tp_dealloc, slot(cache_dealloc)},
+    {Py_tp_traverse, slot(cache_traverse)},
+    {Py_tp_clear, slot(cache_clear_references)},
+    {Py_tp_iter, slot(cache_iterate)},
+    {Py_tp_methods, cache_methods},
+    {Py_tp_getset, cache_properties},
+    {Py_mp_subscript, slot(cache_subscript)},
+    {Py_mp_ass_subscript, slot(cache_assign)},
+    {Py_mp_length, slot(cache_length)},
+    {Py_sq_contains, slot(cache_contains)},
+    {0, nullptr}};
 
-PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("Base of acumen.Cache; not for direct use.")},
-                       {Py_tp_new, slot(cache_new)},
-                       {Py_tp_dealloc, slot(cache_dealloc)},
-                       {Py_tp_traverse, slot(cache_traverse)},
-                       {Py_tp_clear, slot(cache_clear_references)},
-                       {Py_tp_iter, slot(cache_iterate)},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, properties},
-                       {Py_mp_subscript, slot(cache_subscript)},
-                       {Py_mp_ass_subscript, slot(cache_assign)},
-                       {Py_mp_length, slot(cache_length)},
-                       {Py_sq_contains, slot(cache_contains)},
-                       {0, nullptr}};
-
-PyType_Spec spec = {"acumen._native.CacheBase", sizeof(Cache), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+PyType_Spec cache_spec = {"acumen._native.CacheBase", sizeof(Cache), 0,
+                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+                          cache_slots};
 
 }  // namespace
 
 void bind_cache(nanobind::module_& m) {
-  PyObject* type = PyType_FromModuleAndSpec(m.ptr(), &spec, nullptr);
+  PyObject* type = PyType_FromModuleAndSpec(m.ptr(), &cache_spec, nullptr);
   hooks.missing = PyUnicode_InternFromString("__missing__");
   hooks.popitem = PyUnicode_InternFromString("popitem");
   hooks.getsizeof_ = PyUnicode_InternFromString("getsizeof");

@@ -251,7 +251,7 @@ void function_dealloc(PyObject* object) {
   Py_TRASHCAN_END
 }
 
-PyMethodDef methods[] = {
+PyMethodDef function_methods[] = {
     {"cache_info", function_cache_info, METH_NOARGS,
      "cache_info($self, /)\n--\n\nHits, misses, maxsize and currsize as a named tuple."},
     {"cache_clear", function_cache_clear, METH_NOARGS,
@@ -262,44 +262,40 @@ PyMethodDef methods[] = {
     {"__sizeof__", function_sizeof, METH_NOARGS, "Bytes, without keys and results."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyMemberDef members[] = {
+PyMemberDef function_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(FunctionHead, vectorcall), READONLY, nullptr},
     {"__dictoffset__", T_PYSSIZET, offsetof(FunctionHead, dictionary), READONLY, nullptr},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(FunctionHead, weak_references), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr}};
 
-PyGetSetDef properties[] = {
+PyGetSetDef function_properties[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-template <typename Function>
-void* slot(Function* function) {
-  return reinterpret_cast<void*>(function);
-}
-
-PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("What @acumen.cached makes of a function.")},
-                       {Py_tp_new, slot(function_new)},
-                       {Py_tp_dealloc, slot(function_dealloc)},
-                       {Py_tp_call, slot(PyVectorcall_Call)},
-                       {Py_tp_traverse, slot(function_traverse)},
-                       {Py_tp_clear, slot(function_clear)},
-                       {Py_tp_descr_get, slot(function_get)},
-                       {Py_tp_methods, methods},
-                       {Py_tp_members, members},
-                       {Py_tp_getset, properties},
-                       {0, nullptr}};
+PyType_Slot function_slots[] = {
+    {Py_tp_doc, const_cast<char*>("What @acumen.cached makes of a function.")},
+    {Py_tp_new, slot(function_new)},
+    {Py_tp_dealloc, slot(function_dealloc)},
+    {Py_tp_call, slot(PyVectorcall_Call)},
+    {Py_tp_traverse, slot(function_traverse)},
+    {Py_tp_clear, slot(function_clear)},
+    {Py_tp_descr_get, slot(function_get)},
+    {Py_tp_methods, function_methods},
+    {Py_tp_members, function_members},
+    {Py_tp_getset, function_properties},
+    {0, nullptr}};
 
 // METHOD_DESCRIPTOR: obj.method(…) needs no bound method.
-PyType_Spec spec = {"acumen._native.CachedFunction", sizeof(Function), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-                        Py_TPFLAGS_METHOD_DESCRIPTOR,
-                    slots};
+PyType_Spec function_spec = {"acumen._native.CachedFunction", sizeof(Function), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+                                 Py_TPFLAGS_METHOD_DESCRIPTOR,
+                             function_slots};
 
 }  // namespace
 
 void bind_cached(nanobind::module_& m) {
   keyword_mark = PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type));
-  PyObject* type = PyType_FromModuleAndSpec(m.ptr(), &spec, nullptr);
+  PyObject* type = PyType_FromModuleAndSpec(m.ptr(), &function_spec, nullptr);
   if (keyword_mark == nullptr || type == nullptr ||
       PyModule_AddObjectRef(m.ptr(), "CachedFunction", type) < 0) {
     throw nanobind::python_error();

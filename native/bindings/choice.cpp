@@ -15,6 +15,7 @@
 #include "distributions.hpp"
 #include "episodes.hpp"
 #include "journal_buffer.hpp"
+#include "python_type.hpp"
 #include "records.hpp"
 #include "state_arrays.hpp"
 
@@ -26,7 +27,7 @@ constexpr std::size_t kFieldsMax = 256;
 constexpr std::size_t kMetricsMax = 64;
 
 /// Values of x and of an arm together. A model is refreshed in time that grows with their cube.
-constexpr std::uint32_t kDimensionMax = 256;
+constexpr std::uint32_t kContextMax = 256;
 
 ChoiceCore* core_of(PyObject* self) {
   if (nb::inst_ready(self)) return nb::inst_ptr<ChoiceCore>(self);
@@ -115,32 +116,27 @@ PyObject* feedback(PyObject* self, PyObject* const* args, Py_ssize_t positional,
   return give_feedback(self, id, args + 1, positional - 1, keywords);
 }
 
-int traverse(PyObject* self, visitproc visit, void* arg) {
+int choice_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   return nb::inst_ready(self) ? nb::inst_ptr<ChoiceCore>(self)->traverse(visit, arg) : 0;
 }
 
-int clear(PyObject* self) {
+int choice_clear(PyObject* self) {
   if (nb::inst_ready(self)) nb::inst_ptr<ChoiceCore>(self)->clear();
   return 0;
 }
 
-template <typename Function>
-PyCFunction as_method(Function* function) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 PyMethodDef hot_methods[] = {
-    {"choose", as_method(choose), METH_FASTCALL | METH_KEYWORDS,
+    {"choose", method(choose), METH_FASTCALL | METH_KEYWORDS,
      "choose($self, /, **context)\n--\n\nDecides; never raises for a bad context."},
-    {"choose_row", as_method(choose_row), METH_FASTCALL,
+    {"choose_row", method(choose_row), METH_FASTCALL,
      "choose_row($self, row, candidates=None, /)\n--\n\nDecides for a row in schema order."},
-    {"feedback", as_method(feedback), METH_FASTCALL | METH_KEYWORDS,
+    {"feedback", method(feedback), METH_FASTCALL | METH_KEYWORDS,
      "feedback($self, decision_id, /, *values, **metrics)\n--\n\nReports what came of a decision."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyType_Slot type_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse)},
-                            {Py_tp_clear, reinterpret_cast<void*>(clear)},
+PyType_Slot type_slots[] = {{Py_tp_traverse, slot(choice_traverse)},
+                            {Py_tp_clear, slot(choice_clear)},
                             {Py_tp_methods, hot_methods},
                             {0, nullptr}};
 
@@ -298,7 +294,7 @@ void bind_constants(nb::module_& m) {
   m.attr("Decision") = nb::steal(decision);
   m.attr("FIELDS_MAX") = kFieldsMax;
   m.attr("METRICS_MAX") = kMetricsMax;
-  m.attr("DIMENSION_MAX") = kDimensionMax;
+  m.attr("DIMENSION_MAX") = kContextMax;
   m.attr("REWARD_MAX") = static_cast<double>(kRewardLimit);
   nb::list reasons;
   for (std::uint8_t i = 0; i < static_cast<std::uint8_t>(Reason::kCount); ++i)

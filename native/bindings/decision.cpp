@@ -4,6 +4,8 @@
 
 #include <cstddef>
 
+#include "python_type.hpp"
+
 namespace acumen::bindings {
 namespace {
 
@@ -25,14 +27,14 @@ constexpr int kSpareMax = 64;
 PyObject* spare[kSpareMax];
 int spare_count = 0;
 
-int traverse(PyObject* self, visitproc visit, void* arg) {
+int decision_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(reinterpret_cast<Decision*>(self)->choice);
   Py_VISIT(reinterpret_cast<Decision*>(self)->arm);
   return 0;
 }
 
-int clear(PyObject* self) {
+int decision_clear(PyObject* self) {
   Py_CLEAR(reinterpret_cast<Decision*>(self)->choice);
   Py_CLEAR(reinterpret_cast<Decision*>(self)->arm);
   return 0;
@@ -40,7 +42,7 @@ int clear(PyObject* self) {
 
 void dealloc(PyObject* self) {
   PyObject_GC_UnTrack(self);
-  clear(self);
+  decision_clear(self);
   PyTypeObject* type = Py_TYPE(self);
   if (spare_count < kSpareMax) {
     spare[spare_count++] = self;
@@ -72,14 +74,14 @@ PyObject* repr(PyObject* self) {
   return text;
 }
 
-PyObject* feedback(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+PyObject* decision_feedback(PyObject* self, PyObject* const* args, Py_ssize_t count,
+                            PyObject* names) {
   auto* d = reinterpret_cast<Decision*>(self);
   return give_feedback(d->choice, d->id, args, count, names);
 }
 
 PyMethodDef methods[] = {
-    {"feedback", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(feedback)),
-     METH_FASTCALL | METH_KEYWORDS,
+    {"feedback", method(decision_feedback), METH_FASTCALL | METH_KEYWORDS,
      "feedback($self, /, *values, **metrics)\n--\n\nReports what came of this decision."},
     {nullptr, nullptr, 0, nullptr}};
 
@@ -102,10 +104,10 @@ PyGetSetDef getset[] = {
 PyType_Slot slots[] = {
     {Py_tp_doc,
      const_cast<char*>("What was decided: the arm, and what is needed to learn from it.")},
-    {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
-    {Py_tp_clear, reinterpret_cast<void*>(clear)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
-    {Py_tp_repr, reinterpret_cast<void*>(repr)},
+    {Py_tp_traverse, slot(decision_traverse)},
+    {Py_tp_clear, slot(decision_clear)},
+    {Py_tp_dealloc, slot(dealloc)},
+    {Py_tp_repr, slot(repr)},
     {Py_tp_methods, methods},
     {Py_tp_members, members},
     {Py_tp_getset, getset},

@@ -22,7 +22,7 @@ namespace {
 
 using namespace nb::literals;
 
-using Rows = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using DoubleRows = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Rewards = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Values = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -33,7 +33,7 @@ void require(bool condition, const char* message) {
 }
 
 /// One reward a row of metrics; NaN where the objective has none.
-auto rewards(const nb::tuple& terms, const Rows& values) {
+auto rewards(const nb::tuple& terms, const DoubleRows& values) {
   const Objective objective(read_objective(terms));
   require(values.shape(1) == objective.metrics(), "one column a metric");
   std::vector<double> out(values.shape(0));
@@ -43,7 +43,7 @@ auto rewards(const nb::tuple& terms, const Rows& values) {
 }
 
 /// The vectors of all rows under scales chosen from these rows; NaN in a row that is bad.
-FloatMatrix encode(const nb::tuple& fields, const Rows& rows) {
+FloatMatrix encode(const nb::tuple& fields, const DoubleRows& rows) {
   Schema schema(read_fields(fields));
   const std::size_t n = rows.shape(0), width = rows.shape(1), dimension = schema.dimension();
   require(width == schema.fields(), "one column a field");

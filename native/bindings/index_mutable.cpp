@@ -13,6 +13,7 @@
 
 #include "acumen/index/ordered.hpp"
 #include "bindings.hpp"
+#include "python_type.hpp"
 
 namespace acumen::bindings {
 
@@ -401,9 +402,8 @@ int clear_map(PyObject* self) {
   return 0;
 }
 
-PyType_Slot type_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse)},
-                            {Py_tp_clear, reinterpret_cast<void*>(clear_map)},
-                            {0, nullptr}};
+PyType_Slot type_slots[] = {
+    {Py_tp_traverse, slot(traverse)}, {Py_tp_clear, slot(clear_map)}, {0, nullptr}};
 
 }  // namespace
 

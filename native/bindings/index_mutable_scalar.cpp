@@ -6,17 +6,15 @@
 // come back with _at, _put, _take and _rank.
 #include "acumen/index/ordered.hpp"
 #include "bindings.hpp"
+#include "holder.hpp"
 #include "index_mutable.hpp"
 #include "python_keys.hpp"
-#include "python_type.hpp"
 
 namespace acumen::bindings {
 namespace {
 
-struct Base {
-  PyObject_HEAD PyObject* map;
-  LeafMap* opened;  // inside `map`; nullptr before _open()
-  bool plain;       // keys are numbers to the user, not times
+struct Base : Holder<LeafMap> {
+  bool plain;  // keys are numbers to the user, not times
 };
 
 enum Name { kGetItem, kSetItem, kDelItem, kContains, kGet, kBisect, kNames };
@@ -268,36 +266,10 @@ PyObject* item(PyObject* self, PyObject* rank) {
 }
 
 PyObject* open(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-  LeafMap* map = nullptr;
   if (!count_between("_open", count, 2, 2)) return nullptr;
-  if (!nb::try_cast(nb::handle(arguments[0]), map) || map == nullptr) {
-    PyErr_SetString(PyExc_TypeError, "_open() takes a LeafMap");
-    return nullptr;
-  }
-  as_base(self)->opened = map;  // first: letting the old one go may run anything
+  if (!Base::open(self, arguments[0], "LeafMap")) return nullptr;
   as_base(self)->plain = arguments[1] == Py_True;
-  Py_XSETREF(as_base(self)->map, Py_NewRef(arguments[0]));
   Py_RETURN_NONE;
-}
-
-int traverse(PyObject* self, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(self));
-  Py_VISIT(as_base(self)->map);
-  return 0;
-}
-
-int clear(PyObject* self) {
-  as_base(self)->opened = nullptr;
-  Py_CLEAR(as_base(self)->map);
-  return 0;
-}
-
-void dealloc(PyObject* self) {
-  PyTypeObject* type = Py_TYPE(self);
-  PyObject_GC_UnTrack(self);
-  clear(self);
-  type->tp_free(self);
-  Py_DECREF(type);
 }
 
 PyMethodDef methods[] = {
@@ -315,17 +287,12 @@ PyMethodDef methods[] = {
     {"_open", method(open), METH_FASTCALL, "Answer from a LeafMap; whether keys are numbers."},
     {nullptr, nullptr, 0, nullptr}};
 
-template <typename Function>
-void* slot(Function* function) {
-  return reinterpret_cast<void*>(function);
-}
-
 PyType_Slot slots[] = {
     {Py_tp_doc, const_cast<char*>("Base of acumen.index.MutableRangeIndex; not for direct use.")},
     {Py_tp_new, slot(PyType_GenericNew)},
-    {Py_tp_dealloc, slot(dealloc)},
-    {Py_tp_traverse, slot(traverse)},
-    {Py_tp_clear, slot(clear)},
+    {Py_tp_dealloc, slot(Base::dealloc)},
+    {Py_tp_traverse, slot(Base::traverse)},
+    {Py_tp_clear, slot(Base::clear)},
     {Py_tp_methods, methods},
     {Py_mp_length, slot(length)},
     {Py_mp_subscript, slot(subscript)},

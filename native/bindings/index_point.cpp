@@ -238,13 +238,13 @@ PyMethodDef core_methods[] = {
     {nullptr, nullptr, 0, nullptr}};
 
 PyType_Slot core_slots[] = {{Py_tp_doc, const_cast<char*>("A point index: key to position.")},
-                            {Py_tp_new, reinterpret_cast<void*>(PyType_GenericNew)},
-                            {Py_tp_traverse, reinterpret_cast<void*>(core_traverse)},
-                            {Py_tp_clear, reinterpret_cast<void*>(core_clear)},
-                            {Py_tp_dealloc, reinterpret_cast<void*>(core_dealloc)},
+                            {Py_tp_new, slot(PyType_GenericNew)},
+                            {Py_tp_traverse, slot(core_traverse)},
+                            {Py_tp_clear, slot(core_clear)},
+                            {Py_tp_dealloc, slot(core_dealloc)},
                             {Py_tp_methods, core_methods},
-                            {Py_sq_contains, reinterpret_cast<void*>(core_contains)},
-                            {Py_mp_length, reinterpret_cast<void*>(core_length)},
+                            {Py_sq_contains, slot(core_contains)},
+                            {Py_mp_length, slot(core_length)},
                             {0, nullptr}};
 
 PyType_Spec core_spec = {"acumen._native.PointCore", sizeof(Core), 0,

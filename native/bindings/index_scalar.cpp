@@ -3,17 +3,14 @@
 // Everything else (arrays, keyword arguments, numbers of another type than the keys) goes to the
 // subclass's methods of the same names with an underscore before.
 #include "bindings.hpp"
+#include "holder.hpp"
 #include "index_range.hpp"
 #include "python_keys.hpp"
-#include "python_type.hpp"
 
 namespace acumen::bindings {
 namespace {
 
-struct Range {
-  PyObject_HEAD PyObject* searcher;
-  const RangeSearcher* opened;  // inside `searcher`; nullptr before _open()
-};
+using Range = Holder<RangeSearcher>;
 
 struct Names {
   PyObject* searchsorted = nullptr;
@@ -21,13 +18,9 @@ struct Names {
   PyObject* contains = nullptr;
 } names;
 
-Range* as_range(PyObject* self) {
-  return reinterpret_cast<Range*>(self);
-}
-
 /// A number as a key; false: it, or what is asked of it, is for the subclass.
 bool read_alone(PyObject* self, PyObject* number, std::uint64_t& key) {
-  const RangeSearcher* opened = as_range(self)->opened;
+  const RangeSearcher* opened = Range::of(self)->opened;
   return opened != nullptr && read_key(opened->type(), number, &key);
 }
 
@@ -66,7 +59,7 @@ PyObject* searchsorted(PyObject* self, PyObject* const* arguments, Py_ssize_t co
   bool right;
   if (!read_side(arguments, count, keywords, right) || !read_alone(self, arguments[0], key))
     return call_subclass(names.searchsorted, self, arguments, count, keywords);
-  as_range(self)->opened->search().ranks(&key, 1, right, &rank);
+  Range::of(self)->opened->search().ranks(&key, 1, right, &rank);
   return PyLong_FromUnsignedLongLong(rank);
 }
 
@@ -74,7 +67,7 @@ PyObject* get(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyOb
   std::uint64_t key, place;
   if (count != 1 || keywords != nullptr || !read_alone(self, arguments[0], key))
     return call_subclass(names.get, self, arguments, count, keywords);
-  as_range(self)->opened->search().find(&key, 1, &place);
+  Range::of(self)->opened->search().find(&key, 1, &place);
   return PyLong_FromLongLong(static_cast<long long>(place));
 }
 
@@ -82,7 +75,7 @@ int contains(PyObject* self, PyObject* number) {
   std::uint64_t key;
   if (read_alone(self, number, key)) {
     unsigned char inside;
-    as_range(self)->opened->search().contains(&key, 1, &inside);
+    Range::of(self)->opened->search().contains(&key, 1, &inside);
     return inside;
   }
   PyObject* all[] = {self, number};
@@ -93,35 +86,9 @@ int contains(PyObject* self, PyObject* number) {
   return inside;
 }
 
-PyObject* open(PyObject* self, PyObject* searcher) {
-  RangeSearcher* opened = nullptr;
-  if (!nb::try_cast(nb::handle(searcher), opened) || opened == nullptr) {
-    PyErr_SetString(PyExc_TypeError, "_open() takes a RangeSearcher");
-    return nullptr;
-  }
-  as_range(self)->opened = opened;  // first: letting the old one go may run anything
-  Py_XSETREF(as_range(self)->searcher, Py_NewRef(searcher));
+PyObject* range_open(PyObject* self, PyObject* searcher) {
+  if (!Range::open(self, searcher, "RangeSearcher")) return nullptr;
   Py_RETURN_NONE;
-}
-
-int traverse(PyObject* self, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(self));
-  Py_VISIT(as_range(self)->searcher);
-  return 0;
-}
-
-int clear(PyObject* self) {
-  as_range(self)->opened = nullptr;
-  Py_CLEAR(as_range(self)->searcher);
-  return 0;
-}
-
-void dealloc(PyObject* self) {
-  PyTypeObject* type = Py_TYPE(self);
-  PyObject_GC_UnTrack(self);
-  clear(self);
-  type->tp_free(self);
-  Py_DECREF(type);
 }
 
 PyMethodDef methods[] = {
@@ -131,20 +98,15 @@ PyMethodDef methods[] = {
     {"get", method(get), METH_FASTCALL | METH_KEYWORDS,
      "get($self, v, out=None, *, threads=1)\n--\n\n"
      "Where each query is among the keys, its first occurrence; -1 where it is not."},
-    {"_open", open, METH_O, "Answer numbers from a RangeSearcher."},
+    {"_open", range_open, METH_O, "Answer numbers from a RangeSearcher."},
     {nullptr, nullptr, 0, nullptr}};
-
-template <typename Function>
-void* slot(Function* function) {
-  return reinterpret_cast<void*>(function);
-}
 
 PyType_Slot slots[] = {
     {Py_tp_doc, const_cast<char*>("Base of acumen.index.RangeIndex; not for direct use.")},
     {Py_tp_new, slot(PyType_GenericNew)},
-    {Py_tp_dealloc, slot(dealloc)},
-    {Py_tp_traverse, slot(traverse)},
-    {Py_tp_clear, slot(clear)},
+    {Py_tp_dealloc, slot(Range::dealloc)},
+    {Py_tp_traverse, slot(Range::traverse)},
+    {Py_tp_clear, slot(Range::clear)},
     {Py_tp_methods, methods},
     {Py_sq_contains, slot(contains)},
     {0, nullptr}};

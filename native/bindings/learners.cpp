@@ -170,7 +170,7 @@ StateArrays save(Learner& learner) {
   return std::move(reader.arrays);
 }
 
-void restore(LearnerHandle& self, const nb::dict& state) {
+void restore_learner(LearnerHandle& self, const nb::dict& state) {
   Learner& learner = *self.learner;
   const StateArrays arrays = from_python(state), before = save(learner);
   StateWriter check(arrays, true);
@@ -374,7 +374,7 @@ void bind_learners(nb::module_& m) {
       .def("learn", &learn, "x"_a, "arm"_a, "propensity"_a, "reward"_a, "features"_a = nb::none(),
            "demonstrated"_a = false)
       .def("state", [](LearnerHandle& h) { return to_python(save(*h.learner)); })
-      .def("restore", &restore, "state"_a)
+      .def("restore", &restore_learner, "state"_a)
       .def(
           "merge",
           [](LearnerHandle& h, LearnerHandle& other) {

@@ -41,6 +41,12 @@ inline PyCFunction method(NamedFastCall function) {
   return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
 }
 
+/// The table of slots is one of void*.
+template <typename Function>
+void* slot(Function* function) {
+  return reinterpret_cast<void*>(function);
+}
+
 /// The arguments of a mapping's method(key, default), by position or by name; borrowed.
 struct KeyAndDefault {
   PyObject* key = nullptr;

@@ -6,11 +6,12 @@
 #include <cstdlib>
 
 #include "acumen/caching/learned_eviction.hpp"
+#include "program.hpp"
+
+namespace fuzz_caching {
 
 using acumen::caching::EvictionOptions;
 using acumen::caching::LearnedEviction;
-
-namespace {
 
 constexpr std::uint32_t kSlots = 256;
 
@@ -108,9 +109,7 @@ void step(Owner& owner, std::uint8_t operation, std::uint8_t argument, std::uint
   }
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fuzz_caching, data, size) {
   if (size < 4) return 0;
   EvictionOptions options;
   options.bypass = data[0] & 1;
@@ -126,3 +125,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (owner.policy.metadata_bytes() > (std::size_t{1} << 24)) std::abort();
   return 0;
 }
+
+}  // namespace fuzz_caching

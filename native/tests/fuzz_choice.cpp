@@ -11,11 +11,12 @@
 #include "drawn_choice.hpp"
 #include "expect.hpp"
 #include "fuzz_input.hpp"
+#include "program.hpp"
 #include "replayed.hpp"
 
-using namespace acumen;
+namespace fuzz_choice {
 
-namespace {
+using namespace acumen;
 
 /// A choice, what was asked of it, and what it has to keep.
 class Scene {
@@ -222,9 +223,7 @@ class Scene {
   std::array<std::uint64_t, 16> recent_{};
 };
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fuzz_choice, data, size) {
   // The last bytes are kept for load_altered(), for by then the calls have used up the others.
   const std::size_t kept = std::min<std::size_t>(size, 16);
   Input input(data, size - kept), alterations(data + (size - kept), kept);
@@ -234,3 +233,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   scene.load_altered(alterations);
   return 0;
 }
+
+}  // namespace fuzz_choice

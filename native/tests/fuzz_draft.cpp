@@ -8,11 +8,12 @@
 #include "drawn_choice.hpp"
 #include "expect.hpp"
 #include "fuzz_input.hpp"
+#include "program.hpp"
 #include "replayed.hpp"
 
-using namespace acumen;
+namespace fuzz_draft {
 
-namespace {
+using namespace acumen;
 
 /// A choice with a journal that remembers its lessons; of an arbitrary shape and learner.
 class Scene {
@@ -127,9 +128,7 @@ class Scene {
   bool episodes_ = false;
 };
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fuzz_draft, data, size) {
   Input input(data, size);
   Scene scene(input);
   if (!scene.learns()) return 0;
@@ -140,3 +139,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   scene.expect_sound();
   return 0;
 }
+
+}  // namespace fuzz_draft

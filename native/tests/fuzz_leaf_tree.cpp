@@ -8,10 +8,11 @@
 
 #include "acumen/index/leaf_tree.hpp"
 #include "fuzz_input.hpp"
+#include "program.hpp"
+
+namespace fuzz_leaf_tree {
 
 using namespace acumen::index;
-
-namespace {
 
 using Map = std::map<std::int64_t, std::uint64_t>;
 
@@ -55,9 +56,7 @@ void many(LeafTree& tree, Map& map, acumen::Input& input, bool added) {
                      : tree.version().without(keys.data(), keys.size()));
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fuzz_leaf_tree, data, size) {
   acumen::Input input(data, size);
   LeafTree tree(nullptr);
   Map map;
@@ -93,3 +92,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const auto& [version, was] : old) expect_same(version, was);
   return 0;
 }
+
+}  // namespace fuzz_leaf_tree

@@ -8,10 +8,11 @@
 #include "expect.hpp"
 #include "fuzz_input.hpp"
 #include "learner_zoo.hpp"
+#include "program.hpp"
+
+namespace fuzz_learners {
 
 using namespace acumen;
-
-namespace {
 
 void expect_distribution(Learner& learner, const float* x, const ArmSet& arms) {
   AlignedArray<float> p(padded(arms.count));
@@ -76,9 +77,7 @@ void alter_state(Learner& learner, Input& input, const float* x, const ArmSet& a
   }
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fuzz_learners, data, size) {
   static const std::vector<LearnerKind> kinds = learner_zoo();
   // The last bytes are kept for alter_state(), for by then the lessons have used up the others.
   const std::size_t kept = std::min<std::size_t>(size, 16);
@@ -118,3 +117,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   EXPECT(learner->validate() && learner->version() == 0);
   return 0;
 }
+
+}  // namespace fuzz_learners

@@ -7,10 +7,11 @@
 #include "acumen/index/binary_fuse_build.hpp"
 #include "acumen/index/partitioned_filter.hpp"
 #include "fuzz_input.hpp"
+#include "program.hpp"
+
+namespace fuzz_membership {
 
 using namespace acumen::membership;
-
-namespace {
 
 struct Texts {
   std::vector<std::int64_t> offsets{0};
@@ -34,9 +35,7 @@ void ask_everything(const PartitionedFilter& filter, const TextKeys& keys, bool 
     if (must_be_inside && !(inside[i] && filter.contains(keys.view(i), keys.hash(i)))) std::abort();
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fuzz_membership, data, size) {
   acumen::Input in(data, size);
   const PieceShape shape{6 + in.below(3), 2 * (1 + in.below(255))};
   std::vector<std::int8_t> weights(shape.buckets());
@@ -81,3 +80,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   ask_everything(filter, keys, false);
   return 0;
 }
+
+}  // namespace fuzz_membership

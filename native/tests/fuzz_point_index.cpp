@@ -8,11 +8,12 @@
 #include "acumen/aligned.hpp"
 #include "acumen/index/point_lookup.hpp"
 #include "fuzz_input.hpp"
+#include "program.hpp"
+
+namespace fuzz_point_index {
 
 using namespace acumen;
 using namespace acumen::index;
-
-namespace {
 
 std::uint64_t word(Input& input) {
   std::uint64_t word = input.byte();
@@ -90,9 +91,7 @@ void foreign(Input& input) {
   }
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fuzz_point_index, data, size) {
   Input input(data, size);
   switch (input.below(3)) {
     case 0:
@@ -106,3 +105,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace fuzz_point_index

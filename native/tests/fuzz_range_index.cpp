@@ -6,10 +6,11 @@
 
 #include "acumen/index/range_search.hpp"
 #include "fuzz_input.hpp"
+#include "program.hpp"
+
+namespace fuzz_range_index {
 
 using namespace acumen::index;
-
-namespace {
 
 template <class T>
 T value_of(acumen::Input& input) {
@@ -74,9 +75,7 @@ void run(KeyType type, acumen::Input& input) {
   expect_exact(search, keys, queries);
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fuzz_range_index, data, size) {
   acumen::Input input(data, size);
   switch (input.below(6)) {
     case 0:
@@ -99,3 +98,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace fuzz_range_index

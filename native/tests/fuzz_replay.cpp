@@ -7,10 +7,11 @@
 #include "drawn_choice.hpp"
 #include "expect.hpp"
 #include "fuzz_input.hpp"
+#include "program.hpp"
+
+namespace fuzz_replay {
 
 using namespace acumen;
-
-namespace {
 
 std::uint64_t drawn_id(Input& input) {
   // Near each other, so that they meet; of several replicas; now and then far away.
@@ -125,9 +126,7 @@ class Scene {
   std::vector<float> features_;
 };
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fuzz_replay, data, size) {
   Input input(data, size);
   Scene scene(input);
   while (!input.empty()) scene.step();
@@ -135,3 +134,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   scene.restore_altered();
   return 0;
 }
+
+}  // namespace fuzz_replay

@@ -4,10 +4,13 @@
 #include <cstdlib>
 
 #include "acumen/caching/slot_index.hpp"
+#include "program.hpp"
+
+namespace fuzz_slot_index {
 
 using acumen::caching::SlotIndex;
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fuzz_slot_index, data, size) {
   SlotIndex index;
   std::array<std::int64_t, 64> hash_of;  // -1: the slot is not inside
   hash_of.fill(-1);
@@ -36,3 +39,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace fuzz_slot_index

@@ -9,10 +9,11 @@
 #include "acumen/sampling.hpp"
 #include "expect.hpp"
 #include "learner_zoo.hpp"
+#include "program.hpp"
+
+namespace test_apprentice {
 
 using namespace acumen;
-
-namespace {
 
 constexpr std::uint32_t kArms = 3;
 constexpr LearnerShape kShape{3, kArms, 0};
@@ -167,14 +168,13 @@ void with_features_or_without_inputs_it_works() {
   }
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_apprentice) {
   it_imitates_and_then_improves();
   arms_with_features_are_imitated_where_they_stay_the_same();
   demonstrations_alone_are_no_log();
   its_state_is_all_there_is();
   hostile_lessons_leave_it_valid();
   with_features_or_without_inputs_it_works();
-  return 0;
 }
+
+}  // namespace test_apprentice

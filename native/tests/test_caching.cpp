@@ -8,11 +8,12 @@
 #include "acumen/caching/cache_simulator.hpp"
 #include "acumen/random.hpp"
 #include "expect.hpp"
+#include "program.hpp"
+
+namespace test_caching {
 
 using acumen::Random;
 using namespace acumen::caching;
-
-namespace {
 
 using Keys = std::vector<std::uint64_t>;
 
@@ -305,9 +306,7 @@ void sizes_weigh() {
   EXPECT(small_hits > 10 * large_hits);
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_caching) {
   simulator_agrees_with_brute_force();
   bound_holds_and_learning_helps();
   same_seed_same_choices();
@@ -319,5 +318,6 @@ int main() {
   seeds_differ();
   budget_holds_beyond_what_is_reserved();
   sizes_weigh();
-  return 0;
 }
+
+}  // namespace test_caching

@@ -5,10 +5,11 @@
 #include "acumen/choice.hpp"
 #include "expect.hpp"
 #include "fixed_learner.hpp"
+#include "program.hpp"
+
+namespace test_choice {
 
 using namespace acumen;
-
-namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
@@ -343,9 +344,7 @@ void the_comparison_is_anytime_valid() {
   EXPECT(misses <= 0.05 * kWorlds);
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_choice) {
   propensities_are_frequencies();
   lessons_bring_their_own_context();
   feedback_joins_in_any_order();
@@ -362,3 +361,5 @@ int main() {
   categories_have_an_unseen_bucket();
   the_comparison_is_anytime_valid();
 }
+
+}  // namespace test_choice

@@ -8,10 +8,11 @@
 #include "acumen/choice.hpp"
 #include "expect.hpp"
 #include "fixed_learner.hpp"
+#include "program.hpp"
+
+namespace test_comparison {
 
 using namespace acumen;
-
-namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
@@ -223,9 +224,7 @@ void no_number_ruins_anything() {
   }
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_comparison) {
   the_interval_holds_at_all_times_at_once();
   it_finds_what_there_is_to_find();
   late_feedback_on_one_side_is_no_difference();
@@ -234,3 +233,5 @@ int main() {
   late_is_late();
   no_number_ruins_anything();
 }
+
+}  // namespace test_comparison

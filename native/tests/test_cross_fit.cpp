@@ -10,10 +10,11 @@
 #include "expect.hpp"
 #include "fixed_learner.hpp"
 #include "learner_zoo.hpp"
+#include "program.hpp"
+
+namespace test_cross_fit {
 
 using namespace acumen;
-
-namespace {
 
 constexpr std::uint32_t kArms = 3, kDimension = 4, kFolds = 5;
 
@@ -114,9 +115,7 @@ void check_refusals() {
   EXPECT(!cross_fit(*learner, log.rows(), kFolds, out.data()));
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_cross_fit) {
   for (const LearnerKind& kind : learner_zoo()) {
     // These model no rewards of single choices.
     const auto learner = kind.make({1, 1, 0}, 0.0);
@@ -127,3 +126,5 @@ int main() {
   check_refusals();
   std::puts("cross_fit: ok");
 }
+
+}  // namespace test_cross_fit

@@ -9,10 +9,11 @@
 #include "acumen/random.hpp"
 #include "acumen/sampling.hpp"
 #include "expect.hpp"
+#include "program.hpp"
+
+namespace test_dense {
 
 using namespace acumen;
-
-namespace {
 
 Random g_random(20'260'102);
 
@@ -387,9 +388,7 @@ void check_locate(const DenseKernels& k) {
   for (const float v : values) EXPECT_NEAR(v, 0.5 * 16 + 0 + 4, 1e-6);
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_dense) {
   for (const bool portable : {false, true}) {
     const DenseKernels& k = dense_kernels(portable);
     for (const std::uint32_t d : {1u, 2u, 7u, 8u, 9u, 16u, 17u, 24u, 33u, 85u, 128u}) {
@@ -416,3 +415,5 @@ int main() {
   EXPECT(std::string_view(dense_kernels(true).name) == "portable");
   std::puts("dense: ok");
 }
+
+}  // namespace test_dense

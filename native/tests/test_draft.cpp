@@ -7,11 +7,12 @@
 #include "acumen/draft.hpp"
 #include "expect.hpp"
 #include "learner_zoo.hpp"
+#include "program.hpp"
 #include "replayed.hpp"
 
-using namespace acumen;
+namespace test_draft {
 
-namespace {
+using namespace acumen;
 
 ChoiceOptions options() {
   ChoiceOptions result;
@@ -289,9 +290,7 @@ void others_go_on_choosing(const LearnerKind& kind) {
   EXPECT(own.engine.learner()->validate());
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_draft) {
   for (const LearnerKind& kind : learner_zoo()) {
     own_lessons_come_again(kind, Mode::kOn);
     own_lessons_come_again(kind, Mode::kShadow);  // an apprentice learns from demonstrations
@@ -306,3 +305,5 @@ int main() {
   }
   std::puts("ok");
 }
+
+}  // namespace test_draft

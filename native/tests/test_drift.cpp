@@ -7,10 +7,11 @@
 
 #include "acumen/drift.hpp"
 #include "expect.hpp"
+#include "program.hpp"
+
+namespace test_drift {
 
 using namespace acumen;
-
-namespace {
 
 using Stream = std::function<double(Random&)>;
 
@@ -117,9 +118,7 @@ void check_odd_values() {
   }
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_drift) {
   for (const Stream& stream : streams()) {
     for (const DriftStream kind : kStreams) check_false_alarms(stream, kind);
   }
@@ -128,3 +127,5 @@ int main() {
   check_odd_values();
   std::puts("drift: ok");
 }
+
+}  // namespace test_drift

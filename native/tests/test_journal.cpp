@@ -8,11 +8,12 @@
 #include "acumen/journal_hook.hpp"
 #include "expect.hpp"
 #include "fixed_learner.hpp"
+#include "program.hpp"
 #include "replayed.hpp"
 
-using namespace acumen;
+namespace test_journal {
 
-namespace {
+using namespace acumen;
 
 /// An event that consists of its header and `extra` words.
 bool push(JournalRing& ring, std::uint32_t extra = 0) {
@@ -259,9 +260,7 @@ void a_replay_with_a_gap() {
   EXPECT(twin.feedback(newest, values) != FeedbackResult::kUnknown);
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_journal) {
   events_come_out_in_order();
   the_newest_gives_way();
   the_oldest_give_way();
@@ -271,3 +270,5 @@ int main() {
   columns_say_what_happened();
   a_replay_with_a_gap();
 }
+
+}  // namespace test_journal

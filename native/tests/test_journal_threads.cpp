@@ -12,10 +12,11 @@
 #include "acumen/random.hpp"
 #include "expect.hpp"
 #include "fixed_learner.hpp"
+#include "program.hpp"
+
+namespace test_journal_threads {
 
 using namespace acumen;
-
-namespace {
 
 /// Every word of an event says its number, so that a torn one would show.
 void ring_under_pressure(WhenFull when_full, std::uint64_t events) {
@@ -113,10 +114,10 @@ void a_choice_with_a_writer() {
               static_cast<unsigned long long>(last), static_cast<unsigned long long>(gaps));
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_journal_threads) {
   ring_under_pressure(WhenFull::kDropNewest, 300'000);
   ring_under_pressure(WhenFull::kDropOldest, 300'000);
   a_choice_with_a_writer();
 }
+
+}  // namespace test_journal_threads

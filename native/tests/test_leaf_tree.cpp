@@ -6,11 +6,12 @@
 #include "acumen/index/leaf_tree.hpp"
 #include "acumen/random.hpp"
 #include "expect.hpp"
+#include "program.hpp"
+
+namespace test_leaf_tree {
 
 using namespace acumen;
 using namespace acumen::index;
-
-namespace {
 
 using Map = std::map<std::int64_t, std::uint64_t>;
 
@@ -192,10 +193,10 @@ void what_ascends_is_packed() {
   for (std::uint64_t v = 0; v < keeper.made; ++v) EXPECT(keeper.held[v] == 1);
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_leaf_tree) {
   everything_is_a_map();
   memory_follows_the_keys();
   what_ascends_is_packed();
 }
+
+}  // namespace test_leaf_tree

@@ -9,11 +9,12 @@
 #include "acumen/index/leaf_tree.hpp"
 #include "acumen/random.hpp"
 #include "expect.hpp"
+#include "program.hpp"
+
+namespace test_leaf_tree_threads {
 
 using namespace acumen;
 using namespace acumen::index;
-
-namespace {
 
 constexpr std::int64_t kKeys = 8'000;
 
@@ -95,8 +96,8 @@ class Stage {
   std::atomic<int> reads_{0};
 };
 
-}  // namespace
-
-int main() {
+PROGRAM(test_leaf_tree_threads) {
   Stage().run(9);
 }
+
+}  // namespace test_leaf_tree_threads

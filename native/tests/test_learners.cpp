@@ -7,10 +7,11 @@
 #include "acumen/random.hpp"
 #include "expect.hpp"
 #include "learner_zoo.hpp"
+#include "program.hpp"
+
+namespace test_learners {
 
 using namespace acumen;
-
-namespace {
 
 /// A stream of lessons with ordinary contexts.
 class World {
@@ -118,9 +119,7 @@ void check_merge(const LearnerShape& shape) {
   EXPECT(!one.merge(other) && one.version() == 2000);
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_learners) {
   for (const LearnerKind& kind : learner_zoo()) {
     check_refusals(kind);
     for (const LearnerShape& shape : {LearnerShape{17, 10, 0}, {1, 3, 0}, {5, 6, 3}, {40, 4, 6}}) {
@@ -132,3 +131,5 @@ int main() {
   check_merge({5, 4, 3});
   std::puts("learners: ok");
 }
+
+}  // namespace test_learners

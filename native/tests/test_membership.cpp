@@ -9,8 +9,7 @@
 #include "acumen/index/ngram_training.hpp"
 #include "acumen/index/partitioned_filter.hpp"
 #include "expect.hpp"
-
-using namespace acumen::membership;
+#include "program.hpp"
 
 namespace acumen::membership {
 
@@ -20,7 +19,9 @@ const FuseBlocks* avx512_fuse_blocks();
 
 }  // namespace acumen::membership
 
-namespace {
+namespace test_membership {
+
+using namespace acumen::membership;
 
 std::vector<std::uint64_t> some_keys(std::size_t n) {
   std::vector<std::uint64_t> keys(n);
@@ -195,9 +196,7 @@ void regions_hold_the_keys_of_their_scores() {
   EXPECT(!validate(filter));
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_membership) {
   every_key_is_inside_at_every_size_and_rate();
   all_instruction_sets_agree();
   fractional_bits_cost_what_they_are_worth();
@@ -207,3 +206,5 @@ int main() {
   the_root_is_exact();
   regions_hold_the_keys_of_their_scores();
 }
+
+}  // namespace test_membership

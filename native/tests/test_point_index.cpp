@@ -9,11 +9,12 @@
 #include "acumen/index/point_lookup.hpp"
 #include "acumen/random.hpp"
 #include "expect.hpp"
+#include "program.hpp"
+
+namespace test_point_index {
 
 using namespace acumen;
 using namespace acumen::index;
-
-namespace {
 
 using Words = std::vector<std::uint64_t>;
 
@@ -315,9 +316,7 @@ void numbers_are_words() {
   EXPECT(shape.least == ~0ULL && shape.span == 6 && shape.stride == 6 && shape.sequence);
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_point_index) {
   hashed_tables_agree();
   a_model_places_and_predicts();
   arithmetic_is_exact();
@@ -328,3 +327,5 @@ int main() {
   strings_agree();
   numbers_are_words();
 }
+
+}  // namespace test_point_index

@@ -7,10 +7,11 @@
 
 #include "acumen/index/range_search.hpp"
 #include "expect.hpp"
+#include "program.hpp"
+
+namespace test_range_index {
 
 using namespace acumen::index;
-
-namespace {
 
 template <class T>
 constexpr KeyType key_type() {
@@ -253,9 +254,7 @@ void check_validation() {
   EXPECT(validate(ValueTable{0, 1, below}, 3));
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_range_index) {
   std::mt19937_64 random(1);
   check_type<std::uint8_t>(random);
   check_type<std::int8_t>(random);
@@ -270,5 +269,6 @@ int main() {
   check_dense_roots(random);
   check_errors(random);
   check_validation();
-  return 0;
 }
+
+}  // namespace test_range_index

@@ -6,10 +6,11 @@
 #include "acumen/learners/ridge.hpp"
 #include "acumen/random.hpp"
 #include "expect.hpp"
+#include "program.hpp"
+
+namespace test_ridge {
 
 using namespace acumen;
-
-namespace {
 
 /// Contexts that break naive recursive least squares: a constant input beside the bias, two inputs
 /// that are equal, one that is never set, scales from 1e-4 to 1e3.
@@ -103,11 +104,11 @@ void check_idle_arm_becomes_uncertain() {
   EXPECT(after[1] > 20.0f * before[1] && after[1] <= 1.0f);
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_ridge) {
   check_idle_arm_becomes_uncertain();
   check_numerics(in_full(10'000'000, 300'000), 0.0);
   check_numerics(in_full(3'000'000, 100'000), 1000.0);
   std::puts("ridge: ok");
 }
+
+}  // namespace test_ridge

@@ -8,10 +8,11 @@
 #include "acumen/random.hpp"
 #include "expect.hpp"
 #include "learner_zoo.hpp"
+#include "program.hpp"
+
+namespace test_sequences {
 
 using namespace acumen;
-
-namespace {
 
 constexpr std::uint32_t kDimension = 5, kArms = 3, kSteps = 20;
 
@@ -183,12 +184,11 @@ void an_episode_teaches_before_its_feedback() {
   }
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_sequences) {
   any_episode_leaves_a_valid_learner();
   an_episode_is_gathered_without_what_teaches_nothing();
   an_episode_knows_the_features_of_what_was_taken();
   an_episode_teaches_before_its_feedback();
-  return 0;
 }
+
+}  // namespace test_sequences

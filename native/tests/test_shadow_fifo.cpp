@@ -8,11 +8,12 @@
 #include "acumen/caching/shadow_fifo.hpp"
 #include "acumen/random.hpp"
 #include "expect.hpp"
+#include "program.hpp"
+
+namespace test_shadow_fifo {
 
 using acumen::Random;
 using namespace acumen::caching;
-
-namespace {
 
 using Keys = std::vector<std::uint64_t>;
 
@@ -118,10 +119,9 @@ void removes_and_goes_on() {
   }
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_shadow_fifo) {
   misses_as_the_rules_say();
   removes_and_goes_on();
-  return 0;
 }
+
+}  // namespace test_shadow_fifo

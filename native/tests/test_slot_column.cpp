@@ -5,11 +5,12 @@
 #include "acumen/caching/slot_column.hpp"
 #include "acumen/random.hpp"
 #include "expect.hpp"
+#include "program.hpp"
+
+namespace test_slot_column {
 
 using acumen::Random;
 using acumen::caching::SlotColumn;
-
-namespace {
 
 void keeps_what_it_is_given() {
   Random random(1);
@@ -47,10 +48,9 @@ void widens_and_grows() {
   EXPECT(column.size() == 0);
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_slot_column) {
   keeps_what_it_is_given();
   widens_and_grows();
-  return 0;
 }
+
+}  // namespace test_slot_column

@@ -6,11 +6,12 @@
 #include "acumen/caching/slot_index.hpp"
 #include "acumen/random.hpp"
 #include "expect.hpp"
+#include "program.hpp"
+
+namespace test_slot_index {
 
 using acumen::Random;
 using acumen::caching::SlotIndex;
-
-namespace {
 
 std::set<std::uint32_t> candidates(const SlotIndex& index, std::uint64_t hash) {
   std::set<std::uint32_t> found;
@@ -73,9 +74,7 @@ void clearing_gives_memory_back() {
   EXPECT(candidates(index, 7) == std::set<std::uint32_t>{3});
 }
 
-}  // namespace
-
-int main() {
+PROGRAM(test_slot_index) {
   for (std::uint64_t seed = 0; seed < 4; ++seed) {
     agrees_with_a_multimap(seed, 1);
     agrees_with_a_multimap(seed, 4);
@@ -83,3 +82,5 @@ int main() {
   a_walk_sees_only_slots_of_its_tag();
   clearing_gives_memory_back();
 }
+
+}  // namespace test_slot_index

@@ -12,10 +12,11 @@
 #include "expect.hpp"
 #include "fixed_learner.hpp"
 #include "learner_zoo.hpp"
+#include "program.hpp"
+
+namespace test_threads {
 
 using namespace acumen;
-
-namespace {
 
 void no_lesson_is_lost() {
   FixedLearner learner({0.5f, 0.5f});
@@ -208,9 +209,7 @@ class Crowd {
   std::vector<Answer> late_;
 };
 
-}  // namespace
-
-int main() {
+PROGRAM(test_threads) {
   no_lesson_is_lost();
   const LearnerShape shape = all_field_kinds().shape;
   for (const LearnerKind& kind : learner_zoo()) {
@@ -219,3 +218,5 @@ int main() {
     Crowd(*learner).run(5'000);
   }
 }
+
+}  // namespace test_threads
