@@ -176,7 +176,7 @@ void check(const std::vector<T>& sorted, std::mt19937_64& random) {
 template <class T>
 void check_type(std::mt19937_64& random) {
   using Limits = std::numeric_limits<T>;
-  for (const std::size_t n : {0u, 1u, 2u, 9u, 64u, 700u}) {
+  for (const std::size_t n : {0u, 1u, 2u, 9u, 64u, 400u}) {
     std::vector<std::vector<T>> kinds(6);
     for (std::size_t i = 0; i < n; ++i) {
       const double u = std::uniform_real_distribution<double>(0, 1)(random);

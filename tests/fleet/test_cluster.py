@@ -5,8 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,6 @@ from acumen import fleet
 
 HERE = Path(__file__).parent
 NAMESPACE = ["unshare", "--net", "--map-root-user"]
-SCENARIOS = ("ray_scenario.py", "watch_scenario.py")
 
 
 def why_not() -> str:
@@ -27,40 +24,19 @@ def why_not() -> str:
     return ""
 
 
-class Scenario:
-    """A script that plays with a cluster in a network of its own; it says in the end how it was."""
-
-    def __init__(self, script: str, files: ExitStack) -> None:
-        # Short, as Ray's sockets want it, and pytest's is not.
-        self._folder = files.enter_context(tempfile.TemporaryDirectory())
-        self._process = subprocess.Popen(
-            [*NAMESPACE, sys.executable, str(HERE / script), self._folder],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        files.callback(self._process.kill)
-
-    def said(self) -> str:
-        said, errors = self._process.communicate(timeout=300)
-        logs = "".join(path.read_text()[-2000:] for path in Path(self._folder).glob("*.err"))
-        assert self._process.returncode == 0, said + errors + logs
-        assert said.startswith("ok: ")
-        return said
-
-
 @pytest.fixture(scope="module")
-def scenarios() -> Iterator[dict[str, Scenario]]:
-    """All at once: most of the time each waits for something."""
+def said() -> str:
+    """What the script said that plays with a cluster in a network of its own."""
     if reason := why_not():
         pytest.skip(reason)
-    with ExitStack() as files:
-        yield {script: Scenario(script, files) for script in SCENARIOS}
-
-
-@pytest.fixture(scope="module")
-def watched(scenarios: dict[str, Scenario]) -> str:
-    return scenarios["watch_scenario.py"].said()
+    # Short, as Ray's sockets want it, and pytest's is not.
+    with tempfile.TemporaryDirectory() as folder:
+        command = [*NAMESPACE, sys.executable, str(HERE / "ray_scenario.py"), folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        logs = "".join(path.read_text()[-2000:] for path in Path(folder).glob("*.err"))
+    assert done.returncode == 0, done.stdout + done.stderr + logs
+    assert done.stdout.startswith("ok: ")
+    return done.stdout
 
 
 def test_a_hub_belongs_to_a_kind_of_choice() -> None:
@@ -68,14 +44,11 @@ def test_a_hub_belongs_to_a_kind_of_choice() -> None:
     assert fleet.hub_name(make()) != fleet.hub_name(make(arms=["a", "b"]))
 
 
-def test_a_fleet_survives_kills_and_pauses(scenarios: dict[str, Scenario]) -> None:
-    assert "lessons" in scenarios["ray_scenario.py"].said()
-
-
-def test_a_page_shows_a_fleet_through_kills_and_pauses(watched: str) -> None:
-    assert "lessons" in watched
+def test_a_fleet_and_its_page_survive_kills_and_pauses(said: str) -> None:
+    assert "lessons" in said
+    assert "600 in shards" in said
 
 
 @pytest.mark.skipif(importlib.util.find_spec("grpc") is None, reason="ray:// needs grpcio")
-def test_a_page_by_way_of_ray_client(watched: str) -> None:
-    assert "ray:// too" in watched
+def test_a_page_by_way_of_ray_client(said: str) -> None:
+    assert "ray:// too" in said

@@ -1,9 +1,4 @@
-"""The page over a fleet on Ray, in a network of its own; run by test_cluster.py.
-
-    unshare --net --map-root-user python watch_scenario.py FOLDER
-
-Its last line says what was seen; FOLDER/page.png is what it looked like.
-"""
+"""The page over a fleet on Ray for ray_scenario.py, looked at in a browser and from afar."""
 
 from __future__ import annotations
 
@@ -21,7 +16,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1] / "watch"))
 from browser import CHROMIUM, Browser
-from ray_scenario import Fleet, durable_lessons, loopback_up, only_loopback, wait_for
+from ray_fleet import Fleet, wait_for
 
 CLIENT_PORT = 10001
 
@@ -94,49 +89,3 @@ def look_from_afar(fleet: Fleet) -> str:
     assert len(page.fleet()["heard"]) == 2
     page.end()
     return "ray:// too"
-
-
-def main(folder: Path) -> None:
-    loopback_up()
-    assert only_loopback()
-    with Fleet(folder) as fleet:
-        one, two = fleet.member(1), fleet.member(2)
-        wait_for("both learn", lambda: min(fleet.newest(1)[1], fleet.newest(2)[1]) > 2, 60)
-        page = Page(fleet, f"ray:{fleet.address}")
-        wait_for("both were heard", lambda: len(page.fleet().get("heard", [])) == 2, 60)
-        if CHROMIUM is not None:
-            look(page, folder)
-        afar = look_from_afar(fleet)
-        # A hub that hangs is shown as it was; when it goes on, so does the page.
-        hub = page.fleet()["process"]
-        os.kill(hub, signal.SIGSTOP)
-        wait_for("it is silent", lambda: page.fleet()["silent_for"] > 0, 30)
-        assert page.state()["selected"]["decisions"] > 0
-        os.kill(hub, signal.SIGCONT)
-        wait_for("it answers", lambda: page.fleet()["silent_for"] == 0, 30)
-        # One that is killed comes back as another, and knows its lessons.
-        os.kill(hub, signal.SIGKILL)
-        wait_for("another", lambda: page.fleet()["process"] != hub, 60)
-        (fleet.machines / "stop").touch()
-        total = 0
-
-        def all_learned() -> bool:
-            nonlocal total
-            total = sum(durable_lessons(fleet.machines / f"m{seed}") for seed in (1, 2))
-            return bool(page.fleet()["lessons"] == total)
-
-        wait_for("all lessons", all_learned, 30)
-        state = page.state()
-        assert state["trouble"] == "", state["trouble"]
-        fleet_now = state["selected"]["fleet"]
-        assert fleet_now["checkpoint"] == fleet_now["stamp"], fleet_now
-        assert fleet_now["stamp"][0] == 2, fleet_now
-        assert fleet_now["refused"] == 0, fleet_now
-        page.end()
-        (fleet.machines / "end").touch()
-        assert [one.wait(20), two.wait(20)] == [0, 0]
-        print(f"ok: {total} lessons; {afar}")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
