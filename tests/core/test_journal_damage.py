@@ -27,7 +27,7 @@ from acumen.core.journal_sealing import merge
 from acumen.core.journal_segments import SegmentReader, segments_in
 
 MANY = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 Alteration = tuple[str, float, int]
 
