@@ -52,7 +52,9 @@ class Page:
 
 
 def look(page: Page, folder: Path) -> None:
-    """In a browser, as a person does."""
+    """In a browser, as a person does, if there is one."""
+    if CHROMIUM is None:
+        return
     with Browser(folder / "profile") as browser:
         browser.look(1280, 900)
         browser.open(page.url)

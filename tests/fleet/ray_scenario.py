@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fleet_page import CHROMIUM, Page, look, look_from_afar
+from fleet_page import Page, look, look_from_afar
 from ray_fleet import Fleet, durable_lessons, hub_state, loopback_up, only_loopback, wait_for
 
 
@@ -88,8 +88,7 @@ def main(folder: Path) -> None:
         wait_for("both learn", lambda: min(fleet.newest(1)[1], fleet.newest(2)[1]) > 2, 60)
         page = Page(fleet, f"ray:{fleet.address}")
         wait_for("both were heard", lambda: len(page.fleet().get("heard", [])) == 2, 60)
-        if CHROMIUM is not None:
-            look(page, folder)
+        look(page, folder)
         afar = look_from_afar(fleet)
         hub_hangs(page)
         hub_is_killed(fleet, page)
