@@ -59,24 +59,33 @@ def test_there_is_something_to_check() -> None:
     assert DOMAINS
 
 
-@pytest.mark.parametrize(
-    "path", files("*.py", "*.pyi", "*.hpp", "*.cpp", "*.css", "*.js"), ids=name_of
-)
-def test_lines_are_short(path: Path) -> None:
-    long = [number for number, line in enumerate(lines_of(path), 1) if len(line) > COLUMNS_MAX]
-    assert not long, f"{name_of(path)}: longer than {COLUMNS_MAX} columns: lines {long}"
+def test_lines_are_short() -> None:
+    long = [
+        f"{name_of(path)}:{number}"
+        for path in files("*.py", "*.pyi", "*.hpp", "*.cpp", "*.css", "*.js")
+        for number, line in enumerate(lines_of(path), 1)
+        if len(line) > COLUMNS_MAX
+    ]
+    assert not long, f"longer than {COLUMNS_MAX} columns: {long}"
 
 
-@pytest.mark.parametrize("path", PYTHON + NATIVE, ids=name_of)
-def test_modules_are_short(path: Path) -> None:
-    assert len(lines_of(path)) <= MODULE_LINES_MAX
+def test_modules_are_short() -> None:
+    long = [name_of(path) for path in PYTHON + NATIVE if len(lines_of(path)) > MODULE_LINES_MAX]
+    assert not long, f"longer than {MODULE_LINES_MAX} lines: {long}"
 
 
-@pytest.mark.parametrize("path", PYTHON + NATIVE, ids=name_of)
-def test_functions_are_short(path: Path) -> None:
-    functions = python_functions(path) if path.suffix == ".py" else native_functions(path)
-    long = [(name, lines) for name, lines in functions if lines > FUNCTION_LINES_MAX]
-    assert not long, f"{name_of(path)}: longer than {FUNCTION_LINES_MAX} lines: {long}"
+def test_functions_are_short() -> None:
+    long = [
+        f"{name_of(path)}: {name}, {lines} lines"
+        for path in PYTHON + NATIVE
+        for name, lines in functions_of(path)
+        if lines > FUNCTION_LINES_MAX
+    ]
+    assert not long, f"longer than {FUNCTION_LINES_MAX} lines: {long}"
+
+
+def functions_of(path: Path) -> Iterator[tuple[str, int]]:
+    return python_functions(path) if path.suffix == ".py" else native_functions(path)
 
 
 def python_functions(path: Path) -> Iterator[tuple[str, int]]:
@@ -173,20 +182,28 @@ def distributions(top: str) -> set[str]:
     return {normal(name) for name in DISTRIBUTIONS.get(top, [top])}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_the_package_imports_what_is_declared(path: Path) -> None:
+def test_the_package_imports_what_is_declared() -> None:
     product = BASE.union(*(EXTRAS[extra] for extra in EXTRAS if extra not in ("bench", "dev")))
-    for top, eager in third_party(path):
+    undeclared = [
+        f"{name_of(path)} imports {top}"
+        for path in SOURCES
+        for top, eager in third_party(path)
         # Optional ones only where they are needed, in a function.
-        allowed = BASE if eager else product
-        assert distributions(top) & allowed, f"{name_of(path)} imports {top}"
+        if not distributions(top) & (BASE if eager else product)
+    ]
+    assert not undeclared
 
 
-@pytest.mark.parametrize("path", [p for p in PYTHON if p not in SOURCES], ids=name_of)
-def test_tests_and_benchmarks_import_what_is_declared(path: Path) -> None:
+def test_tests_and_benchmarks_import_what_is_declared() -> None:
     declared = BASE.union(*EXTRAS.values())
-    for top, _ in third_party(path):
-        assert distributions(top) & declared, f"{name_of(path)} imports {top}"
+    undeclared = [
+        f"{name_of(path)} imports {top}"
+        for path in PYTHON
+        if path not in SOURCES
+        for top, _ in third_party(path)
+        if not distributions(top) & declared
+    ]
+    assert not undeclared
 
 
 def test_each_optional_dependency_is_imported_in_one_file() -> None:
