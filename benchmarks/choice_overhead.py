@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import resource
 import subprocess
@@ -31,6 +29,7 @@ from rich.progress import track
 from rich.table import Table
 
 import acumen
+from acumen.evaluation.results import describe_machine
 from choice_contenders import ARMS, FIELDS, NAMES, Contender, Problem, contenders
 
 BLOCK = 100
@@ -248,14 +247,6 @@ def show(report: dict[str, Any], console: Console) -> None:
     )
 
 
-def machine() -> str:
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    processor = names[0] if names else platform.processor() or platform.machine()
-    return f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", type=Path, help="where to write the figures")
@@ -279,7 +270,7 @@ def main() -> None:
         "benchmark": "choice_overhead",
         "seed": options.seed,
         "rounds": options.rounds,
-        "machine": machine(),
+        "machine": describe_machine(),
         "missing": missing,
         "rows": rows_of(lineup),
         "ratios": ratios_of(lineup, options.seed),

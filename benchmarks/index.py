@@ -14,13 +14,11 @@ too (glibc.malloc.hugetlb). Times are of CPU, so that a busy machine disturbs th
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
@@ -36,6 +34,7 @@ from acumen.index.heuristics import heuristic_contenders, missing_rivals
 from acumen.index.learned import as_column, learned_contenders
 from acumen.index.measuring import Task, bound_contender, field_of
 from acumen.index.workloads import KINDS, Keys, KeySet, cities
+from json_file import write_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 QUERIES = 1 << 19
@@ -228,10 +227,7 @@ def main() -> None:
                 found += native_rows(program, source.name, keys)
             shown(found)
             rows += found
-    if options.json:
-        machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-        about = {"machine": machine, "python": sysconfig.get_python_version(), "rows": rows}
-        options.json.write_text(json.dumps(about, indent=1))
+    write_rows(options.json, rows)
 
 
 if __name__ == "__main__":

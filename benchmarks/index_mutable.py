@@ -11,13 +11,10 @@ thread's processor; medians of the rounds.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections import deque
@@ -31,6 +28,7 @@ from numpy.typing import NDArray
 from sortedcontainers import SortedDict
 
 from acumen.index import MutableRangeIndex
+from json_file import write_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = 100_000
@@ -239,10 +237,7 @@ def main() -> None:
             print(f"\n{name}: {len(keys)} keys; times: as many as Acumen takes")
             shown(found)
             rows += found
-    if options.json:
-        machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-        about = {"machine": machine, "python": sysconfig.get_python_version(), "rows": rows}
-        options.json.write_text(json.dumps(about, indent=1))
+    write_rows(options.json, rows)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
-import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -40,6 +38,7 @@ import numpy as np
 
 from acumen import _native
 from acumen.index import PointIndex
+from json_file import write_rows
 
 Find = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
 SCALARS = 100_000
@@ -280,13 +279,7 @@ def main() -> None:
             wanted = keys[draw.integers(0, len(keys), SCALARS)].tolist()
             times = run_scalars(table, wanted, arguments.rounds)
             found += rows(table, times, "scalar", data, len(keys))
-    if arguments.json:
-        machine = {
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "numpy": np.__version__,
-        }
-        arguments.json.write_text(json.dumps({"machine": machine, "rows": found}, indent=1))
+    write_rows(arguments.json, found)
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ void same_seed_same_choices() {
 
 void metadata_stays_within_its_budget() {
   for (const std::uint32_t capacity : {100u, 122u, 200u, 300u, 1'000u, 10'000u}) {
-    const Keys trace = skewed(9, in_full(300'000, 50'000), 40 * capacity);
+    const Keys trace = skewed(9, in_full(150'000, 50'000), 40 * capacity);
     for (const float bytes : {48.0f, 64.0f}) {
       if (capacity < 1'000 && bytes < 64) continue;  // below the smallest model's own size
       EvictionOptions options;
