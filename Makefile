@@ -78,7 +78,8 @@ clean:  ## Remove everything that was built, the virtual environment too
 $(VENV)/.tools: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Acumen needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=") if sys.version_info < (3, 11) else None'
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	@$(PIP_INSTALL) --upgrade "pip>=25" || echo "pip stays as it is: it takes three times as long"
+	@$(BIN)/python -c 'import pip, sys; sys.exit(int(pip.__version__.split(".")[0]) < 25)' || \
+	  $(PIP_INSTALL) --retries 1 --upgrade "pip>=25" || echo "pip stays as it is: it takes three times as long"
 	$(PIP_INSTALL) "scikit-build-core>=0.11" "nanobind>=2.4" "numpy>=2.0" "cmake>=3.21" "ninja>=1.10"
 	@touch $@
 

@@ -45,7 +45,7 @@ import acumen
 from acumen.core import model_file
 from acumen.core.journal_format import FATES, JournalError
 from acumen.core.published import MODELS, ModelFolder
-from choice_overhead import machine
+from acumen.evaluation.results import describe_machine
 from fleet_calls import loopback_up, token_for_ray
 from fleet_process import ANSWER, CLOCK, FIELDS, NAMES
 
@@ -476,7 +476,7 @@ def main() -> None:
         "seed": options.seed,
         "seconds": options.seconds,
         "pause": options.pause,
-        "machine": machine(),
+        "machine": describe_machine(),
         "load": os.getloadavg(),
         "left_out": left_out,
         "rows": rows,

@@ -36,7 +36,7 @@ from rich.table import Table
 import acumen
 from acumen.core.training import Training
 from acumen.core.twin import twin
-from choice_overhead import machine
+from acumen.evaluation.results import describe_machine
 from fleet_process import block
 from journal_overhead import BLOCK, FIELDS, interval, make
 
@@ -255,7 +255,7 @@ def main() -> None:
         report = {
             "benchmark": "fleet_overhead",
             "seed": options.seed,
-            "machine": machine(),
+            "machine": describe_machine(),
             "choosing": choosing(folder / "choosing", options.rounds, options.seed),
             "records": records(folder / "records", options.events, options.seed),
             "news": [news(folder / f"news{n}", n, options.bursts) for n in counts],

@@ -28,10 +28,10 @@ from rich.table import Table
 
 import acumen
 from acumen.core.twin import twin
+from acumen.evaluation.results import describe_machine
 from acumen.fleet import Hub, Root
 from acumen.fleet.hub import Shown
 from acumen.fleet.wire import encode
-from choice_overhead import machine
 from journal_overhead import FIELDS, make
 
 DECISIONS_PER_SECOND = 10  # of a machine: 20 events
@@ -238,7 +238,7 @@ def main() -> None:
         "benchmark": "fleet_simulation",
         "seed": options.seed,
         "call_us": options.call_us,
-        "machine": machine(),
+        "machine": describe_machine(),
         "costs": cost,
         "rows": rows,
     }

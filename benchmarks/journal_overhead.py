@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 import acumen
-from choice_overhead import machine
+from acumen.evaluation.results import describe_machine
 
 BLOCK, FIELDS, ARMS = 100, 16, 10
 NAMES = [f"f{i}" for i in range(FIELDS)]
@@ -195,7 +195,7 @@ def main() -> None:
         report = {
             "benchmark": "journal_overhead",
             "seed": options.seed,
-            "machine": machine(),
+            "machine": describe_machine(),
             "choosing": choosing(folder / "choosing", options.rounds, options.seed),
             "sustained": sustained(folder / "sustained", options.seconds, options.seed),
             "disk": floor(folder),

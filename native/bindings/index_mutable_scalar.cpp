@@ -23,7 +23,7 @@ constexpr const char* kSpelled[kNames] = {"_getitem",  "_setitem", "_delitem",
 PyObject* names[kNames];
 
 Base* as_base(PyObject* self) {
-  return reinterpret_cast<Base*>(self);
+  return static_cast<Base*>(Base::of(self));
 }
 
 LeafMap* opened(PyObject* self) {
@@ -267,9 +267,11 @@ PyObject* item(PyObject* self, PyObject* rank) {
 
 PyObject* open(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
   if (!count_between("_open", count, 2, 2)) return nullptr;
-  if (!Base::open(self, arguments[0], "LeafMap")) return nullptr;
-  as_base(self)->plain = arguments[1] == Py_True;
-  Py_RETURN_NONE;
+  const bool was_plain = as_base(self)->plain;
+  as_base(self)->plain = arguments[1] == Py_True;  // first: letting the old one go may run anything
+  if (Base::open(self, arguments[0], "LeafMap")) Py_RETURN_NONE;
+  as_base(self)->plain = was_plain;
+  return nullptr;
 }
 
 PyMethodDef methods[] = {

@@ -13,6 +13,8 @@ namespace fuzz_caching {
 using acumen::caching::EvictionOptions;
 using acumen::caching::LearnedEviction;
 
+namespace {
+
 constexpr std::uint32_t kSlots = 256;
 
 // The owner's side: which key each slot holds; keys are 0..511, spread over the hash's bits.
@@ -108,6 +110,8 @@ void step(Owner& owner, std::uint8_t operation, std::uint8_t argument, std::uint
       owner.request(key, room, size);
   }
 }
+
+}  // namespace
 
 FUZZ_TARGET(fuzz_caching, data, size) {
   if (size < 4) return 0;

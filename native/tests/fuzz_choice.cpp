@@ -18,6 +18,8 @@ namespace fuzz_choice {
 
 using namespace acumen;
 
+namespace {
+
 /// A choice, what was asked of it, and what it has to keep.
 class Scene {
  public:
@@ -222,6 +224,8 @@ class Scene {
   std::set<std::uint64_t> ids_, told_;
   std::array<std::uint64_t, 16> recent_{};
 };
+
+}  // namespace
 
 FUZZ_TARGET(fuzz_choice, data, size) {
   // The last bytes are kept for load_altered(), for by then the calls have used up the others.

@@ -15,6 +15,8 @@ namespace fuzz_draft {
 
 using namespace acumen;
 
+namespace {
+
 /// A choice with a journal that remembers its lessons; of an arbitrary shape and learner.
 class Scene {
  public:
@@ -127,6 +129,8 @@ class Scene {
   std::vector<std::uint64_t> open_;  ///< steps of an episode
   bool episodes_ = false;
 };
+
+}  // namespace
 
 FUZZ_TARGET(fuzz_draft, data, size) {
   Input input(data, size);

@@ -14,6 +14,8 @@ namespace fuzz_leaf_tree {
 
 using namespace acumen::index;
 
+namespace {
+
 using Map = std::map<std::int64_t, std::uint64_t>;
 
 std::int64_t key_of(acumen::Input& input) {
@@ -55,6 +57,8 @@ void many(LeafTree& tree, Map& map, acumen::Input& input, bool added) {
   tree.replace(added ? tree.version().with({keys.data(), values.data(), keys.size()})
                      : tree.version().without(keys.data(), keys.size()));
 }
+
+}  // namespace
 
 FUZZ_TARGET(fuzz_leaf_tree, data, size) {
   acumen::Input input(data, size);

@@ -14,6 +14,8 @@ namespace fuzz_learners {
 
 using namespace acumen;
 
+namespace {
+
 void expect_distribution(Learner& learner, const float* x, const ArmSet& arms) {
   AlignedArray<float> p(padded(arms.count));
   learner.distribution(x, arms, p.data());
@@ -76,6 +78,8 @@ void alter_state(Learner& learner, Input& input, const float* x, const ArmSet& a
     EXPECT(learner.validate());
   }
 }
+
+}  // namespace
 
 FUZZ_TARGET(fuzz_learners, data, size) {
   static const std::vector<LearnerKind> kinds = learner_zoo();

@@ -13,6 +13,8 @@ namespace fuzz_membership {
 
 using namespace acumen::membership;
 
+namespace {
+
 struct Texts {
   std::vector<std::int64_t> offsets{0};
   std::vector<std::uint8_t> data;
@@ -34,6 +36,8 @@ void ask_everything(const PartitionedFilter& filter, const TextKeys& keys, bool 
   for (std::size_t i = 0; i < keys.count; ++i)
     if (must_be_inside && !(inside[i] && filter.contains(keys.view(i), keys.hash(i)))) std::abort();
 }
+
+}  // namespace
 
 FUZZ_TARGET(fuzz_membership, data, size) {
   acumen::Input in(data, size);

@@ -15,6 +15,8 @@ namespace fuzz_point_index {
 using namespace acumen;
 using namespace acumen::index;
 
+namespace {
+
 std::uint64_t word(Input& input) {
   std::uint64_t word = input.byte();
   if (input.byte() % 2 == 0) return word << input.below(64);
@@ -90,6 +92,8 @@ void foreign(Input& input) {
     if (at < -1 || at >= static_cast<std::int64_t>(lookup.rows)) std::abort();
   }
 }
+
+}  // namespace
 
 FUZZ_TARGET(fuzz_point_index, data, size) {
   Input input(data, size);

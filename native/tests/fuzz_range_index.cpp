@@ -12,6 +12,8 @@ namespace fuzz_range_index {
 
 using namespace acumen::index;
 
+namespace {
+
 template <class T>
 T value_of(acumen::Input& input) {
   if constexpr (std::is_floating_point_v<T>) {
@@ -74,6 +76,8 @@ void run(KeyType type, acumen::Input& input) {
   search.use(table);
   expect_exact(search, keys, queries);
 }
+
+}  // namespace
 
 FUZZ_TARGET(fuzz_range_index, data, size) {
   acumen::Input input(data, size);

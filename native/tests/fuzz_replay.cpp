@@ -13,6 +13,8 @@ namespace fuzz_replay {
 
 using namespace acumen;
 
+namespace {
+
 std::uint64_t drawn_id(Input& input) {
   // Near each other, so that they meet; of several replicas; now and then far away.
   const std::uint8_t kind = input.byte();
@@ -125,6 +127,8 @@ class Scene {
   std::vector<double> row_;
   std::vector<float> features_;
 };
+
+}  // namespace
 
 FUZZ_TARGET(fuzz_replay, data, size) {
   Input input(data, size);

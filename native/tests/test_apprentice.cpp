@@ -15,6 +15,8 @@ namespace test_apprentice {
 
 using namespace acumen;
 
+namespace {
+
 constexpr std::uint32_t kArms = 3;
 constexpr LearnerShape kShape{3, kArms, 0};
 
@@ -167,6 +169,8 @@ void with_features_or_without_inputs_it_works() {
     if (shape.features == 0) EXPECT(p[2] > 0.8f);
   }
 }
+
+}  // namespace
 
 PROGRAM(test_apprentice) {
   it_imitates_and_then_improves();

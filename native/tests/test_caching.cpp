@@ -15,6 +15,8 @@ namespace test_caching {
 using acumen::Random;
 using namespace acumen::caching;
 
+namespace {
+
 using Keys = std::vector<std::uint64_t>;
 
 // Small numbers often, large ones seldom.
@@ -305,6 +307,8 @@ void sizes_weigh() {
   EXPECT(small_hits > 20'000);  // all 1,500 small ones fit: 45,000 requests
   EXPECT(small_hits > 10 * large_hits);
 }
+
+}  // namespace
 
 PROGRAM(test_caching) {
   simulator_agrees_with_brute_force();

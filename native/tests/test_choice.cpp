@@ -11,6 +11,8 @@ namespace test_choice {
 
 using namespace acumen;
 
+namespace {
+
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 ChoiceOptions options(std::uint32_t arms) {
@@ -343,6 +345,8 @@ void the_comparison_is_anytime_valid() {
   }
   EXPECT(misses <= 0.05 * kWorlds);
 }
+
+}  // namespace
 
 PROGRAM(test_choice) {
   propensities_are_frequencies();

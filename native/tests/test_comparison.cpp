@@ -14,6 +14,8 @@ namespace test_comparison {
 
 using namespace acumen;
 
+namespace {
+
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 ChoiceOptions options(float holdback, std::uint64_t seed = 3) {
@@ -223,6 +225,8 @@ void no_number_ruins_anything() {
     EXPECT(engine.lessons() == 601 && learner.reward(0) == rewards);
   }
 }
+
+}  // namespace
 
 PROGRAM(test_comparison) {
   the_interval_holds_at_all_times_at_once();

@@ -16,6 +16,8 @@ namespace test_cross_fit {
 
 using namespace acumen;
 
+namespace {
+
 constexpr std::uint32_t kArms = 3, kDimension = 4, kFolds = 5;
 
 /// 600 records; the reward of arm a is a · x[1].
@@ -114,6 +116,8 @@ void check_refusals() {
   EXPECT(!fit_in_order(*learner, log.rows(), out.data()));
   EXPECT(!cross_fit(*learner, log.rows(), kFolds, out.data()));
 }
+
+}  // namespace
 
 PROGRAM(test_cross_fit) {
   for (const LearnerKind& kind : learner_zoo()) {

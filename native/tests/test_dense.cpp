@@ -15,6 +15,8 @@ namespace test_dense {
 
 using namespace acumen;
 
+namespace {
+
 Random g_random(20'260'102);
 
 float draw() {
@@ -387,6 +389,8 @@ void check_locate(const DenseKernels& k) {
   k.weigh_rows(knots.data(), 8, index, weight, 3, values.data());
   for (const float v : values) EXPECT_NEAR(v, 0.5 * 16 + 0 + 4, 1e-6);
 }
+
+}  // namespace
 
 PROGRAM(test_dense) {
   for (const bool portable : {false, true}) {

@@ -14,6 +14,8 @@ namespace test_draft {
 
 using namespace acumen;
 
+namespace {
+
 ChoiceOptions options() {
   ChoiceOptions result;
   result.fields = {{FieldKind::kNumber}, {FieldKind::kCategory, false, 4}};
@@ -289,6 +291,8 @@ void others_go_on_choosing(const LearnerKind& kind) {
   EXPECT(sequences || (counters.feedback[0] + busy_ones == 4600 && caught_up <= 10 * 4000));
   EXPECT(own.engine.learner()->validate());
 }
+
+}  // namespace
 
 PROGRAM(test_draft) {
   for (const LearnerKind& kind : learner_zoo()) {

@@ -13,6 +13,8 @@ namespace test_drift {
 
 using namespace acumen;
 
+namespace {
+
 using Stream = std::function<double(Random&)>;
 
 constexpr DriftStream kStreams[] = {DriftStream::kNumbers, DriftStream::kFallingNumbers,
@@ -117,6 +119,8 @@ void check_odd_values() {
     }
   }
 }
+
+}  // namespace
 
 PROGRAM(test_drift) {
   for (const Stream& stream : streams()) {

@@ -15,6 +15,8 @@ namespace test_journal {
 
 using namespace acumen;
 
+namespace {
+
 /// An event that consists of its header and `extra` words.
 bool push(JournalRing& ring, std::uint32_t extra = 0) {
   const std::uint32_t words = EventHeader::kWords + extra;
@@ -259,6 +261,8 @@ void a_replay_with_a_gap() {
   EXPECT(slot != twin.ring().capacity() && twin.ring().entry(slot).arm < 2);
   EXPECT(twin.feedback(newest, values) != FeedbackResult::kUnknown);
 }
+
+}  // namespace
 
 PROGRAM(test_journal) {
   events_come_out_in_order();

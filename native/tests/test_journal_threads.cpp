@@ -18,6 +18,8 @@ namespace test_journal_threads {
 
 using namespace acumen;
 
+namespace {
+
 /// Every word of an event says its number, so that a torn one would show.
 void ring_under_pressure(WhenFull when_full, std::uint64_t events) {
   JournalRing ring(1 << 13, when_full);
@@ -113,6 +115,8 @@ void a_choice_with_a_writer() {
   std::printf("a choice: %llu events, %llu of them dropped\n",
               static_cast<unsigned long long>(last), static_cast<unsigned long long>(gaps));
 }
+
+}  // namespace
 
 PROGRAM(test_journal_threads) {
   ring_under_pressure(WhenFull::kDropNewest, 300'000);

@@ -13,6 +13,8 @@ namespace test_leaf_tree {
 using namespace acumen;
 using namespace acumen::index;
 
+namespace {
+
 using Map = std::map<std::int64_t, std::uint64_t>;
 
 /// Counts references of values below its size; what is kept or dropped too often is an error.
@@ -156,14 +158,15 @@ void memory_follows_the_keys() {
     LeafTree tree(nullptr);
     for (std::int64_t i = 0; i < keys; ++i)
       tree.set(order == 2 ? (i * 7'919) % keys : i, static_cast<std::uint64_t>(i));
-    EXPECT(tree.version().validate() && tree.version().size() == keys);
-    EXPECT(tree.version().bytes() < 24 * keys);
+    EXPECT(tree.version().validate() && tree.version().size() == static_cast<std::size_t>(keys));
+    EXPECT(tree.version().bytes() < 24 * static_cast<std::size_t>(keys));
     for (std::int64_t i = 0; i < keys; ++i) {
       const std::int64_t key = order == 1 ? keys - 1 - i : (i * 7'919) % keys;
       if (key % 50 != 0) EXPECT(tree.erase(key));
       if (i % 40'000 == 0) EXPECT(tree.version().validate());
     }
-    EXPECT(tree.version().validate() && tree.version().size() == keys / 50);
+    EXPECT(tree.version().validate() &&
+           tree.version().size() == static_cast<std::size_t>(keys / 50));
     EXPECT(tree.version().bytes() < 25 * tree.version().size() + 24'000);
     for (std::int64_t key = 0; key < keys; key += 50) EXPECT(tree.erase(key));
     EXPECT(tree.version().size() == 0 && tree.version().bytes() < 1'000);
@@ -192,6 +195,8 @@ void what_ascends_is_packed() {
   EXPECT(tree.version().bytes() < 17 * map.size());
   for (std::uint64_t v = 0; v < keeper.made; ++v) EXPECT(keeper.held[v] == 1);
 }
+
+}  // namespace
 
 PROGRAM(test_leaf_tree) {
   everything_is_a_map();

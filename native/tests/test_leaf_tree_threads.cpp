@@ -16,6 +16,8 @@ namespace test_leaf_tree_threads {
 using namespace acumen;
 using namespace acumen::index;
 
+namespace {
+
 constexpr std::int64_t kKeys = 8'000;
 
 /// The value of a key is the number of the version that put it; all keys of one parity are from
@@ -95,6 +97,8 @@ class Stage {
   std::atomic<bool> done_{false};
   std::atomic<int> reads_{0};
 };
+
+}  // namespace
 
 PROGRAM(test_leaf_tree_threads) {
   Stage().run(9);

@@ -13,6 +13,8 @@ namespace test_learners {
 
 using namespace acumen;
 
+namespace {
+
 /// A stream of lessons with ordinary contexts.
 class World {
  public:
@@ -118,6 +120,8 @@ void check_merge(const LearnerShape& shape) {
   LinUCB other({shape.dimension + 1, shape.arms, shape.features}, {});
   EXPECT(!one.merge(other) && one.version() == 2000);
 }
+
+}  // namespace
 
 PROGRAM(test_learners) {
   for (const LearnerKind& kind : learner_zoo()) {

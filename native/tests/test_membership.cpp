@@ -23,6 +23,8 @@ namespace test_membership {
 
 using namespace acumen::membership;
 
+namespace {
+
 std::vector<std::uint64_t> some_keys(std::size_t n) {
   std::vector<std::uint64_t> keys(n);
   for (std::size_t i = 0; i < n; ++i) keys[i] = i * 7 + 3;
@@ -195,6 +197,8 @@ void regions_hold_the_keys_of_their_scores() {
   filter.thresholds = {1.0, NAN};
   EXPECT(!validate(filter));
 }
+
+}  // namespace
 
 PROGRAM(test_membership) {
   every_key_is_inside_at_every_size_and_rate();

@@ -16,6 +16,8 @@ namespace test_point_index {
 using namespace acumen;
 using namespace acumen::index;
 
+namespace {
+
 using Words = std::vector<std::uint64_t>;
 
 Words distinct(std::size_t n, std::uint64_t seed, std::uint64_t mask = ~0ULL) {
@@ -315,6 +317,8 @@ void numbers_are_words() {
   const KeyShape shape = shape_of({large, WordType::kI64}, 2);
   EXPECT(shape.least == ~0ULL && shape.span == 6 && shape.stride == 6 && shape.sequence);
 }
+
+}  // namespace
 
 PROGRAM(test_point_index) {
   hashed_tables_agree();

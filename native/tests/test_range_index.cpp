@@ -13,6 +13,8 @@ namespace test_range_index {
 
 using namespace acumen::index;
 
+namespace {
+
 template <class T>
 constexpr KeyType key_type() {
   if constexpr (std::is_same_v<T, float>) return KeyType::kF32;
@@ -253,6 +255,8 @@ void check_validation() {
   EXPECT(!validate(ValueTable{0, 1, below}, 4));
   EXPECT(validate(ValueTable{0, 1, below}, 3));
 }
+
+}  // namespace
 
 PROGRAM(test_range_index) {
   std::mt19937_64 random(1);

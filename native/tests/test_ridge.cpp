@@ -12,6 +12,8 @@ namespace test_ridge {
 
 using namespace acumen;
 
+namespace {
+
 /// Contexts that break naive recursive least squares: a constant input beside the bias, two inputs
 /// that are equal, one that is never set, scales from 1e-4 to 1e3.
 void hostile_context(Random& random, float* x) {
@@ -103,6 +105,8 @@ void check_idle_arm_becomes_uncertain() {
   EXPECT(after[0] < 1.5f * before[0]);
   EXPECT(after[1] > 20.0f * before[1] && after[1] <= 1.0f);
 }
+
+}  // namespace
 
 PROGRAM(test_ridge) {
   check_idle_arm_becomes_uncertain();

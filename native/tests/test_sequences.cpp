@@ -14,6 +14,8 @@ namespace test_sequences {
 
 using namespace acumen;
 
+namespace {
+
 constexpr std::uint32_t kDimension = 5, kArms = 3, kSteps = 20;
 
 std::vector<std::unique_ptr<SequenceLearner>> learners() {
@@ -183,6 +185,8 @@ void an_episode_teaches_before_its_feedback() {
     EXPECT(learner.version() == 5 && engine.lessons() == 5);
   }
 }
+
+}  // namespace
 
 PROGRAM(test_sequences) {
   any_episode_leaves_a_valid_learner();

@@ -15,6 +15,8 @@ namespace test_shadow_fifo {
 using acumen::Random;
 using namespace acumen::caching;
 
+namespace {
+
 using Keys = std::vector<std::uint64_t>;
 
 // Clock2Q+ with a main queue that counts to three, and no ghosts.
@@ -118,6 +120,8 @@ void removes_and_goes_on() {
     if (step % 1'000 == 0) EXPECT(shadow.validate());
   }
 }
+
+}  // namespace
 
 PROGRAM(test_shadow_fifo) {
   misses_as_the_rules_say();

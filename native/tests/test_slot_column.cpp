@@ -12,6 +12,8 @@ namespace test_slot_column {
 using acumen::Random;
 using acumen::caching::SlotColumn;
 
+namespace {
+
 void keeps_what_it_is_given() {
   Random random(1);
   for (const std::size_t limit : {1u, 0xfffeu, 0xffffu, 0x10000u, 0xffffffu, 0x1000000u, ~0u}) {
@@ -47,6 +49,8 @@ void widens_and_grows() {
   column.release();
   EXPECT(column.size() == 0);
 }
+
+}  // namespace
 
 PROGRAM(test_slot_column) {
   keeps_what_it_is_given();

@@ -13,6 +13,8 @@ namespace test_slot_index {
 using acumen::Random;
 using acumen::caching::SlotIndex;
 
+namespace {
+
 std::set<std::uint32_t> candidates(const SlotIndex& index, std::uint64_t hash) {
   std::set<std::uint32_t> found;
   for (auto walk = index.walk(hash); walk.next();) EXPECT(found.insert(walk.slot()).second);
@@ -73,6 +75,8 @@ void clearing_gives_memory_back() {
   index.insert(7, 3);
   EXPECT(candidates(index, 7) == std::set<std::uint32_t>{3});
 }
+
+}  // namespace
 
 PROGRAM(test_slot_index) {
   for (std::uint64_t seed = 0; seed < 4; ++seed) {

@@ -18,6 +18,8 @@ namespace test_threads {
 
 using namespace acumen;
 
+namespace {
+
 void no_lesson_is_lost() {
   FixedLearner learner({0.5f, 0.5f});
   ChoiceOptions options;
@@ -208,6 +210,8 @@ class Crowd {
   std::mutex mutex_;
   std::vector<Answer> late_;
 };
+
+}  // namespace
 
 PROGRAM(test_threads) {
   no_lesson_is_lost();

@@ -29,14 +29,14 @@ STATIONARY: dict[str, Draw] = {
 @pytest.mark.parametrize("name", STATIONARY)
 @pytest.mark.parametrize("categories", [False, True])
 def test_false_alarms_are_as_rare_as_promised(name: str, categories: bool) -> None:
-    """10 streams of 50,000 values with one alarm in 50,000 allowed: 10 alarms expected at most."""
+    """10 streams of 50,000 values with one alarm in 25,000 allowed: 20 alarms expected at most."""
     alarms = 0
     for seed in range(10):
         values = STATIONARY[name](np.random.default_rng(seed), 50_000)
-        detector = DriftDetector(records_per_alarm=50_000, categories=categories, seed=seed)
+        detector = DriftDetector(records_per_alarm=25_000, categories=categories, seed=seed)
         alarms += len(detector.update(values))
-    # Alarms come no faster than a Poisson process of this rate: 23 or more once in 3,000 times.
-    assert alarms <= 22
+    # Alarms come no faster than a Poisson process of this rate: 38 or more once in 4,000 times.
+    assert alarms <= 37
 
 
 def test_a_long_stream_of_heavy_tails_is_quiet() -> None:

@@ -51,10 +51,10 @@ class Page:
         assert self.process.wait(20) == 0
 
 
-def look(page: Page, folder: Path) -> None:
+def look(page: Page, folder: Path) -> str:
     """In a browser, as a person does, if there is one."""
     if CHROMIUM is None:
-        return
+        return "no browser"
     with Browser(folder / "profile") as browser:
         browser.look(1280, 900)
         browser.open(page.url)
@@ -65,6 +65,7 @@ def look(page: Page, folder: Path) -> None:
         browser.screenshot(folder / "page.png")
         assert browser.errors == [], browser.errors
         assert all(url.startswith(page.url) for url in browser.requests), browser.requests
+    return "in a browser"
 
 
 def look_from_afar(fleet: Fleet) -> str:

@@ -63,6 +63,7 @@ def member(address: str, folder: Path, seed: int, checkpoints: str) -> None:
         time.sleep(0.02)
     assert choice.journal is not None
     assert choice.journal.flush()
+    (root / f"waits-{seed}").touch()
     while not (root / "end").exists():
         say(folder, choice, follower, slowest)
         time.sleep(0.02)

@@ -4,7 +4,7 @@
 
 Ray's servers listen on all addresses of the machine. In this network there is only loopback, and
 they ask for a token that is made for this run. The last line says what was seen; FOLDER/page.png is
-what the page looked like.
+what the page looked like, if there is a browser.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +54,9 @@ def member_is_killed(fleet: Fleet, member: subprocess.Popen[str]) -> subprocess.
 
 def expect_all(fleet: Fleet, page: Page) -> tuple[int, dict[str, Any]]:
     """Every lesson of every member is with the hub, with all members, and on the page."""
+    (fleet.machines / "stop").touch()
+    waiting = [fleet.machines / f"waits-{seed}" for seed in (1, 2)]
+    wait_for("journals are written", lambda: all(path.exists() for path in waiting))
     total = sum(durable_lessons(fleet.machines / f"m{seed}") for seed in (1, 2))
     wait_for("the hub has all", lambda: hub_state(fleet)["lessons"] == total)
     wait_for("all have all", lambda: all(fleet.said(s)["model_version"] == total for s in (1, 2)))
@@ -88,13 +90,11 @@ def main(folder: Path) -> None:
         wait_for("both learn", lambda: min(fleet.newest(1)[1], fleet.newest(2)[1]) > 2, 60)
         page = Page(fleet, f"ray:{fleet.address}")
         wait_for("both were heard", lambda: len(page.fleet().get("heard", [])) == 2, 60)
-        look(page, folder)
+        seen = look(page, folder)
         afar = look_from_afar(fleet)
         hub_hangs(page)
         hub_is_killed(fleet, page)
         again = member_is_killed(fleet, two)
-        (fleet.machines / "stop").touch()
-        time.sleep(0.3)
         total, state = expect_all(fleet, page)
         page.end()
         (fleet.machines / "end").touch()
@@ -102,7 +102,9 @@ def main(folder: Path) -> None:
         import ray_process
 
         sharded = ray_process.try_shards(fleet.folder)
-        print(f"ok: {total} lessons, {state['streams']} streams; {sharded} in shards; {afar}")
+        print(
+            f"ok: {total} lessons, {state['streams']} streams; {sharded} in shards; {seen}; {afar}"
+        )
 
 
 if __name__ == "__main__":

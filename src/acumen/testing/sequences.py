@@ -49,7 +49,7 @@ class SequenceLearnerContract:
     """
 
     spec: ClassVar[LearnerSpec]
-    seeds: ClassVar[int] = 9
+    seeds: ClassVar[int] = 20
     first_seed: ClassVar[int] = 5000
     episodes: ClassVar[int] = 600
     fraction_least: ClassVar[float] = 0.6

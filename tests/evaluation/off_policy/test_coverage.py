@@ -80,19 +80,9 @@ def world(name: str) -> LoggedWorld:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "known"),
-    [
-        ("uniform", False),
-        ("uniform", True),
-        ("adverse", True),
-        ("latency", False),
-        ("clicks", True),
-        ("drifting", False),
-    ],
-)
+@pytest.mark.parametrize("name", ["uniform", "adverse", "latency", "clicks", "drifting"])
+@pytest.mark.parametrize("known", [False, True], ids=["taken", "known"])
 def test_intervals_hold(name: str, known: bool) -> None:
-    """Propensities as they were taken, or the whole distribution known."""
     made = world(name)
     told = np.zeros(len(ESTIMATORS), int)
     held = np.zeros(len(ESTIMATORS), int)
