@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import secrets
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import time
@@ -17,20 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from ray_alone import loopback_up, token_for_ray
+
 HERE = Path(__file__).parent
-GET_FLAGS, SET_FLAGS, UP = 0x8913, 0x8914, 1
-
-
-def loopback_up() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        ask = struct.pack("16sh", b"lo", 0)
-        flags = struct.unpack("16sh", fcntl.ioctl(any_socket, GET_FLAGS, ask))[1]
-        fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sh", b"lo", flags | UP))
-
-
-def only_loopback() -> bool:
-    names = [name for _, name in socket.if_nameindex()]
-    return names == ["lo"]
 
 
 class Fleet(ExitStack):
@@ -39,17 +25,10 @@ class Fleet(ExitStack):
         self.folder, self.machines = folder, folder / "w"
         self.checkpoints = folder / "checkpoints"
         self.machines.mkdir()
-        token = folder / "token"
-        token.touch(0o600)
-        token.write_text(secrets.token_hex(32))
-        os.environ |= {
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(token),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_DEDUP_LOGS": "0",
-            # Seconds that ray:// hopes for a server that is gone; 30 otherwise.
-            "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "3",
-        }
+        loopback_up()
+        token_for_ray(folder)
+        # Seconds that ray:// hopes for a server that is gone; 30 otherwise.
+        os.environ["RAY_CLIENT_RECONNECT_GRACE_PERIOD"] = "3"
         head = self.run("head", str(folder / "ray"), stdin=subprocess.PIPE)
         assert head.stdout is not None
         self.address = head.stdout.readline().strip()

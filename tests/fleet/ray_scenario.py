@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet_page import Page, look, look_from_afar
-from ray_fleet import Fleet, durable_lessons, hub_state, loopback_up, only_loopback, wait_for
+from ray_fleet import Fleet, durable_lessons, hub_state, wait_for
 
 
 def hub_hangs(page: Page) -> None:
@@ -83,8 +83,6 @@ def expect_all(fleet: Fleet, page: Page) -> tuple[int, dict[str, Any]]:
 
 
 def main(folder: Path) -> None:
-    loopback_up()
-    assert only_loopback()
     with Fleet(folder) as fleet:
         one, two = fleet.member(1), fleet.member(2)
         wait_for("both learn", lambda: min(fleet.newest(1)[1], fleet.newest(2)[1]) > 2, 60)
