@@ -97,6 +97,23 @@ class Floor(Contender):
             self.choose_ns.append(t1 - t0)
 
 
+class FloorKeywords(Contender):
+    """The same with sixteen keywords: CPython hands more than fifteen over in a dict."""
+
+    def play(self, start: int, stop: int) -> None:
+        """Calls a function that takes them, and does nothing."""
+        function = _native._floor_keywords
+        for i in range(start, stop):
+            a, b, c, d, e, f, g, h, i2, j, k, m, n, o, p, q = self.problem.rows[i].tolist()
+            t0 = now()
+            # fmt: off
+            function(f0=a, f1=b, f2=c, f3=d, f4=e, f5=f, f6=g, f7=h,
+                     f8=i2, f9=j, f10=k, f11=m, f12=n, f13=o, f14=p, f15=q)
+            # fmt: on
+            t1 = now()
+            self.choose_ns.append(t1 - t0)
+
+
 @dataclass
 class Acumen(Contender):
     """`choose_row` and `Decision.feedback`."""
@@ -268,6 +285,7 @@ def contenders(problem: Problem) -> tuple[list[Contender], list[str]]:
         Timer("timer", problem),
         Floor("floor: empty native call", problem, function=_native._floor_empty),
         Floor("floor: native call that reads the row", problem, function=_native._floor_row),
+        FloorKeywords("floor: empty native call, keywords", problem),
         Acumen("acumen LinUCB again (A/A)", problem, learner=acumen.learners.LinUCB()),
     ]
     measured = ("LinUCB", "SquareCB", "LinearThompson")

@@ -6,12 +6,17 @@
 #include <numpy/ndarraytypes.h>
 
 #include "bindings.hpp"
+#include "python_type.hpp"
 #include "row_readers.hpp"
 
 namespace acumen::bindings {
 namespace {
 
 PyObject* floor_empty(PyObject*, PyObject*) {
+  Py_RETURN_NONE;
+}
+
+PyObject* floor_keywords(PyObject*, PyObject* const*, Py_ssize_t, PyObject*) {
   Py_RETURN_NONE;
 }
 
@@ -32,6 +37,8 @@ PyObject* floor_row(PyObject*, PyObject* row) {
 
 PyMethodDef functions[] = {
     {"_floor_empty", floor_empty, METH_O, "_floor_empty($module, row, /)\n--\n\nDoes nothing."},
+    {"_floor_keywords", method(floor_keywords), METH_FASTCALL | METH_KEYWORDS,
+     "_floor_keywords($module, /, **context)\n--\n\nDoes nothing."},
     {"_floor_row", floor_row, METH_O, "_floor_row($module, row, /)\n--\n\nSums a float64 array."},
     {nullptr, nullptr, 0, nullptr}};
 

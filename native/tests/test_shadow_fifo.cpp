@@ -98,7 +98,7 @@ void misses_as_the_rules_say() {
     for (const std::uint64_t key : trace) {
       exact_misses += !exact.access(key);
       const auto hash = static_cast<std::uint32_t>(SlotMap::hash(key) >> 32);
-      shadow_misses += !shadow.access(hash, false, [](std::uint32_t) {});
+      shadow_misses += !shadow.access(hash, false, [](std::uint32_t, auto) {});
     }
     EXPECT(shadow.validate());
     EXPECT_NEAR(shadow_misses / exact_misses, 1.0, 0.005);
@@ -115,7 +115,7 @@ void removes_and_goes_on() {
       shadow.remove(hash);
       EXPECT(!shadow.holds(hash));
     } else {
-      shadow.access(hash, random.below(20) == 0, [](std::uint32_t) {});
+      shadow.access(hash, random.below(20) == 0, [](std::uint32_t, auto) {});
     }
     if (step % 1'000 == 0) EXPECT(shadow.validate());
   }

@@ -35,6 +35,7 @@ struct Simulation {
 };
 
 inline constexpr std::size_t kPollRequests = 65'536;
+inline constexpr std::size_t kAhead = 6;  // requests whose memory is on its way
 struct NeverStop {
   bool operator()() const { return false; }
 };
@@ -55,6 +56,7 @@ class SlotMap {
     key = (key ^ key >> 32) * 0xd6e8feb86659fd93ull;
     return key ^ key >> 32;
   }
+  void prefetch(std::uint64_t hashed) const { __builtin_prefetch(&cells_[hashed & mask_]); }
   std::uint32_t find(std::uint64_t key, std::uint64_t hashed) const {
     for (std::size_t at = hashed & mask_;; at = (at + 1) & mask_)
       if (cells_[at].slot == kAbsent || cells_[at].key == key) return cells_[at].slot;
@@ -97,6 +99,11 @@ std::uint64_t simulate(std::span<const std::uint64_t> keys, std::uint32_t capaci
   std::uint64_t misses = 0;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (i % kPollRequests == 0 && stop()) break;
+    if (i + kAhead < keys.size()) {
+      const std::uint64_t coming = SlotMap::hash(keys[i + kAhead]);
+      map.prefetch(coming);
+      policy.prefetch(coming);
+    }
     const std::uint64_t key = keys[i], hashed = SlotMap::hash(key);
     std::uint32_t slot = map.find(key, hashed);
     if (slot != SlotMap::kAbsent) {
@@ -105,17 +112,17 @@ std::uint64_t simulate(std::span<const std::uint64_t> keys, std::uint32_t capaci
     }
     ++misses;
     policy.miss(hashed);
-    if (used < capacity) {
-      slot = used++;
-    } else {
-      slot = policy.victim();
-      if (slot == LearnedEviction::kBypass) continue;
+    const bool full = used == capacity;
+    slot = full ? policy.victim() : used++;
+    if (slot == LearnedEviction::kBypass) continue;
+    const std::uint64_t leaves = std::exchange(resident[slot], key);
+    if (full) {
+      map.prefetch(SlotMap::hash(leaves));
       policy.evict(slot);
-      map.erase(resident[slot]);
     }
-    resident[slot] = key;
-    map.insert(key, hashed, slot);
     policy.insert(slot, hashed);
+    if (full) map.erase(leaves);
+    map.insert(key, hashed, slot);
   }
   return misses;
 }

@@ -18,7 +18,7 @@
 //     hash_    uint32  of its key, for the ghost
 //     older_, newer_  2 to 4 bytes (slot_column.hpp)  neighbours in its class's list
 //     kind_    uint16  its class, or kFree
-// and each class 19: its list's ends and probe, the lowest index there and until when it holds.
+// and each class 12, its list's ends and probe, beside its ranks (class_ranking.hpp).
 //
 // Paper: LHD (Beckmann et al., NSDI 2018) for hazards by age; Gittins (JRSS B 1979) for the index.
 #pragma once
@@ -32,6 +32,7 @@
 #include <utility>
 #include <vector>
 
+#include "acumen/caching/class_ranking.hpp"
 #include "acumen/caching/eviction_model.hpp"
 #include "acumen/caching/ghost_table.hpp"
 #include "acumen/caching/slot_column.hpp"
@@ -122,8 +123,9 @@ class ClassEviction {
     if (residents_ == 0) return kBypass;
     if (!ghosts_.allocated() && pending_.waits) start_ghosts();
     if (options_.sized) return victim_by_size();
-    refresh_due();
-    const std::uint32_t choice = lowest_class(), lowest = lowest_[choice];
+    ranking_.refresh(now_, [this](std::uint32_t kind) { return rank(kind); });
+    const std::uint32_t choice = ranking_.lowest();
+    const auto lowest = static_cast<std::uint32_t>(ranking_.index(choice));
     if (options_.bypass && pending_.waits) {
       const auto newcomer = static_cast<float>(model_.newborn_index(pending_.kind));
       if (newcomer < static_cast<float>(lowest / 4) + options_.tuning.bypass_margin) return kBypass;
@@ -180,8 +182,7 @@ class ClassEviction {
   }
   // The part of it that does not grow with the objects.
   std::size_t fixed_bytes() const {
-    return sizeof(*this) + model_.bytes() + lists_.capacity() * sizeof(List) +
-           lowest_.capacity() * 2 + due_.capacity() * 8;
+    return sizeof(*this) + model_.bytes() + lists_.capacity() * sizeof(List) + ranking_.bytes();
   }
 
   // True when every invariant holds; walks everything, for tests and fuzzing.
@@ -197,26 +198,23 @@ class ClassEviction {
       }
       const List& list = lists_[kind];
       if (list.newest != before) return false;
-      const bool due = (due_[kind / 64] >> kind % 64 & 1) != 0;
-      if (!due && static_cast<std::int32_t>(list.until - soonest_) < 0) return false;
-      if (!due && (lowest_[kind] == kEmpty) != (list.oldest == kNone)) return false;
+      const bool ranked = ranking_.index(kind) != ClassRanking::kEmpty;
+      if (!ranking_.is_due(kind) && ranked != (list.oldest != kNone)) return false;
     }
     const auto used = std::count_if(kind_.begin(), kind_.end(), [](auto k) { return k != kFree; });
-    return found == residents_ && static_cast<std::uint32_t>(used) == found &&
-           ghosts_.validate(model_.classes().count());
+    return ranking_.validate() && found == residents_ &&
+           static_cast<std::uint32_t>(used) == found && ghosts_.validate(model_.classes().count());
   }
 
  private:
   static constexpr std::uint32_t kNone = SlotColumn::kNone;
   static constexpr std::uint16_t kFree = 0xffffu;
-  static constexpr std::int16_t kEmpty = INT16_MAX;  // above every 4 * index + 3
   static constexpr std::uint32_t kProbeSteps = 16;
   static constexpr std::uint32_t kSamples = 64;  // residents weighed for a victim by size
 
   struct List {
     std::uint32_t oldest = kNone, newest = kNone;
     std::uint32_t probe = kNone;  // a member near the age at which the index is lowest
-    std::uint32_t until = 0;      // the time at which its lowest index must be computed anew
   };
   struct Pending {
     bool waits = false;
@@ -252,15 +250,13 @@ class ClassEviction {
     tick_ = std::max(1u, objects / 16);
     ghosts_.release();
     const std::size_t class_bytes =
-        EvictionModel::bytes_per_class() + sizeof(List) + 4;  // lowest, due
+        EvictionModel::bytes_per_class() + ClassRanking::bytes_per_class() + sizeof(List);
     const float share = std::max(options_.metadata_bytes_per_object * kModelShare, 0.0f);
     const auto budget = static_cast<std::size_t>(share * static_cast<float>(objects));
     model_.reset(objects, budget / class_bytes, options_.tuning);
     const std::uint32_t classes = model_.classes().count();
     lists_ = std::vector<List>(classes);
-    lowest_ = std::vector<std::int16_t>(classes, kEmpty);
-    due_ = std::vector<std::uint64_t>((classes + 63) / 64, ~std::uint64_t{0});
-    soonest_ = now_ + (1u << 30);
+    ranking_.reset(classes);
     std::vector<std::uint32_t> slots;
     for (std::uint32_t slot = 0; slot < kind_.size(); ++slot)
       if (kind_[slot] != kFree) slots.push_back(slot);
@@ -303,98 +299,59 @@ class ClassEviction {
                            static_cast<std::uint32_t>(std::max(steady, tuning.refit_requests_min)));
     const std::uint64_t slowly = std::min<std::uint64_t>(requests_ / kRefitSlowdown, 1u << 30);
     refit_at_ = now_ + std::max(refit_wait_, static_cast<std::uint32_t>(slowly));
-    std::vector<EvictionModel::Running> running(model_.cells());
+    std::vector<EvictionModel::LifeTable> tables(model_.classes().count());
     for (std::uint32_t slot = 0; slot < kind_.size(); ++slot)
-      if (kind_[slot] != kFree) model_.add_running(running, kind_[slot], now_ - last_[slot]);
+      if (kind_[slot] != kFree) model_.add_waiting(tables[kind_[slot]], now_ - last_[slot]);
+    const std::uint32_t tick = tick_, into_tick = now_ % tick_;
     ghosts_.sweep(now_tick(), [&](const GhostTable::Ghost& ghost) {
-      const std::uint32_t age = age_of(ghost);
+      const std::uint32_t age = ghost.age_ticks * tick + into_tick;
       const bool keep = ghost.age_ticks < kGhostTicksMax;
       if (keep)
-        model_.add_running(running, ghost.kind, age);
+        model_.add_waiting(tables[ghost.kind], age);
       else
         model_.learn_end(ghost.kind, age, coin());
       return keep;
     });
-    model_.fit(running, tuning);
-    std::fill(due_.begin(), due_.end(), ~std::uint64_t{0});
+    model_.fit(tables, tuning);
+    ranking_.make_all_due();
   }
 
-  void make_due(std::uint32_t kind) { due_[kind / 64] |= std::uint64_t{1} << kind % 64; }
-
-  // A few classes have changed since the last victim; that time has come for others is rare.
-  void refresh_due() {
-    if (static_cast<std::int32_t>(now_ - soonest_) >= 0) {
-      soonest_ = now_ + (1u << 30);
-      for (std::uint32_t kind = 0; kind < lists_.size(); ++kind) {
-        const std::uint32_t until = lists_[kind].until;
-        if (static_cast<std::int32_t>(now_ - until) >= 0)
-          make_due(kind);
-        else
-          sooner(until);
-      }
-    }
-    for (std::size_t word = 0; word < due_.size(); ++word) {
-      for (std::uint64_t bits = std::exchange(due_[word], 0); bits != 0; bits &= bits - 1) {
-        const auto kind = static_cast<std::uint32_t>(word * 64) +
-                          static_cast<std::uint32_t>(std::countr_zero(bits));
-        if (kind >= lists_.size()) break;
-        refresh(kind);
-        sooner(lists_[kind].until);
-      }
-    }
-  }
-  void sooner(std::uint32_t until) {
-    if (static_cast<std::int32_t>(until - soonest_) < 0) soonest_ = until;
-  }
-
-  // The first class with the lowest index. Written for the compiler to vectorise.
-  std::uint32_t lowest_class() const {
-    std::int16_t lowest = kEmpty;
-    for (const std::int16_t each : lowest_) lowest = std::min(lowest, each);
-    const auto at = std::find(lowest_.begin(), lowest_.end(), lowest);
-    return static_cast<std::uint32_t>(at - lowest_.begin());
-  }
-
-  void refresh(std::uint32_t kind) {
+  // 4 * the lowest index in a class + whose it is: 0 the oldest's, 1 the newest's, 2 the probe's.
+  ClassRanking::Rank rank(std::uint32_t kind) {
     List& list = lists_[kind];
-    if (list.oldest == kNone) {
-      lowest_[kind] = kEmpty;
-      list.until = now_ + (1u << 30);
-      return;
-    }
+    if (list.oldest == kNone) return {ClassRanking::kEmpty, now_ + ClassRanking::kLongAfter};
     const std::uint32_t old_age = now_ - last_[list.oldest], new_age = now_ - last_[list.newest];
     const auto old_value = model_.value(kind, old_age), new_value = model_.value(kind, new_age);
     std::uint32_t lowest = std::min(4 * old_value.index, 4 * new_value.index + 1);
-    lowest_[kind] = static_cast<std::int16_t>(lowest);
-    const std::uint32_t holds =
-        std::min(old_value.until_age - old_age, new_value.until_age - new_age);
-    list.until = now_ + std::max(capacity_ / 32, std::min(holds, 1u << 30));
+    std::uint32_t holds = std::min(old_value.until_age - old_age, new_value.until_age - new_age);
+    holds = std::max(capacity_ / 32, std::min(holds, ClassRanking::kLongAfter));
     const std::uint32_t young = model_.age_bin(new_age), old = model_.age_bin(old_age);
-    if (old <= young + 1) return;
-    const std::uint32_t target = model_.valley(kind, young, old);
-    if (target == young || target == old) return;
-    walk_probe(list, target);
-    const std::uint32_t age = now_ - last_[list.probe];
-    const auto value = model_.value(kind, age);
-    lowest = std::min(lowest, 4 * value.index + 2);
-    lowest_[kind] = static_cast<std::int16_t>(lowest);
-    list.until = std::min(list.until, now_ + std::max(capacity_ / 32, value.until_age - age));
+    const std::uint32_t target = old > young + 1 ? model_.valley(kind, young, old) : young;
+    if (target != young && target != old) {
+      const bool arrived = walk_probe(list, target);
+      const std::uint32_t age = now_ - last_[list.probe];
+      const auto value = model_.value(kind, age);
+      lowest = std::min(lowest, 4 * value.index + 2);
+      holds = arrived ? std::min(holds, std::max(capacity_ / 32, value.until_age - age)) : 1;
+    }
+    return {static_cast<std::int16_t>(lowest), now_ + holds};
   }
 
-  // Moves a list's probe some steps towards the members whose age lies in a bin.
-  void walk_probe(List& list, std::uint32_t bin) {
+  // Moves a list's probe some steps towards the members whose age lies in a bin; false: it has
+  // farther to go.
+  bool walk_probe(List& list, std::uint32_t bin) {
     if (list.probe == kNone) list.probe = list.oldest;
     std::int32_t direction = 0;
     for (std::uint32_t step = 0; step < kProbeSteps; ++step) {
       const std::uint32_t at = model_.age_bin(now_ - last_[list.probe]);
       const std::int32_t wish = at < bin ? -1 : at > bin ? 1 : 0;
-      if (wish == 0 || wish == -direction) return;
+      if (wish == 0 || wish == -direction) return true;
       const std::uint32_t next = (wish < 0 ? older_ : newer_).get(list.probe);
-      if (next == kNone) return;
+      if (next == kNone) return true;
       list.probe = next;
       direction = wish;
     }
-    list.until = now_ + 1;
+    return false;
   }
 
   // Worth per byte decides, so no list is in order: the ends of all lists and a random sample.
@@ -442,7 +399,7 @@ class ClassEviction {
     else
       newer_.set(list.newest, slot);
     list.newest = slot;
-    make_due(kind);
+    ranking_.make_due(kind);
   }
   void unlink(std::uint32_t slot) {
     List& list = lists_[kind_[slot]];
@@ -456,7 +413,8 @@ class ClassEviction {
     else
       older_.set(newer, older);
     if (list.probe == slot) list.probe = newer != kNone ? newer : older;
-    if (older == kNone || newer == kNone || (lowest_[kind_[slot]] & 3) == 2) make_due(kind_[slot]);
+    const bool by_probe = (ranking_.index(kind_[slot]) & 3) == 2;
+    if (older == kNone || newer == kNone || by_probe) ranking_.make_due(kind_[slot]);
   }
 
   static constexpr std::uint32_t kRefitSlowdown = 64;  // at least every 1/64 of the time so far
@@ -474,10 +432,7 @@ class ClassEviction {
   EvictionModel model_;
   GhostTable ghosts_;
   std::vector<List> lists_;
-  // By class: 4 * index + whose (0 the oldest's, 1 the newest's, 2 the probe's), or kEmpty.
-  std::vector<std::int16_t> lowest_;
-  std::vector<std::uint64_t> due_;  // a bit a class: its lowest index must be computed anew
-  std::uint32_t soonest_ = 0;       // no list's `until` comes before
+  ClassRanking ranking_;
   std::vector<std::uint32_t> last_, hash_;
   SlotColumn older_, newer_;
   std::vector<std::uint16_t> kind_, size_;

@@ -15,7 +15,8 @@
 // hit probability nor density at a fixed horizon does.
 //
 // Guarantee.  Memory is fixed by reset(): 5 bytes a class and age bin.  Counts never overflow.
-// fit() allocates nothing and takes time linear in the tables.
+// fit() allocates nothing and takes time linear in the tables.  Loops over bins carry nothing from
+// one to the next where that is possible, so that compilers vectorise them.
 //
 // Layout.  Row-major [class][bin]; bin 0 = ages [0, C/32), then half octaves up to 128 C.
 //     returned_, ended_   uint16, floating counts: 11 bits of mantissa, 5 of exponent (Count)
@@ -54,9 +55,10 @@ struct EvictionTuning {
 class Count {
  public:
   float value() const {
-    const std::uint32_t exponent = code_ >> 11, mantissa = code_ & 2047u;
-    if (exponent == 0) return static_cast<float>(mantissa);
-    return std::ldexp(static_cast<float>(mantissa | 2048u), static_cast<int>(exponent) - 1);
+    const std::int32_t exponent = code_ >> 11, mantissa = code_ & 2047;
+    const float scale = std::bit_cast<float>((exponent + 126) << 23);  // 2^(exponent - 1)
+    return exponent == 0 ? static_cast<float>(mantissa)
+                         : static_cast<float>(mantissa | 2048) * scale;
   }
   void increment(std::uint32_t coin) {
     const std::uint32_t exponent = code_ >> 11;
@@ -68,9 +70,32 @@ class Count {
   std::uint16_t code_ = 0;
 };
 
+// Bins of age, in units of C/32: from 0, then half octaves from 1, 1.5, 2, 3, 4, 6 …, all exact.
+struct AgeBins {
+  static constexpr std::uint32_t kCount = 26;
+  std::array<float, kCount> start{}, width{}, per_width{};
+
+  constexpr AgeBins() {
+    for (std::uint32_t bin = 0; bin < kCount; ++bin) {
+      start[bin] = start_of(bin);
+      width[bin] = start_of(bin + 1) - start_of(bin);
+      per_width[bin] = 1 / width[bin];
+    }
+  }
+  static constexpr float start_of(std::uint32_t bin) {
+    return bin == 0 ? 0.0f : std::bit_cast<float>((bin - 1 + (127u << 1)) << 22);
+  }
+  static std::uint32_t of(float scaled) {
+    if (scaled < 1.0f) return 0;
+    const std::uint32_t half_octave = (std::bit_cast<std::uint32_t>(scaled) >> 22) - (127u << 1);
+    return std::min(half_octave + 1, kCount - 1);
+  }
+};
+inline constexpr AgeBins kAges;
+
 class EvictionModel {
  public:
-  static constexpr std::uint32_t kBins = 26;
+  static constexpr std::uint32_t kBins = AgeBins::kCount;
   static constexpr std::uint32_t kSteps = 4;  // an index is interpolated at quarters of a bin
 
   static constexpr std::size_t bytes_per_class() {
@@ -78,39 +103,41 @@ class EvictionModel {
   }
 
   void reset(std::uint32_t objects, std::size_t classes_max, const EvictionTuning& tuning) {
-    objects_ = static_cast<float>(objects);
+    unit_ = static_cast<float>(objects) / 32;
+    units_ = 1 / unit_;
     classes_ = ObjectClasses::choose(objects, classes_max);
     const std::size_t cells = std::size_t{classes_.count()} * kBins;
     returned_ = std::vector<Count>(cells);
     ended_ = std::vector<Count>(cells);
     index_ = std::vector<std::uint8_t>(cells);
-    fit({}, tuning);
+    std::vector<LifeTable> nobody(classes_.count());
+    fit(nobody, tuning);
   }
 
   const ObjectClasses& classes() const { return classes_; }
-  std::size_t cells() const { return returned_.size(); }
   std::size_t bytes() const { return classes_.count() * bytes_per_class(); }
 
-  std::uint32_t age_bin(std::uint32_t age) const {
-    const float scaled = static_cast<float>(age) * (32.0f / objects_);
-    if (scaled < 1.0f) return 0;
-    const std::uint32_t half_octave = (std::bit_cast<std::uint32_t>(scaled) >> 22) - (127u << 1);
-    return std::min(half_octave + 1, kBins - 1);
-  }
+  std::uint32_t age_bin(std::uint32_t age) const { return AgeBins::of(scaled(age)); }
   std::size_t cell(std::uint32_t kind, std::uint32_t age) const {
     return std::size_t{kind} * kBins + age_bin(age);
   }
 
-  // Objects that still wait, at their present ages; `crossed` sums how much of the bin lies behind.
-  struct Running {
-    float objects = 0, crossed = 0;
+  // A class's events and risks by age.  Before fit() has made them of what was counted: how many
+  // objects still wait at that age, and the sum of how much of the bin lies behind each.
+  struct LifeTable {
+    std::array<float, kBins> events{}, risk{};
+    void add(const LifeTable& other) {
+      for (std::uint32_t bin = 0; bin < kBins; ++bin) {
+        events[bin] += other.events[bin];
+        risk[bin] += other.risk[bin];
+      }
+    }
   };
-  void add_running(std::span<Running> running, std::uint32_t kind, std::uint32_t age) const {
-    const std::uint32_t bin = age_bin(age);
-    Running& sum = running[std::size_t{kind} * kBins + bin];
-    const float width = start(bin + 1) - start(bin);
-    sum.objects += 1;
-    sum.crossed += std::min((static_cast<float>(age) - start(bin)) / width, 1.0f);
+  void add_waiting(LifeTable& table, std::uint32_t age) const {
+    const float at = scaled(age);
+    const std::uint32_t bin = AgeBins::of(at);
+    table.events[bin] += 1;
+    table.risk[bin] += std::min((at - kAges.start[bin]) * kAges.per_width[bin], 1.0f);
   }
 
   void learn_return(std::uint32_t kind, std::uint32_t age, std::uint32_t coin) {
@@ -126,14 +153,15 @@ class EvictionModel {
     std::uint32_t until_age;
   };
   Value value(std::uint32_t kind, std::uint32_t age) const {
-    const std::uint32_t bin = age_bin(age);
+    const float at = scaled(age);
+    const std::uint32_t bin = AgeBins::of(at);
     const std::uint8_t* const row = &index_[std::size_t{kind} * kBins];
     if (bin + 1 >= kBins) return {row[bin] * kSteps, ~0u};
-    const float from = start(bin), step = (start(bin + 1) - from) / kSteps;
-    const auto steps = static_cast<std::uint32_t>((static_cast<float>(age) - from) / step);
-    const std::uint32_t at = std::min(steps, kSteps - 1);
-    const float until = from + step * static_cast<float>(at + 1);
-    return {row[bin] * (kSteps - at) + row[bin + 1] * at,
+    const float from = kAges.start[bin], width = kAges.width[bin];
+    const auto steps = static_cast<std::uint32_t>((at - from) * (kSteps * kAges.per_width[bin]));
+    const std::uint32_t step = std::min(steps, kSteps - 1);
+    const float until = (from + width / kSteps * static_cast<float>(step + 1)) * unit_;
+    return {row[bin] * (kSteps - step) + row[bin + 1] * step,
             std::max(age + 1, static_cast<std::uint32_t>(until))};
   }
   // The bin of the lowest index between two bins, which are the answer where none is lower.
@@ -148,76 +176,74 @@ class EvictionModel {
     return index_[std::size_t{kind} * kBins] * kSteps;
   }
 
-  // Recomputes all indexes; running[cell] = objects of that class and age that still wait.
-  void fit(std::span<const Running> running, const EvictionTuning& tuning) {
+  // Recomputes all indexes; tables[kind]: the objects of that class that wait.  Uses up the tables.
+  void fit(std::span<LifeTable> tables, const EvictionTuning& tuning) {
     const ObjectClasses& c = classes_;
-    const auto blended = [&](const Table& table, const Hazards& parent) {
+    const auto blended = [&](const LifeTable& table, const Hazards& parent) {
       return blend(table, parent, tuning.shrink_objects);
     };
-    std::array<Table, ObjectClasses::kLevelsMax + 1> group{};  // newcomers, then a level each
-    Table all;
-    for (std::uint32_t kind = 0; kind < c.count(); ++kind)
-      group[group_of(kind)].add(row(kind, running));
-    for (const Table& table : group) all.add(table);
+    for (std::uint32_t kind = 0; kind < c.count(); ++kind) complete(kind, tables[kind]);
+    std::array<LifeTable, ObjectClasses::kLevelsMax + 1> group{};  // newcomers, then a level each
+    LifeTable all;
+    for (std::uint32_t kind = 0; kind < c.count(); ++kind) group[group_of(kind)].add(tables[kind]);
+    for (const LifeTable& table : group) all.add(table);
     Hazards prior;
     prior.fill(tuning.prior_hazard);
     const Hazards root = blended(all, prior);
     std::array<Hazards, ObjectClasses::kLevelsMax + 1> levels;
     Hazards often = root;
     for (float& hazard : often) hazard = std::min(hazard * tuning.often_factor, 0.9f);
-    for (std::size_t i = 0; i < group.size(); ++i)
+    std::array<Row, ObjectClasses::kLevelsMax + 1> rows;
+    for (std::size_t i = 0; i < group.size(); ++i) {
       levels[i] = blended(group[i], i < 2 ? root : often);
+      rows[i] = indexes(levels[i]);
+    }
+    // A class without data is its parent's likeness: in small caches most are.
+    const auto set = [&](std::uint32_t kind, const Hazards& parent, const Row& row) {
+      const bool empty = tables[kind].risk[0] == 0;
+      const Row own = empty ? row : indexes(blended(tables[kind], parent));
+      std::copy(own.begin(), own.end(), &index_[std::size_t{kind} * kBins]);
+    };
     for (std::uint32_t kind = 0; kind < c.often(); ++kind)
-      set_index(kind, blended(row(kind, running), levels[group_of(kind)]));
+      set(kind, levels[group_of(kind)], rows[group_of(kind)]);
     for (std::uint32_t first = c.often(); first < c.count(); first += c.befores) {
-      Table gap;
-      for (std::uint32_t i = 0; i < c.befores; ++i) gap.add(row(first + i, running));
-      const Hazards parent = blended(gap, levels[group_of(first)]);
-      for (std::uint32_t i = 0; i < c.befores; ++i)
-        set_index(first + i, blended(row(first + i, running), parent));
+      LifeTable gap;
+      for (std::uint32_t i = 0; i < c.befores; ++i) gap.add(tables[first + i]);
+      const std::uint32_t level = group_of(first);
+      const bool empty = gap.risk[0] == 0;
+      const Hazards parent = empty ? levels[level] : blended(gap, levels[level]);
+      const Row row = empty ? rows[level] : indexes(parent);
+      for (std::uint32_t i = 0; i < c.befores; ++i) set(first + i, parent, row);
     }
   }
 
  private:
   using Hazards = std::array<float, kBins>;
-  struct Table {
-    std::array<float, kBins> events{}, risk{};
-    void add(const Table& other) {
-      for (std::uint32_t bin = 0; bin < kBins; ++bin) {
-        events[bin] += other.events[bin];
-        risk[bin] += other.risk[bin];
-      }
-    }
-  };
+  using Row = std::array<std::uint8_t, kBins>;
 
-  // The least age in a bin, in requests.
-  float start(std::uint32_t bin) const {
-    if (bin == 0) return 0;
-    return std::bit_cast<float>((bin - 1 + (127u << 1)) << 22) * objects_ / 32;
-  }
+  float scaled(std::uint32_t age) const { return static_cast<float>(age) * units_; }
   std::uint32_t group_of(std::uint32_t kind) const {
     if (kind < classes_.twice()) return 0;
     if (kind < classes_.often()) return 1;
     return 2 + (kind - classes_.often()) / (classes_.gaps * classes_.befores);
   }
-  Table row(std::uint32_t kind, std::span<const Running> running) const {
-    Table table;
+  // Makes events and risks of those who wait and of what was counted.
+  void complete(std::uint32_t kind, LifeTable& table) const {
+    Hazards returned, ended;
+    const std::size_t first = std::size_t{kind} * kBins;
+    for (std::uint32_t bin = 0; bin < kBins; ++bin) {
+      returned[bin] = returned_[first + bin].value();
+      ended[bin] = ended_[first + bin].value();
+    }
     float beyond = 0;
     for (std::uint32_t bin = kBins; bin-- > 0;) {
-      const std::size_t at = std::size_t{kind} * kBins + bin;
-      const float events = returned_[at].value();
-      float left = ended_[at].value();
-      table.events[bin] = events;
-      table.risk[bin] = beyond + events + 0.5f * left;
-      if (!running.empty()) {
-        left += running[at].objects;
-        table.risk[bin] += running[at].crossed;
-      }
-      beyond += events + left;
+      const float waiting = table.events[bin];
+      table.events[bin] = returned[bin];
+      table.risk[bin] += beyond + returned[bin] + 0.5f * ended[bin];
+      beyond += returned[bin] + (ended[bin] + waiting);
     }
-    return table;
   }
-  static Hazards blend(const Table& table, const Hazards& parent, float weight) {
+  static Hazards blend(const LifeTable& table, const Hazards& parent, float weight) {
     Hazards hazards;
     for (std::uint32_t bin = 0; bin < kBins; ++bin)
       hazards[bin] = (table.events[bin] + weight * parent[bin]) / (table.risk[bin] + weight);
@@ -226,15 +252,16 @@ class EvictionModel {
 
   // From the oldest age back: a stretch of bins is extended by the next one as long as that one
   // pays better, which leaves stretches of falling value; the first one's value is the index.
-  void set_index(std::uint32_t kind, const Hazards& hazards) {
+  static Row indexes(const Hazards& hazards) {
     struct Stretch {
       float gain, held, alive;
     };
     std::array<Stretch, kBins> stack;
+    Hazards gains, helds;
     std::uint32_t top = 0;
     for (std::uint32_t bin = kBins; bin-- > 0;) {
-      const float width = start(bin + 1) - start(bin), hazard = hazards[bin];
-      Stretch now = {hazard, width * (1 - 0.5f * hazard), 1 - hazard};
+      const float hazard = hazards[bin];
+      Stretch now = {hazard, kAges.width[bin] * (1 - 0.5f * hazard), 1 - hazard};
       while (top > 0 && stack[top - 1].gain * now.held > now.gain * stack[top - 1].held) {
         const Stretch next = stack[--top];
         now.gain += now.alive * next.gain;
@@ -242,13 +269,30 @@ class EvictionModel {
         now.alive *= next.alive;
       }
       stack[top++] = now;
-      const float octaves = std::log2(std::max(now.gain * objects_ / now.held, 1e-6f));
-      index_[std::size_t{kind} * kBins + bin] =
-          static_cast<std::uint8_t>(std::clamp(160.5f + 16 * octaves, 0.0f, 255.0f));
+      gains[bin] = now.gain;
+      helds[bin] = now.held;
     }
+    Row row;
+    for (std::uint32_t bin = 0; bin < kBins; ++bin) {
+      const float octaves = log2(std::max(32 * gains[bin] / helds[bin], 1e-6f));
+      const float index = std::min(std::max(160.5f + 16 * octaves, 0.0f), 255.0f);
+      row[bin] = static_cast<std::uint8_t>(static_cast<std::int32_t>(index));
+    }
+    return row;
+  }
+  // Of a normal number > 0, within 2e-5: the polynomial of degree 5 nearest to it on [1, 2].
+  static float log2(float x) {
+    const auto bits = std::bit_cast<std::int32_t>(x);
+    const float m = std::bit_cast<float>((bits & 0x7fffff) | 0x3f800000);
+    float y = 0.0439286269f * m - 0.409475595f;
+    y = y * m + 1.61017752f;
+    y = y * m - 3.52021885f;
+    y = y * m + 5.06975651f;
+    y = y * m - 2.79415369f;
+    return y + static_cast<float>((bits >> 23) - 127);
   }
 
-  float objects_ = 1;
+  float unit_ = 1, units_ = 1;  // C/32 in requests, and its inverse
   ObjectClasses classes_;
   std::vector<Count> returned_, ended_;
   std::vector<std::uint8_t> index_;

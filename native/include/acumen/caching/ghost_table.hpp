@@ -34,7 +34,7 @@ namespace acumen::caching {
 
 class GhostTable {
  public:
-  static constexpr std::uint32_t kWays = 16;
+  static constexpr std::int32_t kWays = 16;
   static constexpr std::uint32_t kKindBits = 9;
   static constexpr std::uint32_t kTickBits = 11;
   static constexpr std::uint32_t kTagBits = 12;
@@ -73,11 +73,11 @@ class GhostTable {
     if (!allocated()) return false;
     std::uint32_t* const bucket = bucket_of(hash);
     const std::uint32_t tag = tag_of(hash);
-    std::uint32_t matches = 0;
-    for (std::uint32_t way = 0; way < kWays; ++way)
-      matches |= static_cast<std::uint32_t>(bucket[way] >> kTagShift == tag) << way;
-    if (matches == 0) return false;
-    std::uint32_t& cell = bucket[std::countr_zero(matches)];
+    std::int32_t way = kWays;
+    for (std::int32_t i = 0; i < kWays; ++i)
+      way = std::min(way, bucket[i] >> kTagShift == tag ? i : kWays);
+    if (way == kWays) return false;
+    std::uint32_t& cell = bucket[way];
     found = ghost_of(cell, now_tick);
     cell = 0;
     return true;
@@ -88,12 +88,10 @@ class GhostTable {
            Ghost& dropped) {
     if (!allocated()) return false;
     std::uint32_t* const bucket = bucket_of(hash);
-    std::uint32_t way = 0, stalest = 0;
-    for (std::uint32_t i = 0; i < kWays; ++i) {
-      const std::uint32_t rank = staleness(bucket[i], now_tick);
-      way = rank > stalest ? i : way;
-      stalest = std::max(rank, stalest);
-    }
+    std::int32_t stalest = 0;  // of equals the first
+    for (std::int32_t i = 0; i < kWays; ++i)
+      stalest = std::max(stalest, staleness(bucket[i], now_tick) * kWays + (kWays - 1 - i));
+    const std::int32_t way = kWays - 1 - stalest % kWays;
     const std::uint32_t before = bucket[way];
     bucket[way] = tag_of(hash) << kTagShift | (tick & kTickMask) << kKindBits | kind;
     if (before == 0) return false;
@@ -119,12 +117,14 @@ class GhostTable {
     return {(now_tick - (cell >> kKindBits)) & kTickMask, cell & kKindMask};
   }
   // At least 1 for a ghost; more than any ghost's for an empty cell.
-  std::uint32_t staleness(std::uint32_t cell, std::uint32_t now_tick) const {
+  std::int32_t staleness(std::uint32_t cell, std::uint32_t now_tick) const {
     const Ghost ghost = ghost_of(cell, now_tick);
-    const std::uint32_t by_kind = ghost.kind >= often_ ? 3u : ghost.kind >= twice_ ? 1u : 0u;
-    const std::uint32_t by_key = (cell >> kTagShift & 7u) == 1u ? 3u : 0u;
-    const std::uint32_t rank = (ghost.age_ticks * 8 + 8) >> std::max(by_kind, by_key);
-    return cell == 0 ? ~0u : rank;
+    const auto kind = static_cast<std::int32_t>(ghost.kind);
+    const auto rank = static_cast<std::int32_t>(ghost.age_ticks * 8 + 8);
+    const bool sampled = (cell >> kTagShift & 7u) == 1u;
+    const std::int32_t by_kind = kind >= often_ ? rank >> 3 : kind >= twice_ ? rank >> 1 : rank;
+    const std::int32_t known = sampled ? rank >> 3 : by_kind;
+    return cell == 0 ? std::int32_t{1} << 20 : known;
   }
   std::uint32_t* bucket_of(std::uint32_t hash) {
     return &cells_[static_cast<std::size_t>(std::uint64_t{hash} * buckets_ >> 32) * kWays];
@@ -135,8 +135,7 @@ class GhostTable {
   }
 
   std::size_t buckets_ = 0;
-  std::uint32_t twice_ = 0;
-  std::uint32_t often_ = 0;
+  std::int32_t twice_ = 0, often_ = 0;
   std::vector<std::uint32_t> cells_;
 };
 

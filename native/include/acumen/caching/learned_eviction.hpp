@@ -19,12 +19,14 @@
 // need up to three kilobytes more; below 56 bytes an object there is no guard); deterministic for a
 // seed; O(classes) a miss and O(1) a hit, plus one pass over residents and ghosts every C/4
 // requests or more.  A wrong guess, a hash collision included, costs a miss and never a wrong
-// answer.
+// answer.  What the shadow lacks is known but for the few objects whose slots it has not learned.
 //
-// Layout.  Beside the learner and the shadow, 9 to 13 bytes an object (slot_column.hpp):
+// Layout.  Beside the learner and the shadow, 9 to 14 bytes an object (slot_column.hpp):
 //     hash_    uint32 by the owner's slot: the key's hash, 0 = free
 //     link_    2 to 4 bytes by the learner's slot: the owner's slot, where it is cached
 //     index_   2 to 4 bytes, 3/4 full: hash -> the learner's slot
+//     learner_lacks_, shadow_lacks_  a bit by the owner's slot: it is cached, and they do not hold
+//     it
 // With sizes, or without the guard, the owner's slots are the learner's and none of this is held.
 //
 // Paper: Borodin, Linial and Saks, "An optimal on-line algorithm for metrical task system"
@@ -35,10 +37,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "acumen/caching/class_eviction.hpp"
 #include "acumen/caching/shadow_fifo.hpp"
+#include "acumen/caching/slot_set.hpp"
 
 namespace acumen::caching {
 
@@ -62,6 +66,15 @@ class LearnedEviction {
     pending_ = Pending{};
   }
 
+  // Brings near what a request for this key will look at; changes nothing.
+  void prefetch(std::uint64_t key_hash) const {
+    const std::uint32_t hash = fold(key_hash);
+    learner_.prefetch(hash);
+    if (!running_) return;
+    shadow_.prefetch(hash);
+    index_.prefetch(home(hash));
+  }
+
   // A request for a resident object.
   void hit(std::uint32_t slot) {
     if (!running_) return learner_.hit(slot);
@@ -72,7 +85,7 @@ class LearnedEviction {
   // A request for an absent object; true when the policy remembers it.
   bool miss(std::uint64_t key_hash, std::uint64_t size = 1) {
     withdraw_pending();
-    pending_ = {true, false, fold(key_hash)};
+    pending_ = {true, false, fold(key_hash), kNone};
     if (!running_) return learner_.miss(pending_.hash, size);
     return request(pending_.hash, kNone);
   }
@@ -84,13 +97,13 @@ class LearnedEviction {
     if (residents_ == 0) return kBypass;
     if (!running_) start_guard();
     if (pending_.waits && follows_learner_ && learner_.options().bypass &&
-        find(pending_.hash) == kNone) {
+        pending_place() == kNone) {
       pending_.bypassed = true;
       return kBypass;
     }
     while (leaving_count_ > 0) {
       const std::uint32_t slot = leaving_[--leaving_count_];
-      if (slot < hash_.size() && hash_[slot] != 0 && !followed_holds(hash_[slot])) return slot;
+      if (followed_lacks().has(slot)) return slot;
     }
     return next_unwanted();
   }
@@ -104,10 +117,12 @@ class LearnedEviction {
     if (!running_) return learner_.insert(slot, hash, size);
     if (slot >= hash_.size()) number_slots(std::size_t{slot} + 1);
     hash_[slot] = hash;
-    const std::uint32_t place = find(hash);
+    const std::uint32_t place = pending_place();
     if (place != kNone) link_.set(place, slot);
     shadow_.link_newest(slot);
-    if (!followed_holds(hash)) leave(slot);
+    learner_lacks_.set(slot, place == kNone);
+    shadow_lacks_.set(slot, !shadow_.holds(hash));
+    if (followed_lacks().has(slot)) push_leaving(slot);
     if (residents_ > capacity_ + capacity_ / 2) restart();
   }
 
@@ -115,7 +130,7 @@ class LearnedEviction {
   void evict(std::uint32_t slot) {
     --residents_;
     if (!running_) return learner_.evict(slot);
-    hash_[slot] = 0;
+    forget(slot);
   }
 
   // The object is deleted by the user: no ghost, no lesson.
@@ -129,7 +144,7 @@ class LearnedEviction {
       free_.push_back(place);
     }
     shadow_.remove(hash_[slot]);
-    hash_[slot] = 0;
+    forget(slot);
   }
 
   std::uint32_t size() const { return residents_; }
@@ -138,7 +153,8 @@ class LearnedEviction {
   // Every byte held, ghosts, tables, models and this object itself included.
   std::size_t metadata_bytes() const {
     return sizeof(*this) - sizeof(learner_) + learner_.metadata_bytes() + shadow_.bytes() +
-           (hash_.capacity() + free_.capacity()) * 4 + link_.bytes() + index_.bytes();
+           (hash_.capacity() + free_.capacity()) * 4 + learner_lacks_.bytes() +
+           shadow_lacks_.bytes() + link_.bytes() + index_.bytes();
   }
   // The part of it that does not grow with the objects.
   std::size_t fixed_bytes() const {
@@ -169,10 +185,12 @@ class LearnedEviction {
   static constexpr float kGhostSpan =
       1.55f;  // the heuristic's ghosts: seen within so many C misses
   static constexpr std::uint32_t kLeaving = 8;
+  static constexpr std::uint32_t kSearchMax = 64;
 
   struct Pending {
     bool waits = false, bypassed = false;
     std::uint32_t hash = 0;
+    std::uint32_t place = kNone;  // the learner's slot, if it has admitted it
   };
 
   // Never 0, which marks a free slot.  Salted by the seed: which objects share a bucket is chance,
@@ -187,10 +205,10 @@ class LearnedEviction {
   static bool affords_guard(const Options& options) {
     return options.guard && !options.sized && options.metadata_bytes_per_object >= kGuardedBytesMin;
   }
-  // An object's, shadow included: a hash, a link, 4/3 cells of the index.
+  // An object's, shadow included: a hash, a link, 4/3 cells of the index, two bits.
   static float guard_bytes_per_object(std::uint32_t objects) {
     const auto width = static_cast<float>(SlotColumn::width(objects));
-    return 4 + width * 7 / 3 + ShadowFifo::bytes_per_object(objects);
+    return 4.25f + width * 7 / 3 + ShadowFifo::bytes_per_object(objects);
   }
   static Options learner_options(Options options, std::uint32_t objects) {
     const float guard_bytes = affords_guard(options) ? guard_bytes_per_object(objects) : 0;
@@ -206,18 +224,20 @@ class LearnedEviction {
     if (slot == kNone) learner_.prefetch(hash);
     const std::uint32_t place = find(hash);
     bool known = true;
+    pending_.place = place;
     if (place != kNone) {
       learner_.hit(place);
       if (slot != kNone) link_.set(place, slot);
     } else {
       known = learner_.miss(hash);
-      admit_to_learner(hash, slot);
+      pending_.place = admit_to_learner(hash, slot);
     }
     const bool shadow_missed = admit_to_shadow(hash, slot);
     compare(place == kNone, shadow_missed);
     return known;
   }
-  void admit_to_learner(std::uint32_t hash, std::uint32_t slot) {
+  // Where it lies now; kNone: the learner does not want it.
+  std::uint32_t admit_to_learner(std::uint32_t hash, std::uint32_t slot) {
     std::uint32_t place = kNone;
     if (learner_.size() < capacity_) {
       if (free_.empty()) {
@@ -229,73 +249,91 @@ class LearnedEviction {
       }
     } else {
       place = learner_.victim();
-      if (place == kBypass) return;
+      if (place == kBypass) return kNone;
       drop_index(place);
       learner_.evict(place);
-      if (follows_learner_) leave(link_.get(place));
+      const std::uint32_t left = link_.get(place);
+      if (left != kNone && hash_[left] == learner_.hash_of(place)) lack(true, left);
     }
     learner_.insert(place, hash);
     link_.set(place, slot);
     add_index(place);
+    if (slot != kNone) learner_lacks_.set(slot, false);
+    return place;
   }
   bool admit_to_shadow(std::uint32_t hash, std::uint32_t slot) {
     const std::uint32_t gap = learner_.last_gap();
     const bool known = gap != ~0u && static_cast<float>(gap) * miss_rate_ <
                                          kGhostSpan * static_cast<float>(capacity_);
-    const bool hit = shadow_.access(hash, known, [&](std::uint32_t left) {
-      if (!follows_learner_) leave(left);
+    const bool hit = shadow_.access(hash, known, [&](std::uint32_t left, auto is_what_left) {
+      if (left < hash_.size() && hash_[left] != 0 && is_what_left(hash_[left])) lack(false, left);
     });
-    if (!hit && slot != kNone) shadow_.link_newest(slot);
+    if (!hit && slot != kNone && shadow_.link_newest(slot)) shadow_lacks_.set(slot, false);
     miss_rate_ += ((hit ? 0.0f : 1.0f) - miss_rate_) / static_cast<float>(capacity_);
     return !hit;
   }
 
   // Whom to follow.
   void compare(bool learner_missed, bool shadow_missed) {
-    if (price_floor_ > lead_min_ && (learner_missed || shadow_missed)) --price_floor_;
     if (learner_missed == shadow_missed) return;
     const bool followed_missed = follows_learner_ ? learner_missed : shadow_missed;
     if (!followed_missed) {
       lead_ -= lead_ > 0;
       return;
     }
-    if (++lead_ < price_floor_) return;
-    const float rate = follows_learner_ ? learner_.options().tuning.heuristic_price
-                                        : learner_.options().tuning.learner_price;
-    const auto price = static_cast<std::uint32_t>(rate * static_cast<float>(strangers()));
-    if (lead_ < price) {
-      price_floor_ = std::max(price, lead_min_);  // it falls by at most one a miss
-      return;
-    }
+    // Cached objects that the other one does not hold are what changing would cost.
+    const EvictionTuning& tuning = learner_.options().tuning;
+    const float price = follows_learner_
+                            ? tuning.heuristic_price * static_cast<float>(shadow_lacks_.count())
+                            : tuning.learner_price * static_cast<float>(learner_lacks_.count());
+    if (++lead_ < std::max(lead_min_, static_cast<std::uint32_t>(price))) return;
     follows_learner_ = !follows_learner_;
     lead_ = leaving_count_ = hand_ = 0;
-    price_floor_ = lead_min_;
-  }
-  // Cached objects that the policy not followed does not hold.
-  std::uint32_t strangers() const {
-    return static_cast<std::uint32_t>(std::count_if(
-        hash_.begin(), hash_.end(),
-        [&](std::uint32_t hash) { return hash != 0 && !holds(!follows_learner_, hash); }));
   }
   bool holds(bool learner, std::uint32_t hash) const {
     return learner ? find(hash) != kNone : shadow_.holds(hash);
   }
   bool followed_holds(std::uint32_t hash) const { return holds(follows_learner_, hash); }
 
-  // What the followed policy evicts, to be evicted next; a few too many are found by the hand.
-  void leave(std::uint32_t slot) {
-    if (slot == kNone) return;
+  // The learner's slot of the newcomer; its namesake's deletion may have taken it away.
+  std::uint32_t pending_place() const {
+    const std::uint32_t place = pending_.place;
+    const bool held =
+        place != kNone && learner_.holds_slot(place) && learner_.hash_of(place) == pending_.hash;
+    return held ? place : kNone;
+  }
+
+  // A policy has evicted what lies in this slot; if the followed one did, it is to leave next.
+  void lack(bool learner, std::uint32_t slot) {
+    (learner ? learner_lacks_ : shadow_lacks_).set(slot, true);
+    if (learner == follows_learner_) push_leaving(slot);
+  }
+  void push_leaving(std::uint32_t slot) {
     if (leaving_count_ == kLeaving) {
       std::move(leaving_.begin() + 1, leaving_.end(), leaving_.begin());
       --leaving_count_;
     }
     leaving_[leaving_count_++] = slot;
   }
-  // The next slot around whose object the followed policy does not hold; failing that, the next.
+  void forget(std::uint32_t slot) {
+    hash_[slot] = 0;
+    learner_lacks_.set(slot, false);
+    shadow_lacks_.set(slot, false);
+  }
+  const SlotSet& followed_lacks() const {
+    return follows_learner_ ? learner_lacks_ : shadow_lacks_;
+  }
   std::uint32_t next_unwanted() {
+    const std::uint32_t slot = followed_lacks().next(hand_);
+    if (slot == SlotSet::kNone) return search_unwanted();
+    return hand_ = slot;
+  }
+  // The shadow does not know the slots of all that it holds, and so not of all that it evicts.  Few
+  // are lost so; where none is near, one that is wanted goes.
+  std::uint32_t search_unwanted() {
     const auto slots = static_cast<std::uint32_t>(hash_.size());
     std::uint32_t any = kBypass;
-    for (std::uint32_t i = 0; i < slots; ++i) {
+    for (std::uint32_t i = 0; i < slots && (i < kSearchMax || any == kBypass); ++i) {
       hand_ = hand_ + 1 < slots ? hand_ + 1 : 0;
       if (hash_[hand_] == 0) continue;
       if (!followed_holds(hash_[hand_])) return hand_;
@@ -309,7 +347,7 @@ class LearnedEviction {
     if (!pending_.waits) return;
     pending_.waits = false;
     if (!running_ || pending_.bypassed) return;
-    const std::uint32_t place = find(pending_.hash);
+    const std::uint32_t place = pending_place();
     if (place != kNone) {
       drop_index(place);
       learner_.evict(place);
@@ -324,11 +362,12 @@ class LearnedEviction {
     follows_learner_ = false;
     capacity_ = residents_;
     lead_ = leaving_count_ = hand_ = 0;
-    lead_min_ = price_floor_ = std::max(kLeadMin, capacity_ / 32);
+    lead_min_ = std::max(kLeadMin, capacity_ / 32);
     miss_rate_ = 1;
     shadow_.reset(capacity_);
     const std::uint32_t slots = learner_.slots();
     hash_ = std::vector<std::uint32_t>(slots);
+    learner_lacks_ = shadow_lacks_ = SlotSet(slots);
     link_.reserve(slots, slots);
     link_.resize(slots, slots);
     index_ = SlotColumn(capacity_ + capacity_ / 3 + 2, slots);
@@ -341,16 +380,18 @@ class LearnedEviction {
       hash_[slot] = hash;
       link_.set(slot, slot);
       add_index(slot);
-      shadow_.access(hash, false, [](std::uint32_t) {});
+      shadow_.access(hash, false, [](std::uint32_t, auto) {});
       shadow_.link_newest(slot);
       shadow_.raise(hash, learner_.seen_of(slot));
     }
-    admit_to_learner(pending_.hash, kNone);
+    pending_.place = admit_to_learner(pending_.hash, kNone);
     admit_to_shadow(pending_.hash, kNone);
   }
   // The owner uses a higher slot than ever before: whoever holds slots must be able to number it.
   void number_slots(std::size_t slots) {
     hash_.resize(slots);
+    learner_lacks_.resize(slots);
+    shadow_lacks_.resize(slots);
     link_.resize(link_.size(), slots);
     shadow_.number_slots(slots);
   }
@@ -358,6 +399,7 @@ class LearnedEviction {
     running_ = follows_learner_ = false;
     shadow_.release();
     for (auto* column : {&hash_, &free_}) *column = std::vector<std::uint32_t>();
+    learner_lacks_ = shadow_lacks_ = SlotSet();
     for (auto* column : {&link_, &index_}) column->release();
   }
   // The cache has outgrown what was its size: learn anew, from the objects that it holds.
@@ -369,30 +411,45 @@ class LearnedEviction {
       if (hashes[slot] != 0) learner_.insert(slot, hashes[slot]);
   }
 
-  // hash -> the learner's slot: open addressing, linear probing, deletion by shifting back.
+  // hash -> the learner's slot: open addressing, linear probing.  Who is farther from home comes
+  // first (Robin Hood; Celis, Larson and Munro, FOCS 1985), so that a search for what is absent
+  // ends early; deletion by shifting back.
   std::size_t home(std::uint32_t hash) const {
     return static_cast<std::size_t>(std::uint64_t{hash * 0x85EBCA6Bu} * index_.size() >> 32);
   }
   std::size_t after(std::size_t at) const { return at + 1 == index_.size() ? 0 : at + 1; }
+  std::size_t from_home(std::uint32_t hash, std::size_t at) const {
+    const std::size_t start = home(hash);
+    return at >= start ? at - start : at + index_.size() - start;
+  }
   std::uint32_t find(std::uint32_t hash) const {
-    for (std::size_t at = home(hash);; at = after(at)) {
+    std::size_t at = home(hash);
+    for (std::size_t steps = 0;; ++steps, at = after(at)) {
       const std::uint32_t place = index_.get(at);
-      if (place == kNone || learner_.hash_of(place) == hash) return place;
+      if (place == kNone) return kNone;
+      const std::uint32_t there = learner_.hash_of(place);
+      if (there == hash) return place;
+      if (from_home(there, at) < steps) return kNone;
     }
   }
   void add_index(std::uint32_t place) {
     std::size_t at = home(learner_.hash_of(place));
-    while (index_.get(at) != kNone) at = after(at);
-    index_.set(at, place);
+    for (std::size_t steps = 0; index_.get(at) != kNone; ++steps, at = after(at))
+      if (from_home(learner_.hash_of(index_.get(at)), at) < steps) break;
+    for (; place != kNone; at = after(at)) {
+      const std::uint32_t there = index_.get(at);
+      index_.set(at, std::exchange(place, there));
+    }
   }
   void drop_index(std::uint32_t place) {
     std::size_t hole = home(learner_.hash_of(place));
     while (index_.get(hole) != place) hole = after(hole);
-    for (std::size_t at = after(hole); index_.get(at) != kNone; at = after(at)) {
-      const std::size_t from = home(learner_.hash_of(index_.get(at))), size = index_.size();
-      if ((at + size - from) % size < (at + size - hole) % size) continue;
-      index_.set(hole, index_.get(at));
-      hole = at;
+    for (;;) {
+      const std::size_t next = after(hole);
+      const std::uint32_t there = index_.get(next);
+      if (there == kNone || from_home(learner_.hash_of(there), next) == 0) break;
+      index_.set(hole, there);
+      hole = next;
     }
     index_.set(hole, kNone);
   }
@@ -400,7 +457,7 @@ class LearnedEviction {
   std::uint64_t salt_;
   bool guard_, running_ = false, follows_learner_ = false;
   std::uint32_t capacity_ = 0, residents_ = 0;
-  std::uint32_t lead_ = 0, lead_min_ = 0, price_floor_ = 0, hand_ = 0;
+  std::uint32_t lead_ = 0, lead_min_ = 0, hand_ = 0;
   float miss_rate_ = 1;
   Pending pending_;
   std::uint32_t leaving_count_ = 0;
@@ -408,6 +465,7 @@ class LearnedEviction {
   ClassEviction learner_;
   ShadowFifo shadow_;
   std::vector<std::uint32_t> hash_, free_;
+  SlotSet learner_lacks_, shadow_lacks_;  // owner's slots of what is cached and they do not hold
   SlotColumn link_, index_;
 };
 

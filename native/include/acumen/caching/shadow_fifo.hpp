@@ -61,7 +61,8 @@ class ShadowFifo {
   bool holds(std::uint32_t hash) const { return find(hash) != nullptr; }
 
   // A request; true when it hits.  `known`: the key was seen shortly before (a ghost).
-  // Calls leave(slot) for the owner's slot of what it evicts, where it knows it.
+  // Calls leave(slot, is_what_left) for the owner's slot of what it evicts.  The slot may be kNone,
+  // or hold something else by now: is_what_left(hash) says whether that is what was evicted.
   template <typename Leave>
   bool access(std::uint32_t hash, bool known, Leave&& leave) {
     newest_ = Queue::kNeither;
@@ -83,10 +84,11 @@ class ShadowFifo {
     return false;
   }
 
-  // The owner's slot of the object that the last access() admitted.
-  void link_newest(std::uint32_t slot) {
+  // The owner's slot of the object that the last access() admitted; false if it admitted none.
+  bool link_newest(std::uint32_t slot) {
     if (newest_ == Queue::kSmall) small_.link_newest(slot);
     if (newest_ == Queue::kMain) main_.link_newest(slot);
+    return newest_ != Queue::kNeither;
   }
   // As if it had left the younger half and been requested so often since.
   void raise(std::uint32_t hash, std::uint32_t frequency) {
@@ -114,8 +116,9 @@ class ShadowFifo {
   }
 
  private:
-  static constexpr std::uint32_t kWays = 16;
-  static constexpr std::uint32_t kFreqMask = 3, kYoung = 4, kTagMask = 0xfff8;
+  static constexpr std::int16_t kWays = 16;
+  static constexpr std::uint32_t kFreqMask = 3, kYoung = 4;
+  static constexpr std::uint16_t kTagMask = 0xfff8;
   static constexpr std::uint16_t kRemoved = 1;
 
   enum class Queue : std::uint8_t { kNeither, kSmall, kMain };
@@ -130,14 +133,14 @@ class ShadowFifo {
     std::uint32_t size() const { return size_; }
     bool full() const { return size_ == cells_.size(); }
     void push(Entry entry) {
-      const std::size_t at = (first_ + size_++) % cells_.size();
+      const std::size_t at = place(size_++);
       cells_.set(at, entry.cell);
       slots_.set(at, entry.slot);
     }
-    void link_newest(std::uint32_t slot) { slots_.set((first_ + size_ - 1) % cells_.size(), slot); }
+    void link_newest(std::uint32_t slot) { slots_.set(place(size_ - 1), slot); }
     // The cell of the entry that came `later` entries before the newest.
     std::uint32_t cell_before_newest(std::uint32_t later) const {
-      return cells_.get((first_ + size_ - 1 - later) % cells_.size());
+      return cells_.get(place(size_ - 1 - later));
     }
     Entry pop() {
       const Entry entry = {cells_.get(first_), slots_.get(first_)};
@@ -149,6 +152,12 @@ class ShadowFifo {
     std::size_t bytes() const { return cells_.bytes() + slots_.bytes(); }
 
    private:
+    // Of the entry that came `nth` after the oldest, at most as many as there is room for.
+    std::size_t place(std::size_t nth) const {
+      const std::size_t at = first_ + nth;
+      return at < cells_.size() ? at : at - cells_.size();
+    }
+
     SlotColumn cells_, slots_;
     std::uint32_t first_ = 0, size_ = 0;
   };
@@ -175,8 +184,12 @@ class ShadowFifo {
   }
   template <typename Leave>
   void drop(const Entry& entry, Leave&& leave) {
-    if (cells_[entry.cell] != kRemoved) leave(entry.slot);
+    const std::uint16_t left = cells_[entry.cell];
     cells_[entry.cell] = 0;
+    if (left == kRemoved) return;
+    leave(entry.slot, [&](std::uint32_t hash) {
+      return bucket_of(hash) == entry.cell / kWays * kWays && tag_of(hash) == (left & kTagMask);
+    });
   }
 
   // A newcomer is young; whoever it pushes into the older half is young no more.
@@ -198,11 +211,18 @@ class ShadowFifo {
   }
   const std::uint16_t* find(std::uint32_t hash) const {
     if (cells_.empty()) return nullptr;
-    const std::uint16_t* const bucket = &cells_[bucket_of(hash)];
-    const std::uint32_t tag = tag_of(hash);
-    for (std::uint32_t way = 0; way < kWays; ++way)
-      if ((bucket[way] & kTagMask) == tag) return bucket + way;
-    return nullptr;
+    const std::size_t bucket = bucket_of(hash);
+    const std::int16_t way = first_way(bucket, kTagMask, tag_of(hash));
+    return way == kWays ? nullptr : &cells_[bucket + static_cast<std::size_t>(way)];
+  }
+  // The first cell of a bucket that has these bits, or kWays.  Written to be vectorised.
+  std::int16_t first_way(std::size_t bucket, std::uint16_t mask, std::uint16_t bits) const {
+    std::int16_t way = kWays;
+    for (std::int16_t i = 0; i < kWays; ++i) {
+      const bool found = (cells_[bucket + static_cast<std::size_t>(i)] & mask) == bits;
+      way = std::min(way, found ? i : std::int16_t{kWays});
+    }
+    return way;
   }
   std::uint16_t* find(std::uint32_t hash) {
     return const_cast<std::uint16_t*>(static_cast<const ShadowFifo*>(this)->find(hash));
@@ -210,12 +230,11 @@ class ShadowFifo {
   // The place of a new cell, or kNone: the bucket is full.
   std::uint32_t add_cell(std::uint32_t hash) {
     const std::size_t bucket = bucket_of(hash);
-    for (std::size_t at = bucket; at < bucket + kWays; ++at) {
-      if (cells_[at] != 0) continue;
-      cells_[at] = tag_of(hash);
-      return static_cast<std::uint32_t>(at);
-    }
-    return kNone;
+    const std::int16_t way = first_way(bucket, 0xffff, 0);
+    if (way == kWays) return kNone;
+    const std::size_t at = bucket + static_cast<std::size_t>(way);
+    cells_[at] = tag_of(hash);
+    return static_cast<std::uint32_t>(at);
   }
 
   std::uint32_t capacity_ = 0, small_max_ = 0, buckets_ = 0;

@@ -32,6 +32,7 @@ class SlotColumn {
   std::size_t size() const { return size_; }
   std::size_t bytes() const { return bytes_.capacity(); }
 
+  void prefetch(std::size_t at) const { __builtin_prefetch(&bytes_[at * width_]); }
   std::uint32_t get(std::size_t at) const {
     const std::uint32_t value = load(at) & mask();
     return value == mask() ? kNone : value;
