@@ -4,8 +4,9 @@
 // bytes a number are enough below 65,535 objects and three below 16,777,215: what is saved buys
 // ghosts. The column widens by itself when it is asked to hold larger numbers.
 //
-// Guarantee.  get() and set() are one unaligned load, and a load and a store, of four bytes; kNone
-// is kept at every width.  A number must be below the limit that was last given.
+// Guarantee.  get() and set() touch no more than four bytes, and no others where two are a number's
+// width: a load that overlaps a neighbour's store would wait for it.  kNone is kept at every width.
+// A number must be below the limit that was last given.
 //
 // Layout.  `width` bytes a number, low byte first, all ones = kNone; two bytes of padding at the
 // end.
@@ -34,10 +35,20 @@ class SlotColumn {
 
   void prefetch(std::size_t at) const { __builtin_prefetch(&bytes_[at * width_]); }
   std::uint32_t get(std::size_t at) const {
+    if (width_ == 2) {
+      std::uint16_t value;
+      std::memcpy(&value, &bytes_[at * 2], sizeof value);
+      return value == 0xffffu ? kNone : value;
+    }
     const std::uint32_t value = load(at) & mask();
     return value == mask() ? kNone : value;
   }
   void set(std::size_t at, std::uint32_t value) {
+    if (width_ == 2) {
+      const auto cell = static_cast<std::uint16_t>(value);
+      std::memcpy(&bytes_[at * 2], &cell, sizeof cell);
+      return;
+    }
     const std::uint32_t cell = (load(at) & ~mask()) | (value & mask());
     std::memcpy(&bytes_[at * width_], &cell, sizeof cell);
   }
