@@ -48,7 +48,7 @@ build-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt
 
 test-native: build-native
 	ACUMEN_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure --no-tests=error -j $(JOBS)
-	$(BIN)/ctest --test-dir $(THREADED) --output-on-failure --no-tests=error
+	$(BIN)/ctest --test-dir $(THREADED) --output-on-failure --no-tests=error -j $(JOBS)
 
 check: $(VENV)/.installed  ## Format, lint, types, architecture, doctests
 	$(BIN)/ruff format --check .
