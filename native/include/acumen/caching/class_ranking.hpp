@@ -25,7 +25,8 @@ class ClassRanking {
  public:
   static constexpr std::int16_t kEmpty = INT16_MAX;      // above every index
   static constexpr std::uint32_t kLongAfter = 1u << 30;  // the farthest time ahead
-  static constexpr std::size_t bytes_per_class() { return 6; }
+  // With its share of a word, which may serve few.
+  static constexpr std::size_t bytes_per_class() { return 8; }
 
   // All are due.
   void reset(std::uint32_t classes) {

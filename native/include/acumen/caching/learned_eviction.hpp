@@ -174,6 +174,11 @@ class LearnedEviction {
       ++indexed;
     }
     if (indexed != learner_.size()) return false;
+    for (std::uint32_t slot = 0; slot < hash_.size(); ++slot) {
+      const bool cached = hash_[slot] != 0;
+      if (learner_lacks_.has(slot) != (cached && find(hash_[slot]) == kNone)) return false;
+      if (shadow_lacks_.has(slot) && !cached) return false;
+    }
     return learner_.size() <= capacity_ && learner_.size() + free_.size() == link_.size();
   }
 
@@ -290,10 +295,9 @@ class LearnedEviction {
     follows_learner_ = !follows_learner_;
     lead_ = leaving_count_ = hand_ = 0;
   }
-  bool holds(bool learner, std::uint32_t hash) const {
-    return learner ? find(hash) != kNone : shadow_.holds(hash);
+  bool followed_holds(std::uint32_t hash) const {
+    return follows_learner_ ? find(hash) != kNone : shadow_.holds(hash);
   }
-  bool followed_holds(std::uint32_t hash) const { return holds(follows_learner_, hash); }
 
   // The learner's slot of the newcomer; its namesake's deletion may have taken it away.
   std::uint32_t pending_place() const {
@@ -328,18 +332,17 @@ class LearnedEviction {
     if (slot == SlotSet::kNone) return search_unwanted();
     return hand_ = slot;
   }
-  // The shadow does not know the slots of all that it holds, and so not of all that it evicts.  Few
-  // are lost so; where none is near, one that is wanted goes.
+  // The shadow does not know the slots of all that it holds, and so not of all that it evicts: some
+  // slots are asked for.  Where that finds nothing, one that is wanted has to go; always the same
+  // slot's, so that newcomers take each other's place and not that of all others.
   std::uint32_t search_unwanted() {
     const auto slots = static_cast<std::uint32_t>(hash_.size());
-    std::uint32_t any = kBypass;
-    for (std::uint32_t i = 0; i < slots && (i < kSearchMax || any == kBypass); ++i) {
+    for (std::uint32_t i = 0; i < std::min(slots, kSearchMax); ++i) {
       hand_ = hand_ + 1 < slots ? hand_ + 1 : 0;
-      if (hash_[hand_] == 0) continue;
-      if (!followed_holds(hash_[hand_])) return hand_;
-      any = hand_;
+      if (hash_[hand_] != 0 && !followed_holds(hash_[hand_])) return hand_;
     }
-    return any;
+    while (hash_[given_up_] == 0) given_up_ = given_up_ + 1 < slots ? given_up_ + 1 : 0;
+    return given_up_;
   }
 
   // A newcomer that the owner asked for and never brought: neither policy may hold it.
@@ -361,7 +364,7 @@ class LearnedEviction {
     running_ = true;
     follows_learner_ = false;
     capacity_ = residents_;
-    lead_ = leaving_count_ = hand_ = 0;
+    lead_ = leaving_count_ = hand_ = given_up_ = 0;
     lead_min_ = std::max(kLeadMin, capacity_ / 32);
     miss_rate_ = 1;
     shadow_.reset(capacity_);
@@ -457,7 +460,7 @@ class LearnedEviction {
   std::uint64_t salt_;
   bool guard_, running_ = false, follows_learner_ = false;
   std::uint32_t capacity_ = 0, residents_ = 0;
-  std::uint32_t lead_ = 0, lead_min_ = 0, hand_ = 0;
+  std::uint32_t lead_ = 0, lead_min_ = 0, hand_ = 0, given_up_ = 0;
   float miss_rate_ = 1;
   Pending pending_;
   std::uint32_t leaving_count_ = 0;
