@@ -46,7 +46,6 @@ class ClassRanking {
   bool is_due(std::uint32_t kind) const { return (words_[kind / 64].due >> kind % 64 & 1) != 0; }
 
   std::int16_t index(std::uint32_t kind) const { return lowest_[kind]; }
-  std::uint32_t until(std::uint32_t kind) const { return until_[kind]; }
 
   // Asks rank(kind) -> Rank for every class that is due now.
   struct Rank {
