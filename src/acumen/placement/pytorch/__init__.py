@@ -1,0 +1,1 @@
+"""PyTorch models: their steps as graphs, what operators cost here, plans as device maps."""

@@ -1,0 +1,28 @@
+"""The one place that imports PyTorch, when it is first needed."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+
+@cache
+def torch() -> Any:
+    """The module `torch`, with the parts of it that a capture uses.
+
+    Raises:
+        ImportError: PyTorch is not installed; the message says how to install it.
+    """
+    try:
+        import torch
+        import torch._subclasses.fake_tensor
+        import torch.export
+        import torch.fx
+        import torch.multiprocessing.reductions
+        import torch.utils._python_dispatch
+        import torch.utils._pytree
+        import torch.utils.flop_counter
+    except ImportError as error:
+        message = f"reading models needs PyTorch: pip install 'acumen[torch]' ({error})"
+        raise ImportError(message) from error
+    return torch

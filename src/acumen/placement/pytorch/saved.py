@@ -1,0 +1,117 @@
+"""Captured steps as files: JSON, compressed where the name ends in .gz."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from acumen.placement.costs import PRECISIONS
+from acumen.placement.pytorch.captured import Call, Captured, CaptureError, Operator, Parameter
+
+FORMAT = "acumen captured step"
+VERSION = 1
+FILE_BYTES_MAX = 2**32
+
+
+def save(captured: Captured, path: Path) -> None:
+    """Writes a captured step; whoever reads the path sees the old file or the whole new one."""
+    whole = {"format": FORMAT, "version": VERSION, "name": captured.name}
+    for key in ("calls", "operators", "tensor_bytes", "parameters"):
+        whole[key] = list(getattr(captured, key))
+    data = json.dumps(whole, separators=(",", ":")).encode()
+    if path.suffix == ".gz":
+        data = gzip.compress(data, 3, mtime=0)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def load(path: Path) -> Captured:
+    """Reads what `save` wrote.
+
+    Raises:
+        CaptureError: the file is damaged, or of another version; the message says which.
+        OSError: it cannot be read.
+    """
+    try:
+        whole = json.loads(_bytes(path))
+    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CaptureError(f"{path}: not JSON: {error}") from error
+    if not isinstance(whole, dict) or whole.get("format") != FORMAT:
+        raise CaptureError(f"{path}: no captured step")
+    if whole.get("version") != VERSION:
+        raise CaptureError(f"{path}: version {whole.get('version')}, not {VERSION}: capture again")
+    try:
+        return Captured(
+            _typed(whole["name"], str),
+            [_call(row) for row in whole["calls"]],
+            [_operator(row) for row in whole["operators"]],
+            [_typed(size, int) for size in whole["tensor_bytes"]],
+            [_parameter(row) for row in whole["parameters"]],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CaptureError(f"{path}: damaged: {error}") from error
+
+
+def cached(path: Path, capture: Callable[[], Captured]) -> Captured:
+    """What the file holds; or, if there is none that can be read, what is captured, and is kept.
+
+    The path stands for the model, its inputs and the optimiser: whoever changes one of them names
+    another path.
+    """
+    if path.exists():
+        try:
+            return load(path)
+        except CaptureError:
+            pass
+    captured = capture()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(captured, path)
+    return captured
+
+
+def _bytes(path: Path) -> bytes:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as file:
+        data = file.read(FILE_BYTES_MAX + 1)
+    if len(data) > FILE_BYTES_MAX:
+        raise CaptureError(f"{path}: larger than {FILE_BYTES_MAX} bytes")
+    return bytes(data)
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} where {kind.__name__} must stand")
+    return value
+
+
+def _call(row: Any) -> Call:
+    op, arguments, *numbers, precision = row
+    if len(numbers) != 3 or precision not in PRECISIONS:
+        raise TypeError(f"{row!r} is no call")
+    _typed(op, str), _typed(arguments, str)
+    return Call(op, arguments, *(_typed(one, int) for one in numbers), precision)
+
+
+def _operator(row: Any) -> Operator:
+    name, module, phase, call, *lists = row
+    if len(lists) != 5:
+        raise TypeError(f"{row!r} is no operator")
+    _typed(name, str), _typed(module, str), _typed(call, int)
+    return Operator(
+        name, module, phase, call, *(tuple(_typed(one, int) for one in each) for each in lists)
+    )
+
+
+def _parameter(row: Any) -> Parameter:
+    names, *sizes = row
+    if not names or len(sizes) != 3:
+        raise TypeError(f"{row!r} is no parameter")
+    return Parameter(
+        tuple(_typed(name, str) for name in names), *(_typed(one, int) for one in sizes)
+    )
