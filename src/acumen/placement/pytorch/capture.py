@@ -88,14 +88,14 @@ def capture_inference(
     with _fake(), t.no_grad():
         module = _copy_without_memory(model)
         recorder = Recorder()
-        _parameters(recorder, module, 0)
+        _parameters(recorder, module, None)
         args, kwargs = _inputs(recorder, example_inputs)
         try:
             exported = t.export.export(module, args, kwargs, strict=False)
         except Exception as error:  # its errors have many classes and no common one
             reason = str(error).strip().partition("\n")[0]
             raise CaptureError(f"torch.export cannot export the model: {reason}") from error
-        values = _values(exported.graph_signature, module, args, kwargs)
+        values = _values(exported, module, args, kwargs)
         with recorder.recording(), _explained():
             _replay(exported.graph_module, recorder, values)
     return recorder.captured(name or type(module).__name__)
@@ -128,8 +128,13 @@ def _like(tensor: Any) -> Any:
     return torch().empty_strided(shape, strides, dtype=tensor.dtype, device="cpu")
 
 
-def _parameters(recorder: Recorder, module: Any, states: int) -> dict[int, tuple[str, list[Any]]]:
-    """Names all that stays; answers each one's name and its optimiser's state, by identity."""
+def _parameters(
+    recorder: Recorder, module: Any, states: int | None
+) -> dict[int, tuple[str, list[Any]]]:
+    """Names all that stays; answers each one's name and its optimiser's state, by identity.
+
+    How many numbers the optimiser keeps for one of a parameter: `states`; None: none is trained.
+    """
     names: dict[int, list[str]] = {}
     every = (
         *module.named_parameters(remove_duplicate=False),
@@ -140,10 +145,10 @@ def _parameters(recorder: Recorder, module: Any, states: int) -> dict[int, tuple
     found: dict[int, tuple[str, list[Any]]] = {}
     for _, tensor in every:
         if id(tensor) not in found:
-            count = states if tensor.requires_grad else 0
-            kept = [_like(tensor) for _ in range(count)]
+            trained = states is not None and tensor.requires_grad
+            kept = [_like(tensor) for _ in range((states or 0) if trained else 0)]
             found[id(tensor)] = (names[id(tensor)][0], kept)
-            recorder.add_parameter(tuple(names[id(tensor)]), tensor, kept)
+            recorder.add_parameter(tuple(names[id(tensor)]), tensor, trained, kept)
     return found
 
 
@@ -230,17 +235,19 @@ _UPDATES: dict[str, Callable[..., None]] = {"sgd": _sgd, "adam": _adam}
 STATES: dict[str, int] = {"sgd": 0, "adam": 2}
 
 
-def _values(signature: Any, module: Any, args: Any, kwargs: Any) -> Iterator[Any]:
-    """What an exported graph takes, in its order."""
+def _values(exported: Any, module: Any, args: Any, kwargs: Any) -> Iterator[Any]:
+    """What an exported graph takes, in its order; constants of the model's code are made fake."""
     t = torch()
     state = dict(module.named_parameters(remove_duplicate=False))
     state.update(module.named_buffers(remove_duplicate=False))
     given = iter(t.utils._pytree.tree_leaves((args, kwargs)))
-    for spec in signature.input_specs:
+    for spec in exported.graph_signature.input_specs:
         if spec.kind.name == "USER_INPUT":
             yield next(given)
         elif spec.target in state:
             yield state[spec.target]
+        elif isinstance(exported.constants.get(spec.target), t.Tensor):
+            yield _like(exported.constants[spec.target])
         else:
             raise CaptureError(f"the exported model takes a {spec.kind.name.lower()}: {spec.arg}")
 

@@ -182,5 +182,3 @@ class Captured:
             for parameter in operator.parameters:
                 users[parameter].append(number)
         return users
-
-

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -75,9 +75,7 @@ def _variable_names(captured: Captured, variables: int) -> list[str]:
     return [f"variable/{one.names[0]}" for one in captured.parameters[:variables]]
 
 
-def _seconds(
-    captured: Captured, kind: str, model: DeviceKind | Floats, variables: int
-) -> Floats:
+def _seconds(captured: Captured, kind: str, model: DeviceKind | Floats, variables: int) -> Floats:
     if isinstance(model, DeviceKind):
         each = [
             model.seconds(call.flops, call.read_bytes + call.written_bytes, call.precision)
@@ -110,7 +108,10 @@ def _tensors(captured: Captured, variables: int) -> Tensors:
                 waiting[before + variables].append(number + variables)
     rows = [
         *((captured.made_by[t] + variables, captured.tensor_bytes[t], readers[t]) for t in readers),
-        *((index, captured.parameters[index].size_bytes, of_weights[index]) for index in of_weights),
+        *(
+            (index, captured.parameters[index].size_bytes, of_weights[index])
+            for index in of_weights
+        ),
         *((before, 0, waiting[before]) for before in waiting),
     ]
     return Tensors(
@@ -144,4 +145,5 @@ class _Groups:
         large = np.flatnonzero(sizes > 1)
         number = np.full(len(roots), NO_GROUP, np.int32)
         number[large] = np.arange(len(large))
-        return number[roots]
+        grouped: Indices = number[roots]
+        return grouped

@@ -24,7 +24,7 @@ Module = Any
 
 @cache
 def _block_class() -> Any:
-    class Block(torch().nn.Module):  # type: ignore[misc, name-defined]
+    class Block(torch().nn.Module):  # type: ignore[misc]
         """Modules with names, and the function that is its forward."""
 
         def __init__(self, run: Callable[..., Any], **children: Any) -> None:
@@ -39,8 +39,14 @@ def _block_class() -> Any:
     return Block
 
 
-def _block(run: Callable[..., Any], **children: Any) -> Module:
-    return _block_class()(run, **children)
+@cache
+def _kind(name: str) -> Any:
+    return type(name, (_block_class(),), {})
+
+
+def _block(kind: str, run: Callable[..., Any], **children: Any) -> Module:
+    """A module of a class of that name, which is what modules that stay whole are known by."""
+    return _kind(kind)(run, **children)
 
 
 def _convolution(
@@ -84,7 +90,9 @@ def _bottleneck(inward: int, planes: int, stride: int) -> Module:
         _convolution(planes, planes, 3, stride),
         _convolution(planes, outward, 1, relu=False),
     )
-    return _block(lambda self, x: (self.path(x) + self.short(x)).relu(), path=path, short=short)
+    return _block(
+        "Bottleneck", lambda self, x: (self.path(x) + self.short(x)).relu(), path=path, short=short
+    )
 
 
 def _pooled(channels: int, classes: int) -> Module:
@@ -135,7 +143,9 @@ def _joined(*branches: Module) -> Module:
     """Branches beside each other, their channels joined."""
     named = {f"branch{number}": branch for number, branch in enumerate(branches)}
     return _block(
-        lambda self, x: torch().cat([getattr(self, name)(x) for name in named], 1), **named
+        "Joined",
+        lambda self, x: torch().cat([getattr(self, name)(x) for name in named], 1),
+        **named,
     )
 
 
@@ -171,7 +181,9 @@ def _to8(inward: int) -> Module:
     nn = torch().nn
     return _joined(
         nn.Sequential(_convolution(inward, 192, 1), _valid(192, 320, 3, 2)),
-        nn.Sequential(_chain(inward, (192, 1), (192, (1, 7)), (192, (7, 1))), _valid(192, 192, 3, 2)),
+        nn.Sequential(
+            _chain(inward, (192, 1), (192, (1, 7)), (192, (7, 1))), _valid(192, 192, 3, 2)
+        ),
         nn.MaxPool2d(3, 2),
     )
 
@@ -192,12 +204,17 @@ def _grid8(inward: int) -> Module:
 
 
 def gpt2(
-    layers: int = 12, width: int = 768, heads: int = 12, vocabulary: int = 50257, context: int = 1024
+    layers: int = 12,
+    width: int = 768,
+    heads: int = 12,
+    vocabulary: int = 50257,
+    context: int = 1024,
 ) -> Module:
-    """GPT-2, the small one by default: 124 million parameters; the first and last layer are tied."""
+    """GPT-2, the small one by default: 124 million parameters; first and last layer are tied."""
     nn = torch().nn
     blocks = nn.ModuleList([_transformer(width, heads) for _ in range(layers)])
     model = _block(
+        "GPT2",
         _gpt2_forward,
         tokens=nn.Embedding(vocabulary, width),
         places=nn.Embedding(context, width),
@@ -232,9 +249,10 @@ def _transformer(width: int, heads: int) -> Module:
 
     project, out = nn.Linear(width, 3 * width), nn.Linear(width, width)
     return _block(
+        "Transformer",
         forward,
         norm1=nn.LayerNorm(width),
-        attention=_block(attend, project=project, out=out),
+        attention=_block("Attention", attend, project=project, out=out),
         norm2=nn.LayerNorm(width),
         mlp=nn.Sequential(
             nn.Linear(width, 4 * width),
@@ -245,7 +263,7 @@ def _transformer(width: int, heads: int) -> Module:
 
 
 def _lstm_cell(inward: int, width: int) -> Module:
-    """One step of an LSTM: (x, (h, c)) to (h, c); written out, so that each step is in the graph."""
+    """One step of an LSTM: (x, h, c) to (h, c); written out, so that each step is in the graph."""
     nn = torch().nn
 
     def forward(self: Module, x: Any, h: Any, c: Any) -> Any:
@@ -255,6 +273,7 @@ def _lstm_cell(inward: int, width: int) -> Module:
         return o.sigmoid() * c.tanh(), c
 
     return _block(
+        "LSTMCell",
         forward,
         inward=nn.Linear(inward, 4 * width),
         again=nn.Linear(width, 4 * width, bias=False),
@@ -262,7 +281,7 @@ def _lstm_cell(inward: int, width: int) -> Module:
 
 
 def _unrolled(cells: Sequence[Module], x: Any, states: list[Any]) -> Any:
-    """All layers for one word; changes their states. Layers but the first add what they are given."""
+    """All layers for one word; changes their states. All but the first add what they are given."""
     for layer, cell in enumerate(cells):
         states[layer] = h, _ = cell(x, *states[layer])
         x = h + x if layer else h
@@ -281,6 +300,7 @@ def rnnlm(layers: int = 2, width: int = 2048, vocabulary: int = 10000) -> Module
         return torch().stack([self.head(top) for top in tops], 1)
 
     return _block(
+        "RNNLM",
         forward,
         words=nn.Embedding(vocabulary, width),
         cells=nn.ModuleList([_lstm_cell(width, width) for _ in range(layers)]),
@@ -292,6 +312,7 @@ def nmt(layers: int = 2, width: int = 1024, vocabulary: int = 32000) -> Module:
     """An encoder and a decoder of LSTM layers with additive attention, unrolled over all words."""
     nn = torch().nn
     return _block(
+        "NMT",
         _nmt_forward,
         source=nn.Embedding(vocabulary, width),
         target=nn.Embedding(vocabulary, width),
@@ -300,6 +321,7 @@ def nmt(layers: int = 2, width: int = 1024, vocabulary: int = 32000) -> Module:
             [_lstm_cell(width if layer else 2 * width, width) for layer in range(layers)]
         ),
         attention=_block(
+            "AdditiveAttention",
             _attention_forward,
             query=nn.Linear(width, width, bias=False),
             score=nn.Linear(width, 1, bias=False),

@@ -74,11 +74,13 @@ class Recorder:
         self._differentiates: dict[int, str] = {}
         self._times: dict[str, int] = {}
 
-    def add_parameter(self, names: tuple[str, ...], tensor: Any, states: list[Any]) -> None:
+    def add_parameter(
+        self, names: tuple[str, ...], tensor: Any, trained: bool, states: list[Any]
+    ) -> None:
         """Something that stays: where it lies, and its optimiser's state."""
         number = len(self._parameters)
         sizes = [int(one.untyped_storage().nbytes()) for one in (tensor, *states)]
-        gradient = sizes[0] if tensor.requires_grad else 0
+        gradient = sizes[0] if trained else 0
         self._parameters.append(Parameter(names, sizes[0], gradient, sum(sizes[1:])))
         for one in (tensor, *states):
             key, reference = _address(one)
@@ -132,7 +134,12 @@ class Recorder:
         self, op: str, call: int, inputs: list[Any], fresh: list[Any], written: list[Any]
     ) -> None:
         number = len(self._operators)
-        reads, replaces, parameters, after, makes = {}, {}, {}, {}, {}
+        # Sets that keep their order.
+        reads: dict[int, None] = {}
+        replaces: dict[int, None] = {}
+        parameters: dict[int, None] = {}
+        after: dict[int, None] = {}
+        makes: dict[int, None] = {}
         for tensor in inputs:
             memory = self._memory.get(_address(tensor)[0])
             if memory is None:
@@ -297,5 +304,3 @@ def _precision(tensors: list[Any]) -> Precision:
         return "int8" if any(one.dtype == torch().int8 for one in tensors) else "float32"
     widest: Precision = "float64" if max(sizes) == 8 else "float32"
     return "float16" if max(sizes) <= 2 else widest
-
-

@@ -91,27 +91,43 @@ def _typed(value: Any, kind: type) -> Any:
 
 
 def _call(row: Any) -> Call:
-    op, arguments, *numbers, precision = row
-    if len(numbers) != 3 or precision not in PRECISIONS:
+    op, arguments, flops, reads, writes, precision = row
+    if precision not in PRECISIONS:
         raise TypeError(f"{row!r} is no call")
-    _typed(op, str), _typed(arguments, str)
-    return Call(op, arguments, *(_typed(one, int) for one in numbers), precision)
+    return Call(
+        _typed(op, str),
+        _typed(arguments, str),
+        _typed(flops, int),
+        _typed(reads, int),
+        _typed(writes, int),
+        precision,
+    )
 
 
 def _operator(row: Any) -> Operator:
     name, module, phase, call, *lists = row
-    if len(lists) != 5:
-        raise TypeError(f"{row!r} is no operator")
-    _typed(name, str), _typed(module, str), _typed(call, int)
+    numbers = [tuple(_typed(one, int) for one in each) for each in lists]
+    reads, makes, replaces, parameters, after = numbers
     return Operator(
-        name, module, phase, call, *(tuple(_typed(one, int) for one in each) for each in lists)
+        _typed(name, str),
+        _typed(module, str),
+        phase,
+        _typed(call, int),
+        reads,
+        makes,
+        replaces,
+        parameters,
+        after,
     )
 
 
 def _parameter(row: Any) -> Parameter:
-    names, *sizes = row
-    if not names or len(sizes) != 3:
-        raise TypeError(f"{row!r} is no parameter")
+    names, size, gradient, state = row
+    if not names:
+        raise TypeError("a parameter without a name")
     return Parameter(
-        tuple(_typed(name, str) for name in names), *(_typed(one, int) for one in sizes)
+        tuple(_typed(name, str) for name in names),
+        _typed(size, int),
+        _typed(gradient, int),
+        _typed(state, int),
     )
