@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_an_operator_waits_for_arithmetic_or_for_memory() -> None:
 
 def test_a_newer_gpu_is_never_slower() -> None:
     names = ("k80", "p100", "v100", "a100", "h100")
-    for older, newer in zip(names, names[1:], strict=False):
+    for older, newer in pairwise(names):
         for precision in ("float32", "float16", "float64"):
             for flops, moved in ((0, 10**9), (10**13, 0), (10**10, 10**8)):
                 one, other = (DEVICE_KINDS[name] for name in (older, newer))

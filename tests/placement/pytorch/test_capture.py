@@ -110,7 +110,8 @@ def test_adam_keeps_two_numbers_a_parameter_and_updates_in_order() -> None:
         *("lerp_", "mul_", "addcmul_", "sqrt", "add_", "addcdiv_")
     ]
     number = {one.name: index for index, one in enumerate(step.operators)}
-    square, sum_, root, last = (f"0.weight/update/{op}" for op in ("mul_", "addcmul_", "sqrt", "addcdiv_"))  # fmt: skip
+    ops = ("mul_", "addcmul_", "sqrt", "addcdiv_")
+    square, sum_, root, last = (f"0.weight/update/{op}" for op in ops)
     assert number[square] in step.operators[number[sum_]].after
     assert number[sum_] in step.operators[number[root]].after
     assert number["0/addmm"] in step.operators[number[last]].after
@@ -139,7 +140,7 @@ def test_what_is_written_in_place_is_a_new_tensor_of_the_same_memory() -> None:
         def forward(self, x: Any) -> Any:
             y = x.exp()
             early = y.sin()
-            y[0] = 1.0
+            y[0].fill_(1.0)
             return early + y
 
     step = capture_inference(Model(), (torch.zeros(3, 4),))
@@ -257,36 +258,49 @@ def forward_flops(step: Captured) -> int:
     return sum(step.flops_of(one) for one in step.operators if one.phase == "forward")
 
 
-@pytest.mark.parametrize(
-    ("make", "size", "millions", "giga_multiply_adds"),
-    [("resnet50", 224, 25.557, 4.09), ("inception_v3", 299, 23.835, 5.71)],
-)
-def test_networks_for_images_have_the_known_figures(
-    make: str, size: int, millions: float, giga_multiply_adds: float
-) -> None:
+def giga_multiply_adds(step: Captured) -> float:
+    return forward_flops(step) / 2e9
+
+
+def test_inception_v3_has_the_known_figures() -> None:
     step = capture_training_step(
-        getattr(models, make), (models.images(2, size),), models.cross_entropy, (models.labels(2),)
+        models.inception_v3, (models.images(2, 299),), models.cross_entropy, (models.labels(2),)
     )
     trained = sum(one.size_bytes // 4 for one in step.parameters if one.gradient_bytes)
-    assert trained / 1e6 == pytest.approx(millions, abs=0.001)
-    assert forward_flops(step) / 2 / 2e9 == pytest.approx(giga_multiply_adds, rel=0.005)
+    assert trained == 23_834_568
+    assert giga_multiply_adds(step) / 2 == pytest.approx(5.71, abs=0.01)
     # The backward pass does twice the work, but for the images, whose gradient nobody wants.
     assert 1.95 < (step.flops - forward_flops(step)) / forward_flops(step) <= 2.0
 
 
+def test_resnet50_has_the_known_figures() -> None:
+    with torch.device("meta"):
+        model = models.resnet50()
+    assert sum(one.numel() for one in model.parameters()) == 25_557_032
+    with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+        model(models.images(2, 224))
+    assert counter.get_total_flops() / 2 / 2e9 == pytest.approx(4.09, abs=0.01)
+
+
 def test_gpt2_has_the_known_figures() -> None:
+    with torch.device("meta"):
+        small = models.gpt2()
+    assert sum(one.numel() for one in small.parameters()) == 124_439_808
+
     step = capture_training_step(
-        models.gpt2, (models.words(1, 512),), models.cross_entropy, (models.labels(1, 512),)
+        lambda: models.gpt2(layers=2),
+        (models.words(1, 512),),
+        models.cross_entropy,
+        (models.labels(1, 512),),
     )
-    trained = sum(one.size_bytes // 4 for one in step.parameters if one.gradient_bytes)
-    assert trained == 124_439_808
-    matrices = 2 * 12 * 12 * 768**2 + 2 * 768 * 50257
-    attention = 12 * 2 * 2 * 512 * 768
+    matrices = 2 * 12 * 2 * 768**2 + 2 * 768 * 50257
+    attention = 2 * 2 * 2 * 512 * 768
     assert forward_flops(step) == 512 * (matrices + attention)
 
 
-@pytest.mark.parametrize("layers", [2, 3])
-def test_translation_is_unrolled_over_words(layers: int) -> None:
+def test_translation_is_unrolled_over_words() -> None:
+    layers = 2
+
     def captured(length: int) -> Captured:
         return capture_training_step(
             lambda: models.nmt(layers, width=16, vocabulary=30),
@@ -295,7 +309,7 @@ def test_translation_is_unrolled_over_words(layers: int) -> None:
             (models.labels(4, length),),
         )
 
-    short, long, longer = captured(2), captured(3), captured(4)
+    short, long, longer = captured(1), captured(2), captured(3)
     assert len(longer) - len(long) == len(long) - len(short) > 60 * layers
     assert {f"encoder.{layers - 1}.again", "attention.query", "head"} <= {
         one.module for one in short.operators
@@ -307,9 +321,9 @@ def test_translation_is_unrolled_over_words(layers: int) -> None:
 def test_a_language_model_is_unrolled_over_words() -> None:
     step = capture_training_step(
         lambda: models.rnnlm(2, width=16, vocabulary=30),
-        (models.words(4, 5),),
+        (models.words(4, 3),),
         models.cross_entropy,
-        (models.labels(4, 5),),
+        (models.labels(4, 3),),
     )
     cells = Counter(one.module for one in step.operators if one.phase == "forward")
-    assert cells["cells.0.again"] == cells["cells.1.again"] == 5
+    assert cells["cells.0.again"] == cells["cells.1.again"] == 3

@@ -74,9 +74,13 @@ def _decode(value: Any, device: Any) -> Any:
     ((label, name),) = value.items()
     if label == "tensor":
         shape, strides, dtype = name
-        tensor = t.empty_strided(shape, strides, dtype=_named(dtype, t.dtype), device=device)
+        # The memory is filled, not the tensor, which may have an element in many places.
+        spans = (stride * (length - 1) for length, stride in zip(shape, strides, strict=True))
+        length = 0 if 0 in shape else 1 + sum(spans)
+        memory = t.empty(length, dtype=_named(dtype, t.dtype), device=device)
         # Denormals and infinities take other paths through some kernels; indices must exist.
-        return tensor.uniform_(0.5, 1.5) if tensor.dtype.is_floating_point else tensor.zero_()
+        memory = memory.uniform_(0.5, 1.5) if memory.dtype.is_floating_point else memory.zero_()
+        return memory.as_strided(shape, strides)
     if label == "device":
         return device
     if label == "float":
