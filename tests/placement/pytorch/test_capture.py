@@ -193,6 +193,37 @@ def test_inputs_by_name_and_the_loss_of_the_model_itself() -> None:
     assert step.operators[0].name == "input/xdeep0"
 
 
+@pytest.mark.parametrize("made_before", [False, True])
+def test_tensors_that_are_no_parameters_are_constants(made_before: bool) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(4, 4)
+            self.scale = torch.ones(4)
+            self.more = {"shift": [torch.ones(4)]}
+
+        def forward(self, x: Any) -> Any:
+            return self.a(x) * self.scale + self.more["shift"][0] + torch.tensor([1.0] * 4)
+
+    model = Model() if made_before else Model
+    for step in (
+        capture_training_step(model, (torch.zeros(3, 4),), lambda out: out.sum()),
+        capture_inference(model, (torch.zeros(3, 4),)),
+    ):
+        ops = [one.name.rpartition("/")[2] for one in step.operators if one.phase == "forward"]
+        kept = [op for op in ops if "lift" not in op and op != "sum"]
+        assert kept == ["addmm", "mul", "add", "add#2"]
+        assert [one.names for one in step.parameters] == [("a.weight",), ("a.bias",)]
+
+
+def test_a_recurrent_network_is_captured_step_by_step() -> None:
+    step = capture_training_step(
+        lambda: nn.LSTM(4, 8), (torch.zeros(3, 2, 4),), lambda out: out[0].sum()
+    )
+    # The inputs of all three words at once, and the state of each.
+    assert forward_flops(step) == 2 * 3 * 2 * 32 * (4 + 8)
+
+
 def test_a_captured_module_is_left_as_it_was() -> None:
     model = mlp()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -101,13 +101,23 @@ def capture_inference(
     return recorder.captured(name or type(module).__name__)
 
 
-def _fake() -> Any:
+@contextmanager
+def _fake() -> Iterator[None]:
     """In this block tensors have shapes and no memory; a model's own constants join them."""
-    return torch()._subclasses.fake_tensor.FakeTensorMode(allow_non_fake_inputs=True)
+    t = torch()
+    mode = t._subclasses.fake_tensor.FakeTensorMode(allow_non_fake_inputs=True)
+    # The CPU's library has a whole recurrent network as one opaque operator: its parts are wanted.
+    library, before = t.backends.mkldnn, t.backends.mkldnn.enabled
+    library.enabled = False
+    try:
+        with mode:
+            yield
+    finally:
+        library.enabled = before
 
 
 def _copy_without_memory(model: Any) -> Any:
-    """A copy of a module whose parameters and buffers are fake; weights that are tied stay so."""
+    """A copy of a module whose tensors are all fake; weights that are tied stay so."""
     t = torch()
     if not isinstance(model, t.nn.Module):
         with t._subclasses.fake_tensor.unset_fake_temporarily(), t.device("meta"):
@@ -115,7 +125,15 @@ def _copy_without_memory(model: Any) -> Any:
         if not isinstance(model, t.nn.Module):
             raise CaptureError(f"the function makes a {type(model).__name__}, not an nn.Module")
     copies: dict[int, Any] = {}
-    for tensor in (*model.parameters(), *model.buffers()):
+    loose = (
+        value
+        for one in model.modules()
+        for value in t.utils._pytree.tree_leaves(vars(one))
+        if isinstance(value, t.Tensor)
+    )
+    for tensor in (*model.parameters(), *model.buffers(), *loose):
+        if id(tensor) in copies:
+            continue
         fake = _like(tensor)
         if isinstance(tensor, t.nn.Parameter):
             fake = t.nn.Parameter(fake, requires_grad=tensor.requires_grad)
