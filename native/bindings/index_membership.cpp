@@ -9,7 +9,6 @@
 #include <optional>
 #include <stdexcept>
 #include <string_view>
-#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -17,6 +16,7 @@
 #include "acumen/index/ngram_training.hpp"
 #include "acumen/index/partitioned_filter.hpp"
 #include "bindings.hpp"
+#include "shares.hpp"
 #include "state_arrays.hpp"
 
 namespace nb = nanobind;
@@ -36,18 +36,6 @@ constexpr std::size_t kShapeWords = 6;
 
 void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
-}
-
-/// Calls work(begin, end) for parts of 0 … count - 1, on up to `threads` threads.
-template <class Work>
-void in_parts(std::size_t count, std::size_t threads, Work&& work) {
-  constexpr std::size_t kFewest = 1 << 14;  // what is worth a thread
-  threads = std::min(std::max<std::size_t>(threads, 1), count / kFewest + 1);
-  std::vector<std::thread> others;
-  for (std::size_t t = 1; t < threads; ++t)
-    others.emplace_back([&, t] { work(count * t / threads, count * (t + 1) / threads); });
-  work(0, count / threads);
-  for (std::thread& other : others) other.join();
 }
 
 /// A batch of integers or of texts; keeps the arrays alive.
@@ -154,7 +142,7 @@ auto ngram_scores(const FilterKeys& keys, const Array<std::int8_t>& weights,
   {
     const nb::gil_scoped_release others_may_run;
     keys.visit([&](const auto& source) {
-      in_parts(out.size(), threads, [&](std::size_t begin, std::size_t end) {
+      in_shares(out.size(), threads, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) out[i] = scorer.score(source.view(i));
       });
     });
@@ -197,7 +185,7 @@ class MembershipCore {
     const nb::gil_scoped_release others_may_run;
     const bool is_plain = filter_.regions.size() == 1 && !filter_.front.shape.is_table();
     keys.visit([&](const auto& source) {
-      in_parts(count, threads, [&](std::size_t begin, std::size_t end) {
+      in_shares(count, threads, [&](std::size_t begin, std::size_t end) {
         if constexpr (std::is_same_v<std::decay_t<decltype(source)>, IntegerKeys>) {
           if (is_plain)
             return contains_many(filter_.regions[0], source.values + begin, end - begin,

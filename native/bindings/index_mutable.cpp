@@ -14,6 +14,7 @@
 #include "acumen/index/ordered.hpp"
 #include "bindings.hpp"
 #include "python_type.hpp"
+#include "shares.hpp"
 
 namespace acumen::bindings {
 
@@ -71,13 +72,14 @@ class Unlocked {
   std::optional<nb::gil_scoped_release> released_;
 };
 
-/// Calls visit(keys, done, count) for chunks of a column's keys as the tree has them.
+/// Calls visit(keys, done, count) for chunks of a column's keys from `begin` on as the tree has
+/// them.
 template <class Visit>
-void each_chunk(index::KeyType type, const AnyColumn& column, Visit visit) {
+void each_chunk(index::KeyType type, const AnyColumn& column, std::size_t begin, std::size_t end,
+                Visit visit) {
   std::array<std::int64_t, kChunk> keys;
-  const std::size_t count = column.shape(0);
-  for (std::size_t done = 0; done < count; done += kChunk) {
-    const std::size_t part = std::min(kChunk, count - done);
+  for (std::size_t done = begin; done < end; done += kChunk) {
+    const std::size_t part = std::min(kChunk, end - done);
     index::with_key_type(type, [&]<typename T>(T) {
       const T* raw = static_cast<const T*>(column.data()) + done;
       for (std::size_t i = 0; i < part; ++i) keys[i] = index::wide_key(raw[i]);
@@ -211,9 +213,10 @@ std::size_t LeafMap::insert(const AnyColumn& keys, const std::uint64_t* values, 
     const Unlocked others_may_read(objects ? 0 : count);
     if (!order && is_above(keys)) {
       if (objects) object_keeper().keep(values, count);
-      each_chunk(type_, keys, [&](const std::int64_t* part, std::size_t done, std::size_t size) {
-        to.append({part, values + done, size});
-      });
+      each_chunk(type_, keys, 0, count,
+                 [&](const std::int64_t* part, std::size_t done, std::size_t size) {
+                   to.append({part, values + done, size});
+                 });
     } else {
       Batch batch;
       batch.fill(type_, keys, values, order ? order->data() : nullptr);
@@ -273,7 +276,7 @@ std::size_t LeafMap::erase(const AnyColumn& keys, const Order& order) {
 }
 
 void LeafMap::find(const AnyColumn& queries, nb::ndarray<nb::ndim<1>, nb::c_contig> values,
-                   Flags found) const {
+                   Flags found, unsigned threads) const {
   const std::size_t count = queries.shape(0);
   if (key_type_of(queries) != type_ || kind_ == ValueKind::kObject || values.itemsize() != 8 ||
       values.shape(0) != count || found.shape(0) != count)
@@ -282,8 +285,11 @@ void LeafMap::find(const AnyColumn& queries, nb::ndarray<nb::ndim<1>, nb::c_cont
   const Unlocked others_may_run(count);
   auto* to = static_cast<std::uint64_t*>(values.data());
   auto* is = reinterpret_cast<unsigned char*>(found.data());
-  each_chunk(type_, queries, [&](const std::int64_t* keys, std::size_t done, std::size_t part) {
-    now.find_all(keys, part, to + done, is + done);
+  in_shares(count, threads, [&](std::size_t begin, std::size_t end) {
+    each_chunk(type_, queries, begin, end,
+               [&](const std::int64_t* keys, std::size_t done, std::size_t part) {
+                 now.find_all(keys, part, to + done, is + done);
+               });
   });
 }
 
@@ -296,40 +302,49 @@ nb::list LeafMap::find_objects(const AnyColumn& queries, Flags found, nb::object
   const Version now = version();  // nothing below runs Python code
   std::array<std::uint64_t, kChunk> values;
   auto* is = reinterpret_cast<unsigned char*>(found.data());
-  each_chunk(type_, queries, [&](const std::int64_t* keys, std::size_t done, std::size_t part) {
+  const auto each = [&](const std::int64_t* keys, std::size_t done, std::size_t part) {
     now.find_all(keys, part, values.data(), is + done);
     for (std::size_t i = 0; i < part; ++i) {
       PyObject* value = is[done + i] ? reinterpret_cast<PyObject*>(values[i]) : otherwise.ptr();
       PyList_SET_ITEM(answers.ptr(), static_cast<Py_ssize_t>(done + i), Py_NewRef(value));
     }
-  });
+  };
+  each_chunk(type_, queries, 0, count, each);
   return answers;
 }
 
-void LeafMap::contains(const AnyColumn& queries, Flags found) const {
+void LeafMap::contains(const AnyColumn& queries, Flags found, unsigned threads) const {
   const std::size_t count = queries.shape(0);
   if (key_type_of(queries) != type_ || found.shape(0) != count)
     throw std::invalid_argument("queries or found");
   const Version now = version();
   const Unlocked others_may_run(count);
   auto* is = reinterpret_cast<unsigned char*>(found.data());
-  each_chunk(type_, queries, [&](const std::int64_t* keys, std::size_t done, std::size_t part) {
-    now.find_all(keys, part, nullptr, is + done);
+  in_shares(count, threads, [&](std::size_t begin, std::size_t end) {
+    each_chunk(type_, queries, begin, end,
+               [&](const std::int64_t* keys, std::size_t done, std::size_t part) {
+                 now.find_all(keys, part, nullptr, is + done);
+               });
   });
 }
 
 void LeafMap::ranks(const AnyColumn& queries,
-                    nb::ndarray<std::int64_t, nb::ndim<1>, nb::c_contig> out, bool right) const {
+                    nb::ndarray<std::int64_t, nb::ndim<1>, nb::c_contig> out, bool right,
+                    unsigned threads) const {
   const std::size_t count = queries.shape(0);
   if (key_type_of(queries) != type_ || out.shape(0) != count)
     throw std::invalid_argument("queries or out");
   const Version now = version();
   const Unlocked others_may_run(count);
-  std::vector<std::int64_t> all(count);
-  each_chunk(type_, queries, [&](const std::int64_t* keys, std::size_t done, std::size_t part) {
-    std::copy_n(keys, part, all.begin() + static_cast<std::ptrdiff_t>(done));
+  in_shares(count, threads, [&](std::size_t begin, std::size_t end) {
+    std::vector<std::int64_t> all(end - begin);
+    each_chunk(type_, queries, begin, end,
+               [&](const std::int64_t* keys, std::size_t done, std::size_t part) {
+                 std::copy_n(keys, part, all.data() + (done - begin));
+               });
+    auto* to = reinterpret_cast<std::uint64_t*>(out.data()) + begin;
+    now.ranks(all.data(), end - begin, right, to);
   });
-  now.ranks(all.data(), count, right, reinterpret_cast<std::uint64_t*>(out.data()));
 }
 
 void LeafMap::read_keys(std::size_t start, nb::ndarray<nb::ndim<1>, nb::c_contig> out) const {
@@ -435,11 +450,13 @@ void bind_index_mutable(nb::module_& m) {
            "order"_a.none() = nb::none())
       .def("erase", &LeafMap::erase, "keys"_a.noconvert(), "order"_a.none() = nb::none())
       .def("find", &LeafMap::find, "queries"_a.noconvert(), "values"_a.noconvert(),
-           "found"_a.noconvert())
+           "found"_a.noconvert(), "threads"_a)
       .def("find_objects", &LeafMap::find_objects, "queries"_a.noconvert(), "found"_a.noconvert(),
            "otherwise"_a.none())
-      .def("contains", &LeafMap::contains, "queries"_a.noconvert(), "found"_a.noconvert())
-      .def("ranks", &LeafMap::ranks, "queries"_a.noconvert(), "out"_a.noconvert(), "right"_a)
+      .def("contains", &LeafMap::contains, "queries"_a.noconvert(), "found"_a.noconvert(),
+           "threads"_a)
+      .def("ranks", &LeafMap::ranks, "queries"_a.noconvert(), "out"_a.noconvert(), "right"_a,
+           "threads"_a)
       .def("read_keys", &LeafMap::read_keys, "start"_a, "out"_a.noconvert())
       .def("read_values", &LeafMap::read_values, "start"_a, "out"_a.noconvert())
       .def("read_objects", &LeafMap::read_objects, "start"_a, "count"_a);

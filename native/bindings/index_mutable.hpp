@@ -55,12 +55,12 @@ class LeafMap {
   std::size_t insert_objects(const AnyColumn& keys, const nb::list& values, const Order& order);
   /// How many there were.
   std::size_t erase(const AnyColumn& keys, const Order& order);
-  void find(const AnyColumn& queries, nb::ndarray<nb::ndim<1>, nb::c_contig> values,
-            Flags found) const;
+  void find(const AnyColumn& queries, nb::ndarray<nb::ndim<1>, nb::c_contig> values, Flags found,
+            unsigned threads) const;
   nb::list find_objects(const AnyColumn& queries, Flags found, nb::object otherwise) const;
-  void contains(const AnyColumn& queries, Flags found) const;
+  void contains(const AnyColumn& queries, Flags found, unsigned threads) const;
   void ranks(const AnyColumn& queries, nb::ndarray<std::int64_t, nb::ndim<1>, nb::c_contig> out,
-             bool right) const;
+             bool right, unsigned threads) const;
   void read_keys(std::size_t start, nb::ndarray<nb::ndim<1>, nb::c_contig> out) const;
   void read_values(std::size_t start, nb::ndarray<nb::ndim<1>, nb::c_contig> out) const;
   nb::list read_objects(std::size_t start, std::size_t count) const;

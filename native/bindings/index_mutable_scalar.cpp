@@ -206,8 +206,8 @@ PyObject* get(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyOb
     return Py_NewRef(count == 2 ? arguments[1] : Py_None);
   }
   const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
-  if (!count_between("get", count + named, 1, 2)) return nullptr;
-  PyObject* all[] = {self, nullptr, nullptr};
+  if (!count_between("get", count + named, 1, 3)) return nullptr;
+  PyObject* all[] = {self, nullptr, nullptr, nullptr};
   for (Py_ssize_t at = 0; at < count + named; ++at) all[at + 1] = arguments[at];
   return PyObject_VectorcallMethod(names[kGet], all, static_cast<std::size_t>(count + 1), keywords);
 }
@@ -276,8 +276,9 @@ PyObject* open(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
 
 PyMethodDef methods[] = {
     {"get", method(get), METH_FASTCALL | METH_KEYWORDS,
-     "get($self, key, default=None)\n--\n\n"
-     "The value of a key, or of many: an array, `default` where there is none."},
+     "get($self, key, default=None, *, threads=1)\n--\n\n"
+     "The value of a key, or of many: an array, `default` where there is none. `threads` share\n"
+     "the work on many, unless values are objects."},
     {"bisect_left", bisect<false>, METH_O,
      "bisect_left($self, key, /)\n--\n\nThe number of keys below `key`."},
     {"bisect_right", bisect<true>, METH_O,

@@ -7,13 +7,13 @@
 #include <bit>
 #include <cmath>
 #include <memory>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "acumen/index/point_lookup.hpp"
 #include "bindings.hpp"
 #include "python_type.hpp"
+#include "shares.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -67,19 +67,6 @@ struct Strings {
     if (!column.validate(rows, data.nbytes())) throw nb::value_error("offsets leave the data");
   }
 };
-
-/// Calls work(first, n) for all rows, on `threads` threads.
-template <class Work>
-void spread(std::size_t rows, unsigned threads, Work work) {
-  constexpr std::size_t kLeast = 1 << 15;  // rows that are worth a thread
-  const std::size_t shares = std::clamp<std::size_t>(rows / kLeast, 1, std::max(threads, 1u));
-  const auto share = [&](std::size_t i) { return rows / shares * i + std::min(i, rows % shares); };
-  std::vector<std::jthread> others;
-  for (std::size_t i = 1; i < shares; ++i) {
-    others.emplace_back([=] { work(share(i), share(i + 1) - share(i)); });
-  }
-  work(0, share(1));
-}
 
 /// The key is a word, can be none of the index's, only Python can tell, or an exception is set.
 enum class Read : std::uint8_t { kWord, kAbsent, kAsk, kFailed };
@@ -374,7 +361,8 @@ std::uint64_t verify(nb::handle self, unsigned threads) {
   }
   std::atomic<std::uint64_t> bad = lookup.rows;
   nb::gil_scoped_release free;
-  spread(lookup.rows, threads, [&](std::size_t first, std::size_t n) {
+  in_shares(lookup.rows, threads, [&](std::size_t first, std::size_t end) {
+    const std::size_t n = end - first;
     const std::uint64_t row = lookup.bytes
                                   ? lookup.verify(*core.kernels, lookup.byte_keys, first, n)
                                   : lookup.verify(*core.kernels, lookup.keys, first, n);
@@ -387,8 +375,8 @@ template <class Column>
 void find_all(const Core& core, const Column& queries, std::size_t rows, std::int64_t* out,
               unsigned threads) {
   nb::gil_scoped_release free;
-  spread(rows, threads, [&](std::size_t first, std::size_t n) {
-    core.lookup->find(*core.kernels, queries, first, n, out + first);
+  in_shares(rows, threads, [&](std::size_t first, std::size_t end) {
+    core.lookup->find(*core.kernels, queries, first, end - first, out + first);
   });
 }
 

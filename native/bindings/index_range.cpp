@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
-#include <thread>
 #include <vector>
 
 #include "bindings.hpp"
+#include "shares.hpp"
 
 namespace acumen::bindings {
 
@@ -23,26 +23,6 @@ namespace {
 constexpr std::size_t kRootsMax = std::size_t{1} << 24;
 constexpr std::size_t kKeysMax = std::size_t{1} << 34;  // lines have 32-bit numbers
 constexpr const char* kCellNames[] = {"linear cells", "logarithmic cells"};
-
-/// Calls body(begin, end) for all of [0, count), from so many threads, without Python.
-template <typename Body>
-void in_parallel(std::size_t count, unsigned threads, Body body) {
-  const nb::gil_scoped_release others_may_run;
-  const std::size_t blocks = (count + index::kBlock - 1) / index::kBlock;
-  const std::size_t workers = std::clamp<std::size_t>(threads, 1, std::max<std::size_t>(blocks, 1));
-  const auto bound = [&](std::size_t k) {
-    return std::min(count, blocks * k / workers * index::kBlock);
-  };
-  std::vector<std::thread> others;
-  others.reserve(workers - 1);
-  try {
-    for (std::size_t k = 1; k < workers; ++k) others.emplace_back(body, bound(k), bound(k + 1));
-  } catch (const std::system_error&) {  // no more threads: this one does what is left
-    body(bound(others.size() + 1), count);
-  }
-  body(0, bound(1));
-  for (std::thread& other : others) other.join();
-}
 
 template <typename T>
 nb::ndarray<nb::numpy, const T, nb::ndim<1>> view(const Pages& pages, std::size_t count,
@@ -289,7 +269,8 @@ void RangeSearcher::ranks(const AnyColumn& queries,
   require(queries, out.shape(0));
   const auto* raw = static_cast<const unsigned char*>(queries.data());
   auto* to = reinterpret_cast<std::uint64_t*>(out.data());
-  in_parallel(queries.shape(0), threads, [=, this](std::size_t begin, std::size_t end) {
+  const nb::gil_scoped_release others_may_run;
+  in_shares(queries.shape(0), threads, [=, this](std::size_t begin, std::size_t end) {
     search_.ranks(raw + begin * search_.width(), end - begin, right, to + begin);
   });
 }
@@ -300,7 +281,8 @@ void RangeSearcher::find(const AnyColumn& queries,
   require(queries, out.shape(0));
   const auto* raw = static_cast<const unsigned char*>(queries.data());
   auto* to = reinterpret_cast<std::uint64_t*>(out.data());
-  in_parallel(queries.shape(0), threads, [=, this](std::size_t begin, std::size_t end) {
+  const nb::gil_scoped_release others_may_run;
+  in_shares(queries.shape(0), threads, [=, this](std::size_t begin, std::size_t end) {
     search_.find(raw + begin * search_.width(), end - begin, to + begin);
   });
 }
@@ -311,7 +293,8 @@ void RangeSearcher::contains(const AnyColumn& queries,
   require(queries, out.shape(0));
   const auto* raw = static_cast<const unsigned char*>(queries.data());
   auto* to = reinterpret_cast<unsigned char*>(out.data());
-  in_parallel(queries.shape(0), threads, [=, this](std::size_t begin, std::size_t end) {
+  const nb::gil_scoped_release others_may_run;
+  in_shares(queries.shape(0), threads, [=, this](std::size_t begin, std::size_t end) {
     search_.contains(raw + begin * search_.width(), end - begin, to + begin);
   });
 }

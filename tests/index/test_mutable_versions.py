@@ -265,3 +265,24 @@ def test_other_libraries_columns() -> None:
         np.datetime64("2024-01-03", "ns"),
         np.datetime64("2024-01-02", "ns"),
     ]
+
+
+def test_threads_share_a_batch() -> None:
+    rng = np.random.default_rng(5)
+    keys = rng.permutation(np.arange(0, 2_000_000, 4))
+    index = MutableRangeIndex(keys, keys * 3)
+    queries = rng.integers(-5, 2_000_005, 100_001)
+    for side in ("left", "right"):
+        alone = index.searchsorted(queries, side)
+        np.testing.assert_array_equal(index.searchsorted(queries, side, threads=3), alone)
+        np.testing.assert_array_equal(np.searchsorted(np.sort(keys), queries, side), alone)
+    inside = (queries % 4 == 0) & (queries >= 0) & (queries < 2_000_000)
+    np.testing.assert_array_equal(index.contains(queries, threads=3), inside)
+    found = index.get(queries, -7, threads=3)
+    np.testing.assert_array_equal(found, np.where(inside, queries * 3, -7))
+    np.testing.assert_array_equal(index.snapshot().get(queries, default=-7, threads=2), found)
+    for ask in (index.searchsorted, index.contains, index.get):
+        with pytest.raises(ValueError, match="threads"):
+            ask(queries, threads=0)
+    with pytest.raises(TypeError):
+        index.get(5, None, 2)

@@ -16,7 +16,7 @@ import pytest
 
 from acumen.evaluation import Ask, BrokenError, RaceError, WorkloadError
 from acumen.index import heuristics, measuring, race, workloads
-from acumen.index.learned import build_cells, build_index
+from acumen.index.learned import build_cells, build_index, build_mutable
 from acumen.index.measuring import Task, field_of, measure, measure_reads
 from acumen.index.workloads import Asked, KeySet, Kind
 
@@ -160,6 +160,19 @@ def test_everybodys_answers_are_checked(rival: heuristics.Rival, kind: Kind) -> 
 
     with pytest.raises(RuntimeError, match="not NumPy's"):
         measure(f"wrong {rival.name}", wrong, task, 5000, 0)
+
+
+def test_what_changes_races_where_it_can(tmp_path: Path) -> None:
+    found = measure(
+        "mutable", build_mutable, Task(KeySet("uniform", seed=1), "absent", 500), 5000, 0
+    )
+    assert found.price is not None
+    assert found.price > 8  # values
+    for name, keys in (("twice", pa.array([1, 1, 2])), ("texts", pa.array(["a", "b"]))):
+        path = tmp_path / f"{name}.parquet"
+        pq.write_table(pa.table({"key": keys}), path)
+        with pytest.raises(BrokenError, match=name):
+            measure("mutable", build_mutable, Task(KeySet(name, str(path)), "random", 5), 3, 0)
 
 
 def test_the_bound_reads_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,5 +110,6 @@ class Watch:
 def _failure_line(event: runner.Failed) -> str:
     if event.contender is None:
         return f"{event.workload}: {event.message}"
-    where = f"{event.workload} at {shown_setting(event.setting or 0.0)}"
+    at = f" at {shown_setting(event.setting)}" if event.setting is not None else ""
+    where = f"{event.workload}{at}"
     return f"{event.contender} on {where}: {event.message}"

@@ -25,6 +25,8 @@ from typing import Any, Literal, Protocol
 
 Goal = Literal["minimize", "maximize"]
 Kind = Literal["heuristic", "learned", "bound"]
+# Where on its scale a workload is measured (a size), or under which name (an objective).
+Setting = float | str
 
 
 class RaceError(Exception):
@@ -39,12 +41,14 @@ class BrokenError(Exception):
     """A contender cannot be measured fairly in this cell; its row is left out and said so."""
 
 
-def shown_setting(setting: float) -> str:
+def shown_setting(setting: Setting) -> str:
     """A setting for people.
 
-    >>> shown_setting(0.01), shown_setting(1e7)
-    ('0.01', '10,000,000')
+    >>> shown_setting(0.01), shown_setting(1e7), shown_setting("latency")
+    ('0.01', '10,000,000', 'latency')
     """
+    if isinstance(setting, str):
+        return setting
     return f"{setting:,.0f}" if setting == int(setting) else f"{setting:g}"
 
 
@@ -109,7 +113,7 @@ class Prepared:
     """
 
     payload: Any
-    settings: tuple[float, ...]
+    settings: tuple[Setting, ...]
     operations: int
     detail: str = ""
 
@@ -168,7 +172,7 @@ class Contender:
 
     name: str
     kind: Kind
-    measure: Callable[[Any, float, int], Measurement]
+    measure: Callable[[Any, Any, int], Measurement]
     cost: float = 1.0
     repeats: int = 1
     default: bool = False
@@ -223,7 +227,7 @@ class Row:
     """
 
     workload: str
-    setting: float
+    setting: Setting
     contender: str
     kind: Kind
     value: float

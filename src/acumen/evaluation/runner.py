@@ -28,6 +28,7 @@ from acumen.evaluation.race import (
     Race,
     RaceError,
     Row,
+    Setting,
     shown_setting,
 )
 from acumen.evaluation.statistics import mean_interval, median_interval
@@ -50,7 +51,7 @@ class Failed:
     workload: str
     message: str
     contender: str | None = None
-    setting: float | None = None
+    setting: Setting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class LeftOut:
     """A contender cannot be measured fairly in this cell, and that is no fault of the race."""
 
     workload: str
-    setting: float
+    setting: Setting
     contender: str
     reason: str
 
@@ -78,13 +79,13 @@ Event = Ready | Failed | LeftOut | Progress | Row
 @dataclass(frozen=True, slots=True)
 class _Run:
     workload: str
-    setting: float
+    setting: Setting
     contender: Contender
     repeat: int
     seconds: float
 
     @property
-    def cell(self) -> tuple[str, float, str]:
+    def cell(self) -> tuple[str, Setting, str]:
         return self.workload, self.setting, self.contender.name
 
 
@@ -149,10 +150,10 @@ class _Heat:
     seed: int
     done: float = 0.0
     total: float = 0.0
-    runs: dict[tuple[str, float, str], dict[int, Measurement]] = field(
+    runs: dict[tuple[str, Setting, str], dict[int, Measurement]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    lost: set[tuple[str, float, str]] = field(default_factory=set)
+    lost: set[tuple[str, Setting, str]] = field(default_factory=set)
 
     def run(self, contenders: Sequence[Contender]) -> Iterator[Event]:
         everything = list(self._plan(contenders))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from acumen.evaluation.race import Goal, Row
+from acumen.evaluation.race import Goal, Row, Setting
 
 Verdict = Literal["won", "tied", "lost"]
 
@@ -75,7 +75,7 @@ class Cell:
     """
 
     workload: str
-    setting: float
+    setting: Setting
     rows: dict[str, Row]
     learned: Row | None
     best: Row | None
@@ -107,19 +107,19 @@ def cells_of(
     `judged` is the learned contender that is compared with the heuristics (None: the best of each
     cell), `control` the one that is the same once more.
     """
-    groups: dict[str, dict[float, dict[str, Row]]] = defaultdict(lambda: defaultdict(dict))
+    groups: dict[str, dict[Setting, dict[str, Row]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         groups[row.workload][row.setting][row.contender] = row
     return [
         _cell(workload, setting, by_setting[setting], goal, (default, judged, control))
         for workload, by_setting in sorted(groups.items())
-        for setting in sorted(by_setting)
+        for setting in sorted(by_setting, key=lambda setting: (isinstance(setting, str), setting))
     ]
 
 
 def _cell(
     workload: str,
-    setting: float,
+    setting: Setting,
     rows: dict[str, Row],
     goal: Goal,
     names: tuple[str | None, str | None, str | None],

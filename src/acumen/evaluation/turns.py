@@ -11,12 +11,12 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from acumen.evaluation.race import Contender
+from acumen.evaluation.race import Contender, Setting
 from acumen.evaluation.workers import Outcome, attempt
 
 
 def take_turns(
-    contenders: Sequence[Contender], payload: Any, setting: float, seed: int
+    contenders: Sequence[Contender], payload: Any, setting: Setting, seed: int
 ) -> list[tuple[str, Outcome]]:
     """Runs a cell.
 

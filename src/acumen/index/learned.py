@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from acumen.evaluation import BrokenError, Contender
 from acumen.index.candidates import LINEAR, LOGARITHMIC
-from acumen.index.measuring import Lookup, contender
+from acumen.index.measuring import Lookup, contender, keys_bytes
+from acumen.index.mutable import MutableRangeIndex
 from acumen.index.range import RangeIndex
 from acumen.index.workloads import Keys
 
@@ -21,7 +23,7 @@ CELLS = (LINEAR, LOGARITHMIC)
 
 
 def learned_contenders(repeats: int) -> list[Contender]:
-    """The builder's choice, the same again, and always the learned cells."""
+    """The builder's choice, the same again, always the learned cells, and one that changes."""
     usual = functools.partial(contender, kind="learned", repeats=repeats, cost=0.1)
     return [
         usual(
@@ -31,6 +33,7 @@ def learned_contenders(repeats: int) -> list[Contender]:
         ),
         usual("again", build_index, "acumen once more: what differs is noise", control=True),
         usual("cells", build_cells, "always learned cells, of the kind that the builder prefers"),
+        usual("mutable", build_mutable, "MutableRangeIndex: numbers that may come and go"),
     ]
 
 
@@ -55,6 +58,20 @@ def build_cells(keys: Keys) -> Lookup:
     if not cells:
         raise BrokenError("cells cannot be built over these keys")
     return build_index(keys, cells[0])
+
+
+def build_mutable(keys: Keys) -> Lookup:
+    """A MutableRangeIndex with the keys' ranks as values.
+
+    Raises:
+        BrokenError: keys are texts, or are there twice, which a dictionary has not.
+    """
+    if keys.dtype.kind == "O":
+        raise BrokenError("texts cannot be written")
+    index = MutableRangeIndex(keys, np.arange(len(keys)))
+    if len(index) < len(keys):
+        raise BrokenError("keys are there twice: a dictionary has each once")
+    return Lookup(index.searchsorted, index.nbytes - keys_bytes(keys))  # it has them itself
 
 
 def as_column(keys: Keys) -> Any:

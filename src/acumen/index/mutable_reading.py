@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from acumen import _native
 from acumen.index.keys import Numbers
 from acumen.index.mutable_views import SortedItems, SortedKeys, SortedValues
-from acumen.index.queries import Asked, as_queries
+from acumen.index.queries import Asked, as_queries, thread_count
 from acumen.index.storage import save_arrays
 
 __all__ = ["FILE_KIND", "RangeSnapshot", "SortedReading"]
@@ -163,39 +163,43 @@ class SortedReading(_native.LeafMapBase):
         now = self._map.copy(frozen=True)
         return self._key_array(now, first, last), self._value_array(now, first, last)
 
-    def searchsorted(self, queries: Any, side: Literal["left", "right"] = "left") -> Any:
+    def searchsorted(
+        self, queries: Any, side: Literal["left", "right"] = "left", *, threads: int = 1
+    ) -> Any:
         """The number of keys below each query; side="right": up to it.
 
         Args:
             queries: (m,) numbers or times of any type that has an order with the keys; or one.
             side: "left" or "right".
+            threads: that share the work on many.
 
         Returns:
             (m,) int64; an int for one query.
 
         Raises:
             TypeError: queries cannot be compared with the keys.
-            ValueError: there is null or NaT among them.
+            ValueError: there is null or NaT among them; `threads` is below 1.
         """
         if side not in ("left", "right"):
             raise ValueError(f"side is 'left' or 'right', not {side!r}")
         if not _is_many(queries):
             return self._bisect(queries, side == "right")
         asked = as_queries(self._column(queries), self._keys, side == "right")
-        return self._ranks(asked, side == "right")
+        return self._ranks(asked, side == "right", threads)
 
-    def contains(self, queries: Any) -> NDArray[np.bool_]:
+    def contains(self, queries: Any, *, threads: int = 1) -> NDArray[np.bool_]:
         """Whether each query is a key.
 
         Args:
             queries: (m,) queries, as for `searchsorted`.
+            threads: that share the work.
 
         Returns:
             (m,) bool.
         """
         asked = as_queries(self._column(queries), self._keys, False)
         found = np.empty(len(asked.values), np.bool_)
-        self._map.contains(asked.values, found)
+        self._map.contains(asked.values, found, thread_count(threads))
         return found if asked.exact is None else found & asked.exact
 
     @property
@@ -262,13 +266,13 @@ class SortedReading(_native.LeafMapBase):
         number = self._number(key)
         return number is not None and self._at(number, _MISSING) is not _MISSING
 
-    def _get(self, key: Any, default: Any = None) -> Any:
+    def _get(self, key: Any, default: Any = None, *, threads: int = 1) -> Any:
         if _is_many(key):
-            return self._get_many(key, default)
+            return self._get_many(key, default, thread_count(threads))
         number = self._number(key)
         return default if number is None else self._at(number, default)
 
-    def _get_many(self, queries: Any, default: Any) -> NDArray[Any]:
+    def _get_many(self, queries: Any, default: Any, threads: int) -> NDArray[Any]:
         asked = as_queries(self._column(queries), self._keys, False)
         found = np.empty(len(asked.values), np.bool_)
         if self._of_objects:
@@ -278,7 +282,7 @@ class SortedReading(_native.LeafMapBase):
                     objects[rounded] = default
             return np.fromiter(objects, object, len(objects))
         values = np.empty(len(asked.values), self.value_dtype)
-        self._map.find(asked.values, values, found)
+        self._map.find(asked.values, values, found, threads)
         if asked.exact is not None:
             found &= asked.exact
         if not found.all():
@@ -294,9 +298,9 @@ class SortedReading(_native.LeafMapBase):
     def _bisect(self, key: Any, right: bool) -> int:
         return int(self._ranks(as_queries([key], self._keys, right), right)[0])
 
-    def _ranks(self, asked: Asked, right: bool) -> NDArray[np.int64]:
+    def _ranks(self, asked: Asked, right: bool, threads: int = 1) -> NDArray[np.int64]:
         ranks = np.empty(len(asked.values), np.int64)
-        self._map.ranks(asked.values, ranks, right)
+        self._map.ranks(asked.values, ranks, right, thread_count(threads))
         if asked.none is not None:
             ranks[asked.none] = 0 if right else len(self)
         return ranks

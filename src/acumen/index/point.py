@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from acumen import _native
 from acumen.index.point_columns import Column, empty_column, match, read_column, refuse_missing
 from acumen.index.point_structures import Builder, Explanation, Prefer, Structure, structure_from
+from acumen.index.queries import thread_count
 from acumen.index.storage import IndexFileError, load_arrays, save_arrays
 
 FILE_KIND = "point"
@@ -71,7 +72,7 @@ class PointIndex(_native.PointCore):
             raise ValueError(f"prefer is 'speed' or 'memory', not {prefer!r}")
         column = read_column(keys)
         refuse_missing(column)
-        builder = Builder(self, column, duplicates, prefer, _checked(threads))
+        builder = Builder(self, column, duplicates, prefer, thread_count(threads))
         self._keep(*builder.build(), column)
 
     def get_indexer(
@@ -97,7 +98,7 @@ class PointIndex(_native.PointCore):
             raise ValueError(f"out must be {column.rows} contiguous int64 values")
         elif not out.flags.writeable:
             raise ValueError("out is read-only")
-        _native.point_find(self, column.data, out, _checked(threads))
+        _native.point_find(self, column.data, out, thread_count(threads))
         if absent is not None:
             out[absent] = -1
         return out
@@ -174,7 +175,7 @@ class PointIndex(_native.PointCore):
             structure.attach(index, None if keys is None else column.data, foreign=True)
         except (TypeError, ValueError, RuntimeError) as error:
             raise IndexFileError(f"{path}: {error}") from None
-        if keys is not None and _native.point_verify(index, _checked(threads)) != column.rows:
+        if keys is not None and _native.point_verify(index, thread_count(threads)) != column.rows:
             raise IndexFileError(f"{path}: an index of other keys")
         index._keep(structure, explanation, column)
         return index
@@ -202,12 +203,6 @@ class PointIndex(_native.PointCore):
             return number if number == key else None
         except (TypeError, ValueError, OverflowError):
             return None
-
-
-def _checked(threads: int) -> int:
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, not {threads}")
-    return threads
 
 
 def _time(key: Any, keys: Column) -> int | None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from acumen.index.columns import as_array, number_parts, read
 from acumen.index.keys import Numbers
 
-__all__ = ["Asked", "as_queries"]
+__all__ = ["Asked", "as_queries", "thread_count"]
 
 
 @dataclass(frozen=True)
@@ -255,3 +255,14 @@ def _whole(query: Any, dtype: np.dtype[Any], right: bool) -> tuple[int, bool, bo
         return low, right, False
     whole = math.floor(query) if right else math.ceil(query)  # Decimal's // cuts towards zero
     return whole, False, bool(whole == query)
+
+
+def thread_count(threads: int) -> int:
+    """What a user gave as `threads`.
+
+    Raises:
+        ValueError: it is below 1.
+    """
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    return threads

@@ -13,6 +13,7 @@ from acumen import _native
 from acumen.index import searching
 from acumen.index.candidates import STRUCTURES, Chosen
 from acumen.index.keys import Keys, as_keys
+from acumen.index.queries import thread_count
 from acumen.index.storage import IndexFileError, load_arrays, save_arrays
 
 __all__ = ["RangeIndex"]
@@ -102,12 +103,13 @@ class RangeIndex(_native.RangeBase):
         if side not in ("left", "right"):
             raise ValueError(f"side is 'left' or 'right', not {side!r}")
         queries, single = self._asked(v)
-        ranks = self._search.ranks(queries, side == "right", _output(queries, out), threads)
+        output, threads = _output(queries, out), thread_count(threads)
+        ranks = self._search.ranks(queries, side == "right", output, threads)
         return int(ranks[0]) if single else ranks
 
     def _get(self, v: Any, out: NDArray[np.int64] | None = None, *, threads: int = 1) -> Any:
         queries, single = self._asked(v)
-        found = self._search.find(queries, _output(queries, out), threads)
+        found = self._search.find(queries, _output(queries, out), thread_count(threads))
         return int(found[0]) if single else found
 
     def _contains(self, v: Any) -> bool:
@@ -143,6 +145,7 @@ class RangeIndex(_native.RangeBase):
             (m,) bool.
         """
         asked, _ = self._asked(queries)
+        threads = thread_count(threads)
         if isinstance(self._search, searching.NumberSearch):
             return self._search.contains(asked, threads)
         found = self._search.find(asked, _output(asked, None), threads)

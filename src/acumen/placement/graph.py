@@ -96,11 +96,11 @@ class Graph:
         _check_operators(self)
         _check_tensors(self)
         _ = self.order  # whether there is one
-        for array in (*self.seconds.values(), self.resident_bytes, self.group, self.backward):
+        tensors = self.tensors
+        arrays: list[npt.NDArray[Any]] = [*self.seconds.values(), self.resident_bytes]
+        arrays += [self.group, self.backward, tensors.producer, tensors.size_bytes, tensors.start]
+        for array in [*arrays, tensors.consumers]:
             array.setflags(write=False)
-        for array in (self.tensors.producer, self.tensors.size_bytes, self.tensors.start):
-            array.setflags(write=False)
-        self.tensors.consumers.setflags(write=False)
 
     def __len__(self) -> int:
         return len(self.operators)
@@ -163,7 +163,7 @@ class Graph:
         pairs = np.asarray(edges, np.int64).reshape(-1, 2)
         sizes = _whole_bytes(size_bytes, len(pairs), "an edge")
         times = None if copy_seconds is None else np.asarray(copy_seconds, np.float64)
-        columns = [pairs[:, 1], sizes, pairs[:, 0]]
+        columns: list[npt.NDArray[Any]] = [pairs[:, 1], sizes, pairs[:, 0]]
         if times is not None:
             columns.insert(1, times)
         rank = np.lexsort(columns)

@@ -14,6 +14,8 @@
 
   // Times differ by powers of ten.
   const logTicks = { tickvals: [1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 100000] };
+  // Numbers by size; names in the order of the alphabet.
+  const bySetting = (a, b) => (typeof a === "number" ? a - b : a.localeCompare(b));
   const shown = (setting) =>
     (Number.isInteger(setting) ? setting.toLocaleString("en-US") : String(setting));
 
@@ -164,7 +166,7 @@
       drawSingle(workload, plot);
       return;
     }
-    const settings = [...new Set(workload.rows.map((row) => row.setting))].sort((a, b) => a - b);
+    const settings = [...new Set(workload.rows.map((row) => row.setting))].sort(bySetting);
     const labels = settings.map(shown);
     const series = new Map();
     for (const row of workload.rows) {
@@ -194,7 +196,7 @@
     });
     const traces = [];
     for (const [name, rows] of series) {
-      rows.sort((a, b) => a.setting - b.setting);
+      rows.sort((a, b) => bySetting(a.setting, b.setting));
       const also = rows[0].kind === "learned" && name !== race.learned;
       const kind = name === race.default ? "default" : also ? "also" : rows[0].kind;
       traces.push(trace(name, rows, looks[kind]));

@@ -1,0 +1,23 @@
+"""What a file of a graph says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from acumen.placement.cluster import Cluster
+from acumen.placement.graph import Graph
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A graph that was read.
+
+    Attributes:
+        graph: the operators.
+        cluster: the devices that the file names, or None where it names none.
+        source: the format, in one word.
+    """
+
+    graph: Graph
+    cluster: Cluster | None
+    source: str
