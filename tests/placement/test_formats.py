@@ -42,11 +42,13 @@ def msr_file() -> dict[str, Any]:
     }  # fmt: skip
 
 
-PIPEDREAM = """\
-node1 -- Input0 -- forward_compute_time=0.000, backward_compute_time=0.000, activation_size=8.0, parameter_size=0.000
-node2 -- Linear(in=3, out=4) -- forward_compute_time=1.500, backward_compute_time=3.000, activation_size=[16.0; 4.0], parameter_size=12.000
-\tnode1 -- node2
-"""  # noqa: E501
+PIPEDREAM = (
+    "node1 -- Input0 -- forward_compute_time=0.000, backward_compute_time=0.000, "
+    "activation_size=8.0, parameter_size=0.000\n"
+    "node2 -- Linear(in=3, out=4) -- forward_compute_time=1.500, backward_compute_time=3.000, "
+    "activation_size=[16.0; 4.0], parameter_size=12.000\n"
+    "\tnode1 -- node2\n"
+)
 
 
 def test_msr() -> None:
