@@ -11,6 +11,7 @@ from acumen.evaluation.race import (
     Race,
     RaceError,
     Row,
+    Setting,
     Workload,
     WorkloadError,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "RaceError",
     "Result",
     "Row",
+    "Setting",
     "Workload",
     "WorkloadError",
     "describe_machine",

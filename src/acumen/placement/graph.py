@@ -10,6 +10,7 @@ PyTorch model make it, planners and the simulator take it. It is immutable; arra
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -208,9 +209,8 @@ def _check_operators(graph: Graph) -> None:
     if not 0 < n <= OPERATORS_MAX:
         raise GraphError(f"{n} operators: there must be 1 to {OPERATORS_MAX:,}")
     if len(set(graph.operators)) < n:
-        seen: set[str] = set()
-        twice = next(name for name in graph.operators if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise GraphError(f"operator {twice!r} is there twice")
+        counts = Counter(graph.operators)
+        raise GraphError(f"operator {counts.most_common(1)[0][0]!r} is there twice")
     if not graph.seconds:
         raise GraphError("no kind of device has costs")
     somewhere = np.zeros(n, np.bool_)

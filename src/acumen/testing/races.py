@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-from acumen.evaluation import Ask, Contender, Measurement, Prepared, Race, Workload
+from acumen.evaluation import Ask, Contender, Measurement, Prepared, Race, Setting, Workload
 from acumen.evaluation.discovery import find_races
 
 
@@ -105,6 +105,6 @@ class RaceContract:
             limit = values[bound.name] - sign * self.bound_slack * abs(values[bound.name])
             assert all(sign * (value - limit) >= 0 for value in values.values()), values
 
-    def measure(self, contender: Contender, prepared: Prepared, setting: float) -> Measurement:
+    def measure(self, contender: Contender, prepared: Prepared, setting: Setting) -> Measurement:
         """One run, with the first seed."""
         return contender.measure(prepared.payload, setting, self.ask.seed)
