@@ -668,3 +668,46 @@ def ngram_scores(
     grams: int,
     threads: int = 1,
 ) -> NDArray[np.float64]: ...
+
+class StepSimulatorCore:
+    def __init__(
+        self,
+        seconds: NDArray[np.float64],
+        resident_bytes: NDArray[np.int64],
+        producer: NDArray[np.int32],
+        size_bytes: NDArray[np.int64],
+        start: NDArray[np.int64],
+        consumers: NDArray[np.int32],
+        copy_seconds: NDArray[np.float64],
+        kind: NDArray[np.int32],
+        latency_seconds: NDArray[np.float64],
+        bytes_per_second: NDArray[np.float64],
+        route: NDArray[np.int16],
+        contention: bool,
+    ) -> None: ...
+    def seconds_of(
+        self,
+        devices: NDArray[np.int32],
+        priority: NDArray[np.int32] | None,
+        out: NDArray[np.float64],
+    ) -> None: ...
+    def simulate(
+        self,
+        device: NDArray[np.int32],
+        priority: NDArray[np.int32] | None,
+        busy_seconds: NDArray[np.float64],
+        peak_bytes: NDArray[np.int64],
+    ) -> float: ...
+    def timeline(
+        self,
+        device: NDArray[np.int32],
+        priority: NDArray[np.int32] | None,
+        starts: NDArray[np.float64],
+        ends: NDArray[np.float64],
+    ) -> tuple[
+        NDArray[np.int32],
+        NDArray[np.int32],
+        NDArray[np.int32],
+        NDArray[np.float64],
+        NDArray[np.float64],
+    ]: ...
