@@ -73,8 +73,7 @@ def _parts(
         raise PlanError("pymetis is not installed: pip install 'acumen[placement]'") from error
     _, part = pymetis.part_graph(
         len(share),
-        xadj=starts.tolist(),
-        adjncy=ends.tolist(),
+        pymetis.CSRAdjacency(starts.tolist(), ends.tolist()),
         vweights=_whole(work, 0).tolist(),
         eweights=_whole(weights, 1).tolist(),
         tpwgts=share.tolist(),

@@ -3,7 +3,8 @@
 Burke and Bykov, "The late acceptance hill-climbing heuristic", European Journal of Operational
 Research 258(1), 2017: what is compared with is the value that the search had `_MEMORY` steps
 before, so it may go through worse plans as long as it has been improving; there is no temperature
-to set. When nothing better has turned up for long it starts again from the best plan.
+to set. When nothing better has turned up for long it goes back to the best plan, changes it at
+random a few times, and goes on from there, perhaps with other priorities.
 
 A change moves a unit, or units that hang together, or units that follow each other in the graph's
 order, to another device, mostly one where a neighbour is; or it exchanges two units.
@@ -22,8 +23,9 @@ from acumen.placement.plan import Deadline, Plan, Score, Task
 from acumen.placement.planners.lists import Lists, ranked
 from acumen.placement.planners.units import Units, units_of
 
-_MEMORY = 60
-_STALE = 20 * _MEMORY
+_MEMORY = 30
+_STALE = 10 * _MEMORY
+_KICKS_MAX = 5
 
 Value = tuple[int, float]
 Change = tuple[list[int], int]  # units, and the device they move to
@@ -68,14 +70,17 @@ class _Search:
     """Where the search is, and the best plan that it has met."""
 
     def __init__(self, task: Task, seed: int, start: Plan, score: Callable[[Plan], Score]) -> None:
-        self._task, self._score, self.scored = task, score, 0
+        self._score, self.scored = score, 0
         self._units = units_of(task)
         self._random = random.Random(seed)
         self.neighbourhood = Neighbourhood(task, self._units, self._random)
         first = np.zeros(len(self._units), np.int64)
         first[self._units.of] = start.device
         self._device: list[int] = first.tolist()
-        self._priority = start.priority
+        # Other priorities may have other best placements.
+        given = [] if start.priority is None else [start.priority]
+        self._priorities = [*given, None, ranked(Lists(task, units=self._units).order())]
+        self._number = self._best_priority = 0
         self._best = self._device.copy()
         self._best_value = self._value = self._evaluate(self._plan())
         self._history = [self._value] * _MEMORY
@@ -83,7 +88,7 @@ class _Search:
 
     def _plan(self) -> Plan:
         device = np.array(self._device, np.int32)[self._units.of]
-        return Plan(device, self._priority)
+        return Plan(device, self._priorities[self._number])
 
     def _evaluate(self, plan: Plan) -> Value:
         self.scored += 1
@@ -92,31 +97,37 @@ class _Search:
 
     def priorities(self) -> Iterator[Plan]:
         """Whether the graph's order or upward ranks are better priorities than the plan's own."""
-        given = self._priority
-        others = [None, ranked(Lists(self._task, units=self._units).order())]
-        for other in others:
-            if other is None and given is None:
-                continue
-            before, self._priority = self._priority, other
-            value = self._evaluate(self._plan())
-            if value < self._best_value:
-                self._value = self._best_value = value
-                self._history = [value] * _MEMORY
+        for number in range(1, len(self._priorities)):
+            self._return(number)
+            if self._value < self._best_value:
+                self._best_value, self._best_priority = self._value, number
                 yield self._plan()
-            else:
-                self._priority = before
+        self._return(self._best_priority)
 
-    def step(self) -> Plan | None:
-        """One change; the plan, if it is the best so far."""
-        if self._steps - self._last_success > _STALE:
-            self._device, self._value = self._best.copy(), self._best_value
-            self._history = [self._value] * _MEMORY
-            self._last_success = self._steps
+    def _return(self, number: int, kicks: int = 0) -> None:
+        """To the best placement, with any of the priorities, and after some changes."""
+        self._device, self._number = self._best.copy(), number
+        for _ in range(kicks):
+            self._change()
+        self._value = self._evaluate(self._plan())
+        self._history = [self._value] * _MEMORY
+        self._last_success = self._steps
+
+    def _change(self) -> list[tuple[int, int]]:
+        """Moves some units; those, and where they were."""
         changes = self.neighbourhood.draw(self._device)
         before = [(unit, self._device[unit]) for units, _ in changes for unit in units]
         for units, there in changes:
             for unit in units:
                 self._device[unit] = there
+        return before
+
+    def step(self) -> Plan | None:
+        """One change; the plan, if it is the best so far."""
+        if self._steps - self._last_success > _STALE:
+            number = self._random.randrange(len(self._priorities))
+            self._return(number, kicks=self._random.randint(1, _KICKS_MAX))
+        before = self._change()
         value = self._evaluate(self._plan())
         slot = self._steps % _MEMORY
         self._steps += 1
@@ -128,6 +139,7 @@ class _Search:
         self._history[slot] = min(self._history[slot], self._value)
         if self._value < self._best_value:
             self._best, self._best_value = self._device.copy(), self._value
+            self._best_priority = self._number
             self._last_success = self._steps
             return self._plan()
         return None

@@ -13,6 +13,7 @@ from acumen.placement.graph import NO_GROUP, Floats, Graph, Indices, Ints
 from acumen.placement.plan import PlanError, Task
 
 NO_LIMIT = np.iinfo(np.int64).max
+BYTES_MAX = 2.0**62  # so that sums of some of them, and what devices hold, stay whole numbers
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ def units_of(task: Task) -> Units:
             whatever the plan; the message says how many bytes there are and how many are needed.
     """
     graph = task.graph
+    total = graph.resident_bytes.sum(dtype=np.float64)
+    if total + graph.tensors.size_bytes.sum(dtype=np.float64) >= BYTES_MAX:
+        raise PlanError(f"graph {graph.name!r}: its bytes add up to more than 2**62")
     of, count = _numbered(graph)
     table = task.seconds()
     seconds: Floats = np.stack([np.bincount(of, row, count) for row in table]).astype(np.float64)
