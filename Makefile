@@ -13,9 +13,9 @@ FUZZ_SECONDS ?= 3
 # would compile it again; all that is installed, ten times as much, pip would compile first.
 unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
-# The extras race, vw and fleet are installed apart, if need be one by one: not every platform has a wheel of each. obp is
+# The extras race, vw, fleet and placement are installed apart, if need be one by one: not every platform has a wheel of each. obp is
 # wanted for the sample of the Open Bandit Dataset that lies in it, not for what it imports.
-PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["race"], *extras["vw"], *extras["fleet"])
+PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["race"], *extras["vw"], *extras["fleet"], *extras["placement"])
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -name '*.[ch]pp' -o -name '*.inl' 2>/dev/null)
 
 .DEFAULT_GOAL := help

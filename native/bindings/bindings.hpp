@@ -24,5 +24,6 @@ void bind_index_membership(nanobind::module_& m);
 void bind_index_mutable(nanobind::module_& m);
 void bind_index_mutable_scalar(nanobind::module_& m);
 void bind_placement(nanobind::module_& m);
+void bind_placement_schedule(nanobind::module_& m);
 
 }  // namespace acumen::bindings

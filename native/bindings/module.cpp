@@ -21,4 +21,5 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_index_mutable(m);
   acumen::bindings::bind_index_mutable_scalar(m);
   acumen::bindings::bind_placement(m);
+  acumen::bindings::bind_placement_schedule(m);
 }

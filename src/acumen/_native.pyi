@@ -711,3 +711,29 @@ class StepSimulatorCore:
         NDArray[np.float64],
         NDArray[np.float64],
     ]: ...
+
+class ListScheduler:
+    def __init__(
+        self,
+        seconds: NDArray[np.float64],
+        unit: NDArray[np.int32],
+        unit_bytes: NDArray[np.int64],
+        producer: NDArray[np.int32],
+        size_bytes: NDArray[np.int64],
+        start: NDArray[np.int64],
+        consumers: NDArray[np.int32],
+        copy_seconds: NDArray[np.float64],
+        latency_seconds: NDArray[np.float64],
+        bytes_per_second: NDArray[np.float64],
+        route: NDArray[np.int16],
+        limit_bytes: NDArray[np.int64],
+    ) -> None: ...
+    def in_order(
+        self, order: NDArray[np.int32], contention: bool
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]: ...
+    def earliest_first(
+        self, order: NDArray[np.int32], favourite: NDArray[np.int32], contention: bool
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]: ...
+    def upward_ranks(
+        self, order: NDArray[np.int32], seconds: NDArray[np.float64], copies: NDArray[np.float64]
+    ) -> NDArray[np.float64]: ...

@@ -1,0 +1,1 @@
+"""Planners, one file each: functions that yield plans, as `acumen.placement.plan` describes."""

@@ -1,0 +1,175 @@
+"""Many planners under one time budget; the best plan that any of them has found.
+
+Planners run in the order given, the quick ones first, then improvers, which begin with the best
+plan so far. Every plan is scored here, so that a planner's own opinion counts for nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from acumen.placement.plan import Deadline, Plan, PlanError, Planner, Score, Task
+from acumen.placement.planners.heft import heft
+from acumen.placement.planners.layers import layers
+from acumen.placement.planners.metf import metf
+from acumen.placement.planners.metis import metis
+from acumen.placement.planners.msct import msct
+from acumen.placement.planners.mtopo import mtopo
+from acumen.placement.planners.refine import refine
+from acumen.placement.planners.single import single
+
+Scorer = Callable[[Plan], Score]
+Improver = Callable[[Task, Deadline, int, Plan, Scorer], Iterator[Plan]]
+
+# By what they cost: the first ones take milliseconds, HEFT less than a second on 80,000 operators.
+LATENCY_PLANNERS: Mapping[str, Planner] = {
+    "single": single,
+    "layers": layers,
+    "mtopo": mtopo,
+    "heft": heft,
+    "metf": metf,
+    "metis": metis,
+    "msct": msct,
+}
+IMPROVERS: Mapping[str, Improver] = {"refine": refine}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one planner did.
+
+    Attributes:
+        name: of the planner.
+        seconds: that it took, scoring included.
+        score: of its best plan; None: it has found none.
+        problem: why it stopped before it was done, in one line; None: it did not.
+    """
+
+    name: str
+    seconds: float
+    score: Score | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The best plan, and how it was found.
+
+    Attributes:
+        plan: the best one.
+        score: what it is worth.
+        bound: what no plan can be below, in seconds; 0: not known.
+        rows: a row a planner, in the order in which they ran.
+        interrupted: someone pressed Ctrl-C, and this was the best plan by then.
+    """
+
+    plan: Plan
+    score: Score
+    bound: float
+    rows: tuple[Row, ...]
+    interrupted: bool = False
+
+    @property
+    def gap(self) -> float:
+        """By which share of its seconds the plan could at most be better; from 0 to 1."""
+        if not self.score.seconds > 0.0:
+            return 0.0
+        return max(0.0, 1.0 - self.bound / self.score.seconds)
+
+
+@dataclass
+class _Run:
+    """The best so far, and what has been said."""
+
+    task: Task
+    score: Scorer
+    bound: float
+    progress: Callable[[str, Score], None] | None
+    plan: Plan | None = None
+    best: Score | None = None
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        """Nothing can be better."""
+        best = self.best
+        return best is not None and best.excess_bytes == 0 and best.seconds <= self.bound
+
+    def take(self, name: str, planned: Callable[[], Iterator[Plan]], deadline: Deadline) -> None:
+        """Scores all that a planner yields, until its time is up; it may raise what it likes."""
+        began, mine, problem = time.monotonic(), None, None
+        try:
+            for plan in planned():
+                score = self.score(plan)
+                if score.better_than(mine):
+                    mine = score
+                if score.better_than(self.best):
+                    self.plan, self.best = plan, score
+                    if self.progress is not None:
+                        self.progress(name, score)
+                if self.done or not deadline:
+                    break
+        except PlanError as error:
+            problem = str(error)
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+        finally:
+            self.rows.append(Row(name, time.monotonic() - began, mine, problem))
+
+
+def best_plan(
+    task: Task,
+    seconds: float,
+    seed: int,
+    *,
+    score: Scorer,
+    planners: Mapping[str, Planner] = LATENCY_PLANNERS,
+    improvers: Mapping[str, Improver] = IMPROVERS,
+    bound: float = 0.0,
+    progress: Callable[[str, Score], None] | None = None,
+) -> Result:
+    """The best plan that is found in the time given.
+
+    Where `single` is among the planners, it is never worse than one device. A planner that raises
+    is reported in its row. Time is looked at between plans, so the last planner may overrun it.
+
+    Args:
+        task: what is placed.
+        seconds: for everything. The first planner runs whatever it is.
+        seed: for all planners.
+        score: what a plan is worth, by the task's objective.
+        planners: run one after the other; each may use half of what is left.
+        improvers: run after them, each with as large a share of what is left.
+        bound: what no plan can be below, in seconds; where a plan reaches it, the search ends.
+        progress: is told of each plan that is better than all before, and by whom it is.
+
+    Raises:
+        PlanError: no planner has found a plan; the message is that of the first one.
+        KeyboardInterrupt: before there was a plan; later it ends the search.
+    """
+    run = _Run(task, score, bound, progress)
+    whole = Deadline.after(seconds)
+    interrupted = False
+    try:
+        for number, (name, planner) in enumerate(planners.items()):
+            if run.done or (number and not whole):
+                break
+            mine = Deadline.after(whole.left / 2)
+            run.take(name, partial(planner, task, mine, seed), mine)
+        for number, (name, improver) in enumerate(improvers.items()):
+            start = run.plan
+            if run.done or not whole or start is None:
+                break
+            mine = Deadline.after(whole.left / (len(improvers) - number))
+            run.take(name, partial(improver, task, mine, seed, start, score), mine)
+    except KeyboardInterrupt:
+        if run.plan is None:
+            raise
+        interrupted = True
+    if run.plan is None or run.best is None:
+        reasons = [row.problem for row in run.rows if row.problem is not None]
+        raise PlanError(reasons[0] if reasons else "no planner has found a plan")
+    return Result(run.plan, run.best, bound, tuple(run.rows), interrupted)

@@ -1,0 +1,110 @@
+"""The portfolio: never worse than one device, whatever planners do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from planner_cases import plain_score, task_of, tasks
+
+from acumen.placement.plan import Deadline, Plan, PlanError, Score, Task
+from acumen.placement.planners.single import single
+from acumen.placement.portfolio import LATENCY_PLANNERS, best_plan
+
+
+def fork() -> Task:
+    """Two chains that do not need each other: one device takes 8 s, two take 4 s."""
+    return task_of(np.ones(8), [(0, 1), (1, 2), (2, 3), (4, 5), (5, 6), (6, 7)], 1, [None, None])
+
+
+def raises(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
+    raise RuntimeError("out of luck")
+
+
+def nonsense(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
+    yield Plan(np.full(3, 99, np.int32))
+
+
+def pressed(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
+    raise KeyboardInterrupt
+
+
+def test_the_best_of_all_planners_is_kept() -> None:
+    task, told = fork(), []
+    result = best_plan(
+        task, 20, 0, score=plain_score(task), bound=4.0,
+        progress=lambda name, score: told.append((name, score.seconds)),
+    )  # fmt: skip
+    assert result.score.seconds == 4.0
+    assert result.gap == 0.0
+    assert told[0] == ("single", 8.0)
+    assert [seconds for _, seconds in told] == sorted({s for _, s in told}, reverse=True)
+    assert result.rows[-1].score is not None
+    assert result.rows[-1].score.seconds == 4.0  # nobody is asked once the bound is reached
+    assert plain_score(task)(result.plan).seconds == 4.0
+
+
+def test_the_gap_says_what_could_be_left() -> None:
+    task = fork()
+    result = best_plan(
+        task, 5, 0, score=plain_score(task), planners={"single": single}, improvers={}, bound=4.0
+    )
+    assert result.score.seconds == 8.0
+    assert result.gap == 0.5
+
+
+def test_planners_that_raise_are_survived_and_reported() -> None:
+    task = fork()
+    result = best_plan(
+        task, 5, 0, score=plain_score(task), improvers={},
+        planners={"first": raises, "second": nonsense, "single": single},
+    )  # fmt: skip
+    assert result.score.seconds == 8.0
+    first, second, third = result.rows
+    assert (first.name, first.score, first.problem) == ("first", None, "RuntimeError: out of luck")
+    assert second.score is None
+    assert second.problem is not None
+    assert third.problem is None
+    assert third.seconds >= 0.0
+
+
+def test_ctrl_c_keeps_the_best_so_far() -> None:
+    task = fork()
+    planners = {"single": single, "pressed": pressed, "layers": LATENCY_PLANNERS["layers"]}
+    result = best_plan(task, 5, 0, score=plain_score(task), planners=planners)
+    assert result.interrupted
+    assert result.score.seconds == 8.0
+    assert [row.name for row in result.rows] == ["single", "pressed"]
+    with pytest.raises(KeyboardInterrupt):
+        best_plan(task, 5, 0, score=plain_score(task), planners={"pressed": pressed})
+
+
+def test_without_a_plan_the_first_reason_is_given() -> None:
+    task = task_of([1.0, 1], [], 0, [5], resident=10)
+    with pytest.raises(PlanError, match="needs 10 bytes"):
+        best_plan(task, 5, 0, score=plain_score(task))
+    with pytest.raises(PlanError, match="out of luck"):
+        best_plan(task, 5, 0, score=plain_score(task), planners={"raises": raises})
+
+
+def test_time_that_is_up_still_gives_one_device() -> None:
+    task = fork()
+    result = best_plan(task, 0, 0, score=plain_score(task))
+    assert result.score.seconds == 8.0
+    assert [row.name for row in result.rows] == ["single"]
+
+
+@given(tasks())
+@settings(max_examples=25, deadline=None)
+def test_it_is_never_worse_than_one_device_or_any_planner(task: Task) -> None:
+    score = plain_score(task)
+    alone: list[Score] = []
+    try:
+        alone = [score(plan) for plan in single(task, Deadline.after(9), 0)]
+        result = best_plan(task, 60, 0, score=score, improvers={})
+    except PlanError:
+        return
+    scores = alone + [row.score for row in result.rows if row.score is not None]
+    assert not any(one.better_than(result.score) for one in scores)
