@@ -23,5 +23,6 @@ void bind_pages(nanobind::module_& m);
 void bind_index_membership(nanobind::module_& m);
 void bind_index_mutable(nanobind::module_& m);
 void bind_index_mutable_scalar(nanobind::module_& m);
+void bind_placement_loads(nanobind::module_& m);
 
 }  // namespace acumen::bindings

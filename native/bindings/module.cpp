@@ -20,4 +20,5 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_index_membership(m);
   acumen::bindings::bind_index_mutable(m);
   acumen::bindings::bind_index_mutable_scalar(m);
+  acumen::bindings::bind_placement_loads(m);
 }

@@ -1,0 +1,1 @@
+"""Planners, one a file; each is a `acumen.placement.plan.Planner`."""
