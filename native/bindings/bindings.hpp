@@ -25,5 +25,6 @@ void bind_index_mutable(nanobind::module_& m);
 void bind_index_mutable_scalar(nanobind::module_& m);
 void bind_placement(nanobind::module_& m);
 void bind_placement_schedule(nanobind::module_& m);
+void bind_placement_loads(nanobind::module_& m);
 
 }  // namespace acumen::bindings

@@ -22,4 +22,5 @@ NB_MODULE(_native, m) {
   acumen::bindings::bind_index_mutable_scalar(m);
   acumen::bindings::bind_placement(m);
   acumen::bindings::bind_placement_schedule(m);
+  acumen::bindings::bind_placement_loads(m);
 }

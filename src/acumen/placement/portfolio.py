@@ -19,14 +19,14 @@ from acumen.placement.planners.metis import metis
 from acumen.placement.planners.msct import msct
 from acumen.placement.planners.mtopo import mtopo
 from acumen.placement.planners.refine import refine
-from acumen.placement.planners.single import single
+from acumen.placement.planners import single
 
 Scorer = Callable[[Plan], Score]
 Improver = Callable[[Task, Deadline, int, Plan, Scorer], Iterator[Plan]]
 
 # By what they cost: the first ones take milliseconds, HEFT less than a second on 80,000 operators.
 LATENCY_PLANNERS: Mapping[str, Planner] = {
-    "single": single,
+    "single": single.plan,
     "layers": layers,
     "mtopo": mtopo,
     "heft": heft,

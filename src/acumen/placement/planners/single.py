@@ -7,18 +7,32 @@ from collections.abc import Iterator
 import numpy as np
 
 from acumen.placement.plan import Deadline, Plan, Task
-from acumen.placement.planners.units import units_of
 
 
-def single(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
-    """A plan for each kind and size of device that can run all operators; `seed` is not used.
+def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
+    """A plan for each kind and size of device that runs all operators, the best first.
+
+    With one device neither copies nor waiting count, so this holds for every objective.
+
+    Args:
+        task: what is placed.
+        deadline: not looked at.
+        seed: not looked at.
+
+    Yields:
+        Plans: those on devices that are too small for what operators keep come last.
 
     Raises:
-        PlanError: there is no plan; see `units_of`.
+        PlanError: an operator runs on none of the devices.
     """
-    able: list[bool] = np.isfinite(units_of(task).seconds).all(axis=1).tolist()
+    seconds = task.seconds().sum(axis=1)
+    kept = int(task.graph.resident_bytes.sum())
+    found = []
     seen = set()
     for number, device in enumerate(task.cluster.devices):
-        if able[number] and (device.kind, device.memory_bytes) not in seen:
+        if np.isfinite(seconds[number]) and (device.kind, device.memory_bytes) not in seen:
             seen.add((device.kind, device.memory_bytes))
-            yield Plan(np.full(len(task.graph), number, np.int32))
+            limit = kept if device.memory_bytes is None else device.memory_bytes
+            found.append((max(0, kept - limit), seconds[number], number))
+    for _, _, number in sorted(found):
+        yield Plan(np.full(len(task.graph), number, np.int32), contiguous=True)
