@@ -12,7 +12,7 @@ from planner_cases import copying, readers, task_of, tasks
 
 from acumen._native import ListScheduler
 from acumen.placement.plan import Deadline, PlanError, Task
-from acumen.placement.planners.heft import heft
+from acumen.placement.planners.heft import plan as heft
 from acumen.placement.planners.lists import Lists, Schedule
 
 NOBODY = np.empty(0, np.int32)

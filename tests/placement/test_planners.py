@@ -15,12 +15,13 @@ from planner_cases import best_of_all, plain_score, task_of, tasks
 from acumen.placement.graph import NO_GROUP
 from acumen.placement.linear_program import minimise
 from acumen.placement.plan import Deadline, Plan, PlanError, Planner, Task
-from acumen.placement.planners.layers import layers
+from acumen.placement.planners.layers import plan as layers
 from acumen.placement.planners.lists import Lists
-from acumen.placement.planners.metis import metis
-from acumen.placement.planners.msct import favourites, msct
-from acumen.placement.planners.refine import refine
-from acumen.placement.planners.single import single
+from acumen.placement.planners.metis import plan as metis
+from acumen.placement.planners.msct import favourites
+from acumen.placement.planners.msct import plan as msct
+from acumen.placement.planners.refine import plan as refine
+from acumen.placement.planners.single import plan as single
 from acumen.placement.portfolio import LATENCY_PLANNERS
 
 

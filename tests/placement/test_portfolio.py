@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from planner_cases import plain_score, task_of, tasks
 
 from acumen.placement.plan import Deadline, Plan, PlanError, Score, Task
-from acumen.placement.planners.single import single
+from acumen.placement.planners.single import plan as single
 from acumen.placement.portfolio import LATENCY_PLANNERS, best_plan
 
 

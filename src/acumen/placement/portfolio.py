@@ -12,14 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from acumen.placement.plan import Deadline, Plan, PlanError, Planner, Score, Task
-from acumen.placement.planners.heft import heft
-from acumen.placement.planners.layers import layers
-from acumen.placement.planners.metf import metf
-from acumen.placement.planners.metis import metis
-from acumen.placement.planners.msct import msct
-from acumen.placement.planners.mtopo import mtopo
-from acumen.placement.planners.refine import refine
-from acumen.placement.planners import single
+from acumen.placement.planners import heft, layers, metf, metis, msct, mtopo, refine, single
 
 Scorer = Callable[[Plan], Score]
 Improver = Callable[[Task, Deadline, int, Plan, Scorer], Iterator[Plan]]
@@ -27,14 +20,14 @@ Improver = Callable[[Task, Deadline, int, Plan, Scorer], Iterator[Plan]]
 # By what they cost: the first ones take milliseconds, HEFT less than a second on 80,000 operators.
 LATENCY_PLANNERS: Mapping[str, Planner] = {
     "single": single.plan,
-    "layers": layers,
-    "mtopo": mtopo,
-    "heft": heft,
-    "metf": metf,
-    "metis": metis,
-    "msct": msct,
+    "layers": layers.plan,
+    "mtopo": mtopo.plan,
+    "heft": heft.plan,
+    "metf": metf.plan,
+    "metis": metis.plan,
+    "msct": msct.plan,
 }
-IMPROVERS: Mapping[str, Improver] = {"refine": refine}
+IMPROVERS: Mapping[str, Improver] = {"refine": refine.plan}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from acumen.placement.plan import Deadline, Plan, Task
 from acumen.placement.planners.lists import Lists, Schedule, plans
 
 
-def heft(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
+def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     """Plans by earliest finish time, with upward ranks as priorities; `seed` is not used.
 
     An operator whose group has a device already goes there. Where memory is short a device that

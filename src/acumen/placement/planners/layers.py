@@ -17,7 +17,7 @@ from acumen.placement.planners.units import Units, units_of
 _BISECTIONS = 60
 
 
-def layers(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
+def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     """One plan, of the quickest devices first; `deadline` and `seed` are not used.
 
     The slowest stretch is as quick as it can be. Devices are filled as if they held everything that

@@ -16,7 +16,7 @@ from acumen.placement.plan import Deadline, Plan, Task
 from acumen.placement.planners.lists import Lists, Schedule, plans
 
 
-def metf(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
+def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     """Plans by earliest start time, which are the priorities too; `seed` is not used.
 
     Raises:

@@ -20,7 +20,7 @@ from acumen.placement.planners.units import NO_LIMIT, Units, units_of
 _WEIGHTS_MAX = 1_000_000_000
 
 
-def metis(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
+def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     """A plan over all devices, then plans over fewer of them.
 
     A part's share of the work is as large as its device is quick. A part that is too large for its

@@ -30,7 +30,7 @@ PAIRS_MAX = 20_000
 _SHARE_OF_TIME = 0.5
 
 
-def msct(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
+def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     """Plans by earliest start time and favourite children; `seed` is not used.
 
     Raises:

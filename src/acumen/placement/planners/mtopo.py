@@ -15,7 +15,7 @@ from acumen.placement.plan import Deadline, Plan, Task
 from acumen.placement.planners.units import units_of
 
 
-def mtopo(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
+def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     """One plan; `deadline` and `seed` are not used.
 
     Bytes are what an operator keeps and what it makes. A group goes where its first operator does.

@@ -31,7 +31,7 @@ Value = tuple[int, float]
 Change = tuple[list[int], int]  # units, and the device they move to
 
 
-def refine(
+def plan(
     task: Task,
     deadline: Deadline,
     seed: int,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from acumen.placement.plan import Deadline, Plan, Task
+from acumen.placement.planners.units import units_of
 
 
 def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
@@ -23,8 +24,9 @@ def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
         Plans: those on devices that are too small for what operators keep come last.
 
     Raises:
-        PlanError: an operator runs on none of the devices.
+        PlanError: there is no plan; see `units_of`.
     """
+    units_of(task)  # whether there is a plan at all
     seconds = task.seconds().sum(axis=1)
     kept = int(task.graph.resident_bytes.sum())
     found = []
