@@ -16,35 +16,47 @@ std::vector<std::uint32_t> begins(std::span<const std::int32_t> of, std::size_t 
   return first;
 }
 
+/// Says that a line will be needed; the address may lie behind an array's end.
+inline void fetch(const void* address) {
+#if defined(__GNUC__)
+  __builtin_prefetch(address);
+#else
+  static_cast<void>(address);
+#endif
+}
+
 }  // namespace
 
 StepSimulator::StepSimulator(const StepGraph& graph, bool contention)
     : contention_(contention),
       kinds_(graph.kinds()),
-      timed_copies_(!graph.copy_seconds.empty()),
       operators_(graph.operators() + 1),
       seconds_(graph.seconds.size()),
+      resident_bytes_(graph.resident_bytes.begin(), graph.resident_bytes.end()),
+      read_count_(graph.operators()),
       kind_(graph.kind.begin(), graph.kind.end()),
       route_(graph.route.begin(), graph.route.end()),
       order_(graph.operators()),
+      device_(graph.operators()),
       placed_(graph.operators()),
-      by_rank_(graph.operators()),
+      turns_(graph.operators()),
       counts_(graph.devices()),
       first_rank_(graph.devices()),
       ready_(graph.devices(), graph.operators()),
-      running_(graph.devices() + graph.consumers.size()),
+      running_(graph.devices() + std::max(graph.operators(), graph.consumers.size())),
       current_(graph.devices()),
-      copies_(graph.consumers.size()),
-      next_read_(graph.consumers.size()),
-      open_(graph.devices(), kNone),
       is_awake_(graph.devices()),
+      readers_at_(graph.devices()),
+      there_(graph.devices()),
+      copy_at_(graph.devices()),
+      copies_(graph.consumers.size()),
+      readers_(graph.consumers.size()),
       holders_(graph.tensors() + graph.consumers.size()),
       used_(graph.consumers.size()),
       level_(graph.devices()),
       peak_(graph.devices()),
       busy_(graph.devices()) {
   for (std::size_t op = 0; op < operators(); ++op) {
-    operators_[op].resident_bytes = graph.resident_bytes[op];
     for (std::size_t kind = 0; kind < kinds_; ++kind)
       seconds_[op * kinds_ + kind] = graph.seconds[kind * operators() + op];
   }
@@ -52,28 +64,28 @@ StepSimulator::StepSimulator(const StepGraph& graph, bool contention)
     channels_.push_back({graph.latency_seconds[i], graph.bytes_per_second[i]});
   number_tensors(graph);
   number_reads();
-  fresh_.reserve(graph.consumers.size());
-  vacated_.reserve(channels_.size());
-  awake_.reserve(devices());
 }
 
 /// Lays out tensors by producer, in the graph's order, and with each tensor its reads.
 void StepSimulator::number_tensors(const StepGraph& graph) {
-  std::vector<std::uint32_t> next = begins(graph.producer, operators());
-  for (std::size_t op = 0; op <= operators(); ++op) operators_[op].first_tensor = next[op];
-  std::vector<std::uint32_t> number(graph.tensors());
+  const std::vector<std::uint32_t> first = begins(graph.producer, operators());
+  std::vector<std::uint32_t> number(graph.tensors()), next = first;
   for (std::uint32_t t = 0; t < graph.tensors(); ++t)
     number[next[static_cast<std::size_t>(graph.producer[t])]++] = t;
   for (const std::uint32_t t : number) {
-    tensors_.push_back({graph.size_bytes[t], timed_copies_ ? graph.copy_seconds[t] : 0.0,
-                        static_cast<std::uint32_t>(reads_.size()), t});
+    tensors_.push_back({graph.size_bytes[t], static_cast<std::uint32_t>(reads_.size()), t});
+    if (!graph.copy_seconds.empty()) copy_seconds_.push_back(graph.copy_seconds[t]);
     operators_[static_cast<std::size_t>(graph.producer[t])].made_bytes += graph.size_bytes[t];
     for (auto i = graph.start[t]; i < graph.start[t + 1]; ++i) {
       const std::int32_t consumer = graph.consumers[static_cast<std::size_t>(i)];
       reads_.push_back({static_cast<std::uint32_t>(consumer), 0});
     }
   }
-  tensors_.push_back({0, 0.0, static_cast<std::uint32_t>(reads_.size()), kNone});
+  tensors_.push_back({0, static_cast<std::uint32_t>(reads_.size()), kNone});
+  for (std::size_t op = 0; op <= operators(); ++op) {
+    operators_[op].first_tensor = first[op];
+    operators_[op].first_read = tensors_[first[op]].first_read;
+  }
 }
 
 /// Gives each read its place among the reads of its consumer.
@@ -83,179 +95,275 @@ void StepSimulator::number_reads() {
   std::partial_sum(next.begin(), next.end(), next.begin());
   for (std::size_t op = 0; op <= operators(); ++op) operators_[op].first_slot = next[op];
   for (Read& read : reads_) read.slot = next[read.consumer]++;
+  std::uint32_t most = 0;
+  for (std::size_t t = 0; t + 1 < tensors_.size(); ++t)
+    most = std::max(most, tensors_[t + 1].first_read - tensors_[t].first_read);
+  remotes_.resize(most);
+  for (std::size_t op = 0; op < operators(); ++op)
+    read_count_[op] = operators_[op + 1].first_slot - operators_[op].first_slot;
 }
 
-/// Nothing has run yet; operators are on their devices and have their ranks there.
-void StepSimulator::place(std::span<const std::int32_t> device,
-                          std::span<const std::uint32_t> order) {
+/// Nothing is left of the step before.
+void StepSimulator::clear(std::span<const std::int32_t> device) {
   std::fill(counts_.begin(), counts_.end(), 0u);
-  for (const std::int32_t one : device) ++counts_[static_cast<std::size_t>(one)];
+  for (std::size_t op = 0; op < device.size(); ++op) {
+    device_[op] = static_cast<std::uint16_t>(device[op]);
+    ++counts_[device_[op]];
+  }
   ready_.lay_out(counts_);
   std::exclusive_scan(counts_.begin(), counts_.end(), first_rank_.begin(), 0u);
   running_.clear();
-  copy_count_ = 0;
-  for (Channel& channel : channels_) channel.first = channel.last = kNone;
+  copy_count_ = reader_count_ = 0;
+  for (Channel& channel : channels_) {
+    channel.free = 0.0;
+    channel.first = channel.last = kNone;
+  }
   std::fill(level_.begin(), level_.end(), 0);
   std::fill(busy_.begin(), busy_.end(), 0.0);
   std::fill(current_.begin(), current_.end(), kNone);
-  std::fill(counts_.begin(), counts_.end(), 0u);
-  for (const std::uint32_t op : order) {
-    const auto to = static_cast<std::uint32_t>(device[op]);
-    const std::uint32_t rank = counts_[to]++;
-    by_rank_[first_rank_[to] + rank] = op;
-    const Operator &one = operators_[op], &after = operators_[op + 1];
-    const std::uint32_t missing = after.first_slot - one.first_slot;
-    placed_[op] = {seconds_[op * kinds_ + kind_[to]], to, rank, missing};
-    if (missing == 0) ready_.insert(to, rank);
-    level_[to] += one.resident_bytes;
-  }
-  peak_ = level_;
-  fresh_.clear();
-  vacated_.clear();
+  now_ = 0.0;
+  raised_.clear();
   awake_.resize(devices());
   std::iota(awake_.begin(), awake_.end(), 0u);
   std::fill(is_awake_.begin(), is_awake_.end(), std::uint8_t{1});
 }
 
-/// One more of the tensors that an operator reads is on its device.
-void StepSimulator::arrive(std::uint32_t op) {
-  Placed& placed = placed_[op];
-  if (--placed.missing > 0) return;
-  ready_.insert(placed.device, placed.rank);
-  if (is_awake_[placed.device] || current_[placed.device] != kNone) return;
-  is_awake_[placed.device] = 1;
-  awake_.push_back(placed.device);
-}
-
+/// Operators are on their devices, have their ranks there, and wait for all that they read.
 template <bool kMemory>
-void StepSimulator::release(std::uint32_t holder, std::size_t device) {
-  if constexpr (kMemory) {
-    if (--holders_[holder].users == 0) level_[device] -= holders_[holder].bytes;
+void StepSimulator::place(std::span<const std::uint32_t> order) {
+  std::fill(counts_.begin(), counts_.end(), 0u);
+  for (const std::uint32_t op : order) {
+    const std::uint32_t to = device_[op], rank = counts_[to]++;
+    turns_[first_rank_[to] + rank] = {seconds_[op * kinds_ + kind_[to]], op};
+    placed_[op] = {0.0, rank, read_count_[op]};
+    if (read_count_[op] == 0) ready_.insert(to, rank);
+    if constexpr (kMemory) level_[to] += resident_bytes_[op];
   }
+  peak_ = level_;
 }
 
-/// The copy of the tensor that is being handed out to that device; made if there is none yet.
-std::uint32_t StepSimulator::copy_to(std::uint32_t tensor, std::uint32_t from, std::uint32_t to) {
-  if (open_[to] != kNone) return open_[to];
+/// A device may have something to start.
+inline void StepSimulator::wake(std::uint32_t device) {
+  if (is_awake_[device]) return;
+  is_awake_[device] = 1;
+  awake_.push_back(device);
+}
+
+/// An operator has all that it reads.
+inline void StepSimulator::make_ready(std::uint32_t op) {
+  const std::uint32_t device = device_[op], rank = placed_[op].rank;
+  fetch(&turns_[first_rank_[device] + rank]);
+  ready_.insert(device, rank);
+  if (current_[device] == kNone) wake(device);
+}
+
+/// One more of the tensors that an operator reads is on its device, or will be.
+inline void StepSimulator::tell(std::uint32_t op, double when) {
+  Placed& placed = placed_[op];
+  placed.ready = std::max(placed.ready, when);
+  if (--placed.missing > 0) return;
+  fetch(&operators_[op]);
+  if (placed.ready <= now_)
+    make_ready(op);
+  else
+    running_.push(placed.ready, static_cast<std::uint32_t>(devices()) + op);
+}
+
+/// One more of the tensors that an operator reads is on its device.
+inline void StepSimulator::arrive(std::uint32_t op) {
+  if (--placed_[op].missing > 0) return;
+  fetch(&operators_[op]);
+  make_ready(op);
+}
+
+/// When a copy that becomes possible now ends.
+inline double StepSimulator::copy_end(std::uint32_t tensor, std::uint32_t channel) {
+  Channel& how = channels_[channel];
+  const double duration =
+      copy_seconds_.empty()
+          ? how.latency_seconds + static_cast<double>(tensors_[tensor].bytes) / how.bytes_per_second
+          : copy_seconds_[tensor];
+  if (!contention_) return now_ + duration;
+  return how.free = std::max(now_, how.free) + duration;
+}
+
+/// To which devices a tensor is to be copied, in their order; how many readers each has.
+inline void StepSimulator::find_destinations(std::size_t remotes) {
+  destinations_.clear();
+  for (std::size_t i = 0; i < remotes; ++i)
+    if (readers_at_[remotes_[i].device]++ == 0) destinations_.push_back(remotes_[i].device);
+  if (destinations_.size() > 1) std::sort(destinations_.begin(), destinations_.end());
+}
+
+/// Tells readers on other devices when the tensor will be there.
+inline void StepSimulator::tell_remotes(std::uint32_t tensor, std::uint32_t device,
+                                        std::size_t remotes) {
+  const std::uint16_t* channels = route_.data() + device * devices();
+  if (remotes == 1)
+    return tell(remotes_[0].consumer, copy_end(tensor, channels[remotes_[0].device]));
+  find_destinations(remotes);
+  for (const std::uint32_t to : destinations_) {
+    there_[to] = copy_end(tensor, channels[to]);
+    readers_at_[to] = 0;
+  }
+  for (std::size_t i = 0; i < remotes; ++i) tell(remotes_[i].consumer, there_[remotes_[i].device]);
+}
+
+/// A copy that is possible now: its times, and room for its readers.
+template <bool kLog>
+inline std::uint32_t StepSimulator::queue_copy(std::uint32_t tensor, std::uint32_t from,
+                                               std::uint32_t to, std::uint32_t readers) {
+  const std::uint16_t channel = route_[from * devices() + to];
+  if constexpr (kLog)
+    copy_start_[copy_count_] = contention_ ? std::max(now_, channels_[channel].free) : now_;
+  const double end = copy_end(tensor, channel);
+  if constexpr (kLog) copy_end_[copy_count_] = end;
   const auto index = static_cast<std::uint32_t>(copy_count_++);
-  copies_[index] = {tensor, from, to, route_[from * devices() + to], kNone, kNone};
-  fresh_.push_back({std::uint64_t{tensors_[tensor].number} << 32 | to, index});
-  open_[to] = index;
+  ++holders_[tensor].users;
+  copies_[index] = {end,
+                    tensor,
+                    kNone,
+                    static_cast<std::uint32_t>(reader_count_),
+                    0,
+                    static_cast<std::uint16_t>(from),
+                    static_cast<std::uint16_t>(to),
+                    channel};
+  reader_count_ += readers;
+  holders_[tensors_.size() - 1 + index] = {tensors_[tensor].bytes, readers};
   return index;
 }
 
-/// A tensor was made: its readers there have it, and others are given a copy.
-template <bool kMemory>
-void StepSimulator::hand_out(std::uint32_t tensor, std::uint32_t device) {
-  const std::uint32_t homes = static_cast<std::uint32_t>(tensors_.size()) - 1;
-  const std::size_t known = fresh_.size();
-  std::uint32_t users = 0;
-  for (std::uint32_t r = tensors_[tensor].first_read; r < tensors_[tensor + 1].first_read; ++r) {
+inline void StepSimulator::add_reader(std::uint32_t index, const Remote& remote) {
+  Copy& copy = copies_[index];
+  readers_[copy.first_reader + copy.readers++] = remote.consumer;
+  used_[remote.slot] = static_cast<std::uint32_t>(tensors_.size()) - 1 + index;
+}
+
+/// A copy starts now. Should it end now, too, its channel's next one starts, and so on.
+void StepSimulator::move_copies(std::uint32_t index) {
+  while (index != kNone) {
+    const Copy& copy = copies_[index];
+    take_bytes(copy.to, tensors_[copy.tensor].bytes);
+    if (copy.end > now_) {
+      running_.push(copy.end, static_cast<std::uint32_t>(devices()) + index);
+      fetch(&placed_[readers_[copy.first_reader]]);
+      if (copy.next != kNone) fetch(&copies_[copy.next]);
+      return;
+    }
+    index = end_copy(index);
+  }
+}
+
+/// A copy ends: its readers have the tensor. Returns what its channel carries next.
+inline std::uint32_t StepSimulator::end_copy(std::uint32_t index) {
+  const Copy& copy = copies_[index];
+  const std::uint32_t* reader = readers_.data() + copy.first_reader;
+  for (std::uint32_t i = 0; i < copy.readers; ++i) arrive(reader[i]);
+  release(copy.tensor, copy.from);
+  if (contention_) channels_[copy.channel].first = copy.next;
+  return copy.next;
+}
+
+/// A copy whose readers are known queues at its channel.
+inline void StepSimulator::send(std::uint32_t index) {
+  if (!contention_) return move_copies(index);
+  Channel& channel = channels_[copies_[index].channel];
+  const bool is_free = channel.first == kNone;
+  (is_free ? channel.first : copies_[channel.last].next) = index;
+  channel.last = index;
+  if (is_free) move_copies(index);
+}
+
+/// Copies the tensor to its readers on other devices.
+template <bool kLog>
+void StepSimulator::copy_to_remotes(std::uint32_t tensor, std::uint32_t device,
+                                    std::size_t remotes) {
+  if (remotes == 1) {
+    const std::uint32_t index = queue_copy<kLog>(tensor, device, remotes_[0].device, 1);
+    add_reader(index, remotes_[0]);
+    return send(index);
+  }
+  const auto first = static_cast<std::uint32_t>(copy_count_);
+  find_destinations(remotes);
+  for (const std::uint32_t to : destinations_) {
+    copy_at_[to] = queue_copy<kLog>(tensor, device, to, readers_at_[to]);
+    readers_at_[to] = 0;
+  }
+  for (std::size_t i = 0; i < remotes; ++i) add_reader(copy_at_[remotes_[i].device], remotes_[i]);
+  const auto end = static_cast<std::uint32_t>(copy_count_);
+  for (std::uint32_t index = first; index < end; ++index) send(index);
+}
+
+/// A tensor was made: its readers on its device have it, and others are given a copy.
+template <bool kMemory, bool kLog>
+inline void StepSimulator::hand_out(std::uint32_t tensor, std::uint32_t device) {
+  const std::uint32_t first = tensors_[tensor].first_read, end = tensors_[tensor + 1].first_read;
+  std::size_t remotes = 0;
+  for (std::uint32_t r = first; r < end; ++r) {
     const Read read = reads_[r];
-    const std::uint32_t to = placed_[read.consumer].device;
-    std::uint32_t holder = tensor;
-    if (to == device) {
-      ++users;
-      arrive(read.consumer);
-    } else {
-      const std::uint32_t copy = copy_to(tensor, device, to);
-      next_read_[r] = copies_[copy].first_read;
-      copies_[copy].first_read = r;
-      holder = homes + copy;
+    const std::uint32_t to = device_[read.consumer];
+    if (to != device) {
+      remotes_[remotes++] = {read.consumer, read.slot, to};
+      continue;
     }
-    if constexpr (kMemory) used_[read.slot] = holder;
+    tell(read.consumer, now_);
+    if constexpr (kMemory) used_[read.slot] = tensor;
   }
-  for (std::size_t i = known; i < fresh_.size(); ++i) open_[copies_[fresh_[i].copy].to] = kNone;
   if constexpr (kMemory) {
-    users += static_cast<std::uint32_t>(fresh_.size() - known);
-    holders_[tensor] = {tensors_[tensor].bytes, users};
-    if (users == 0) level_[device] -= tensors_[tensor].bytes;
+    // The producer holds it until all copies are under way.
+    holders_[tensor] = {tensors_[tensor].bytes,
+                        1 + end - first - static_cast<std::uint32_t>(remotes)};
+    if (remotes > 0) copy_to_remotes<kLog>(tensor, device, remotes);
+    release(tensor, device);
+  } else if (remotes > 0) {
+    tell_remotes(tensor, device, remotes);
   }
 }
 
-template <bool kMemory>
-void StepSimulator::end_operator(std::uint32_t device) {
-  const std::uint32_t op = current_[device];
-  current_[device] = kNone;
-  if (!is_awake_[device]) {
-    is_awake_[device] = 1;
-    awake_.push_back(device);
-  }
-  const Operator &one = operators_[op], &after = operators_[op + 1];
-  for (std::uint32_t t = one.first_tensor; t < after.first_tensor; ++t)
-    hand_out<kMemory>(t, device);
-  if constexpr (kMemory) {
-    for (std::uint32_t s = one.first_slot; s < after.first_slot; ++s)
-      release<kMemory>(used_[s], device);
-  }
-}
-
-template <bool kMemory>
-void StepSimulator::end_copy(std::uint32_t index) {
-  const Copy& copy = copies_[index];
-  for (std::uint32_t r = copy.first_read; r != kNone; r = next_read_[r]) arrive(reads_[r].consumer);
-  release<kMemory>(copy.tensor, copy.from);
-  if (contention_) vacated_.push_back(copy.channel);
-}
-
+/// All operators of this round end; tensors are handed out in the graph's order.
 template <bool kMemory, bool kLog>
-void StepSimulator::start_copy(std::uint32_t index, double now) {
-  const Copy& copy = copies_[index];
-  const Tensor& tensor = tensors_[copy.tensor];
-  const Channel& channel = channels_[copy.channel];
-  const double duration =
-      timed_copies_
-          ? tensor.copy_seconds
-          : channel.latency_seconds + static_cast<double>(tensor.bytes) / channel.bytes_per_second;
-  running_.push(now + duration, static_cast<std::uint32_t>(devices()) + index);
-  if constexpr (kMemory) {
-    std::uint32_t users = 0;
-    for (std::uint32_t r = copy.first_read; r != kNone; r = next_read_[r]) ++users;
-    holders_[tensors_.size() - 1 + index] = {tensor.bytes, users};
-    take_bytes(copy.to, tensor.bytes);
-  }
-  if constexpr (kLog) {
-    copy_start_[index] = now;
-    copy_end_[index] = now + duration;
-  }
-}
-
-template <bool kMemory, bool kLog>
-void StepSimulator::start_copies(double now) {
-  for (const std::uint32_t number : vacated_) {
-    Channel& channel = channels_[number];
-    channel.first = copies_[channel.first].next;
-    if (channel.first != kNone) start_copy<kMemory, kLog>(channel.first, now);
-  }
-  vacated_.clear();
-  if (fresh_.size() > 1) std::sort(fresh_.begin(), fresh_.end());
-  for (const Fresh& fresh : fresh_) {
-    Channel& channel = channels_[copies_[fresh.copy].channel];
-    if (!contention_ || channel.first == kNone) {
-      channel.first = contention_ ? fresh.copy : kNone;
-      start_copy<kMemory, kLog>(fresh.copy, now);
-    } else {
-      copies_[channel.last].next = fresh.copy;
+void StepSimulator::end_operators() {
+  for (const std::uint32_t device : ended_) {
+    const Operator& one = operators_[current_[device]];
+    const Operator& after = operators_[current_[device] + 1];
+    current_[device] = kNone;
+    wake(device);
+    for (std::uint32_t t = one.first_tensor; t < after.first_tensor; ++t) {
+      if (ended_.size() == 1)
+        hand_out<kMemory, kLog>(t, device);
+      else
+        made_.push_back({tensors_[t].number, t, device});
     }
-    channel.last = fresh.copy;
+    if constexpr (kMemory) {
+      for (std::uint32_t s = one.first_slot; s < after.first_slot; ++s) release(used_[s], device);
+    }
   }
-  fresh_.clear();
+  ended_.clear();
+  if (made_.empty()) return;
+  std::sort(made_.begin(), made_.end());
+  for (const Made& made : made_) hand_out<kMemory, kLog>(made.tensor, made.device);
+  made_.clear();
 }
 
 template <bool kMemory, bool kLog>
-void StepSimulator::start_operators(double now) {
+void StepSimulator::start_operators() {
   for (const std::uint32_t device : awake_) {
     is_awake_[device] = 0;
     if (current_[device] != kNone || ready_.empty(device)) continue;
-    const std::uint32_t op = by_rank_[first_rank_[device] + ready_.take(device)];
-    const double duration = placed_[op].seconds;
-    current_[device] = op;
-    running_.push(now + duration, device);
-    busy_[device] += duration;
-    if constexpr (kMemory) take_bytes(device, operators_[op].made_bytes);
+    const Turn turn = turns_[first_rank_[device] + ready_.take(device)];
+    const Operator& one = operators_[turn.op];
+    current_[device] = turn.op;
+    running_.push(now_ + turn.seconds, device);
+    busy_[device] += turn.seconds;
+    fetch(&tensors_[one.first_tensor]);
+    fetch(reads_.data() + one.first_read);
+    if constexpr (kMemory) {
+      fetch(used_.data() + one.first_slot);
+      take_bytes(device, one.made_bytes);
+    }
     if constexpr (kLog) {
-      starts_[op] = now;
-      ends_[op] = now + duration;
+      starts_[turn.op] = now_;
+      ends_[turn.op] = now_ + turn.seconds;
     }
   }
   awake_.clear();
@@ -264,26 +372,32 @@ void StepSimulator::start_operators(double now) {
 template <bool kMemory, bool kLog>
 double StepSimulator::run(std::span<const std::int32_t> device,
                           std::span<const std::int32_t> priority) {
-  place(device, order_.of(priority));
+  clear(device);
+  place<kMemory>(order_.of(priority));
   const auto devices = static_cast<std::uint32_t>(kind_.size());
-  double now = 0.0, end = 0.0;
+  double end = 0.0;
   std::size_t ended = 0;
-  start_operators<kMemory, kLog>(now);
-  while (!running_.empty()) {
-    now = running_.top().time;
+  while (true) {
+    start_operators<kMemory, kLog>();
+    for (const std::uint32_t raised : raised_)
+      peak_[raised] = std::max(peak_[raised], level_[raised]);
+    raised_.clear();
+    if (running_.empty()) break;
+    now_ = running_.top().time;
     do {
       const std::uint32_t id = running_.top().id;
       running_.pop();
       if (id < devices) {
-        end_operator<kMemory>(id);
-        end = now;
+        ended_.push_back(id);
         ++ended;
+        end = now_;
+      } else if constexpr (kMemory) {
+        move_copies(end_copy(id - devices));
       } else {
-        end_copy<kMemory>(id - devices);
+        make_ready(id - devices);
       }
-    } while (!running_.empty() && running_.top().time == now);
-    start_copies<kMemory, kLog>(now);
-    start_operators<kMemory, kLog>(now);
+    } while (!running_.empty() && running_.top().time == now_);
+    end_operators<kMemory, kLog>();
   }
   return ended == operators() ? end : std::numeric_limits<double>::infinity();
 }

@@ -16,7 +16,7 @@ WAITS, RUNS, DONE = "waits", "runs", "done"
 
 @dataclass
 class Run:
-    """An operator or a copy: whether it runs, and when."""
+    """An operator or a copy, and when; a copy counts as running once its times are known."""
 
     state: str = WAITS
     start: float = math.inf
@@ -25,13 +25,15 @@ class Run:
     def begin(self, now: float, seconds: float) -> None:
         self.state, self.start, self.end = RUNS, now, now + seconds
 
+    def is_over(self, now: float) -> bool:
+        return self.state == RUNS and self.end <= now
+
 
 @dataclass
 class Copy(Run):
     tensor: int = 0
     source: int = 0
     destination: int = 0
-    round: int = 0  # in which it became possible
 
 
 class SlowSimulator:
@@ -55,51 +57,48 @@ class SlowSimulator:
         self.seconds = max(run.end for run in self.operators)
 
     def rounds(self) -> None:
-        now, number = 0.0, 0
+        now = 0.0
         while True:
-            self.start_copies(now)
             self.start_operators(now)
-            self.peak = [max(p, self.held(device)) for device, p in enumerate(self.peak)]
-            running = [run for run in [*self.operators, *self.copies] if run.state == RUNS]
-            if not running:
+            self.peak = [max(p, self.held(device, now)) for device, p in enumerate(self.peak)]
+            coming = [run.end for run in [*self.operators, *self.copies] if run.state == RUNS]
+            if not coming:
                 return
-            now, number = min(run.end for run in running), number + 1
-            ending = [run for run in running if run.end == now]
-            for run in ending:
-                run.state = DONE
-            for operator, run in enumerate(self.operators):
-                if any(run is other for other in ending):
-                    self.copies += self.copies_of(operator, number)
+            now = min(coming)
+            ending = [op for op, run in enumerate(self.operators) if run.is_over(now)]
+            for operator in ending:
+                self.operators[operator].state = DONE
+            for copy in sorted(self.copies_of(ending), key=lambda c: (c.tensor, c.destination)):
+                self.plan_copy(copy, now)
+            for copy in self.copies:
+                copy.state = DONE if copy.is_over(now) else copy.state
 
-    def copies_of(self, operator: int, number: int) -> list[Copy]:
-        here = self.on[operator]
+    def copies_of(self, operators: list[int]) -> list[Copy]:
         return [
-            Copy(tensor=tensor, source=here, destination=there, round=number)
+            Copy(tensor=tensor, source=self.on[self.producer[tensor]], destination=there)
             for tensor, readers in enumerate(self.readers)
-            if self.producer[tensor] == operator
+            if self.producer[tensor] in operators
             for there in range(len(self.task.cluster))
-            if there != here and any(self.on[reader] == there for reader in readers)
+            if there != self.on[self.producer[tensor]]
+            if any(self.on[reader] == there for reader in readers)
         ]
 
-    def start_copies(self, now: float) -> None:
+    def plan_copy(self, copy: Copy, now: float) -> None:
         tensors, cluster = self.task.graph.tensors, self.task.cluster
-        waiting = [copy for copy in self.copies if copy.state == WAITS]
-        for copy in sorted(waiting, key=lambda c: (c.round, c.tensor, c.destination)):
-            channel = cluster.route[copy.source, copy.destination]
-            is_busy = any(
-                cluster.route[other.source, other.destination] == channel
-                for other in self.copies
-                if other.state == RUNS
-            )
-            if self.contention and is_busy:
-                continue
-            if tensors.copy_seconds is not None:
-                seconds = float(tensors.copy_seconds[copy.tensor])
-            else:
-                how = cluster.channels[channel]
-                size = float(tensors.size_bytes[copy.tensor])
-                seconds = how.latency_seconds + size / how.bytes_per_second
-            copy.begin(now, seconds)
+        channel = cluster.route[copy.source, copy.destination]
+        before = [
+            other.end
+            for other in self.copies
+            if cluster.route[other.source, other.destination] == channel
+        ]
+        if tensors.copy_seconds is not None:
+            seconds = float(tensors.copy_seconds[copy.tensor])
+        else:
+            how = cluster.channels[channel]
+            size = float(tensors.size_bytes[copy.tensor])
+            seconds = how.latency_seconds + size / how.bytes_per_second
+        copy.begin(max([now, *before]) if self.contention else now, seconds)
+        self.copies.append(copy)
 
     def start_operators(self, now: float) -> None:
         for device, one in enumerate(self.task.cluster.devices):
@@ -129,7 +128,7 @@ class SlowSimulator:
             if copy.tensor == tensor and copy.destination == device
         )
 
-    def held(self, device: int) -> int:
+    def held(self, device: int, now: float) -> int:
         graph = self.task.graph
         resident = sum(
             int(graph.resident_bytes[op]) for op, on in enumerate(self.on) if on == device
@@ -137,10 +136,10 @@ class SlowSimulator:
         return resident + sum(
             int(graph.tensors.size_bytes[tensor])
             for tensor in range(len(self.readers))
-            if self.is_held(tensor, device)
+            if self.is_held(tensor, device, now)
         )
 
-    def is_held(self, tensor: int, device: int) -> bool:
+    def is_held(self, tensor: int, device: int, now: float) -> bool:
         is_needed = any(
             self.operators[reader].state != DONE
             for reader in self.readers[tensor]
@@ -149,7 +148,7 @@ class SlowSimulator:
         copies = [copy for copy in self.copies if copy.tensor == tensor]
         producer = self.operators[self.producer[tensor]]
         if self.on[self.producer[tensor]] != device:
-            begun = any(c.state != WAITS for c in copies if c.destination == device)
+            begun = any(c.start <= now for c in copies if c.destination == device)
             return begun and is_needed
         if producer.state == DONE:
             return is_needed or any(copy.state != DONE for copy in copies)

@@ -10,7 +10,8 @@ The rules, exactly (they are the native simulator's; a plan has one timeline, do
   carries one copy at a time, in the order in which they became possible; those that did at the
   same time by tensor, then by destination. Devices compute meanwhile. Without contention a channel
   carries any number of copies at once.
-* What ends at the same instant is all looked at before anything starts: a *round*. What takes 0
+* What ends at the same instant is all looked at before anything starts: a *round*. A copy that
+  takes 0 seconds is there in the round in which it became possible; an operator that takes 0
   seconds ends in a later round of the same time.
 * A device holds its operators' resident bytes all the time. From its producer's start a tensor's
   bytes are held where it is made, until its last reader there and its last copy from there have

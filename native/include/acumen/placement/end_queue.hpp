@@ -1,61 +1,103 @@
 // What is running, by when it ends.
 //
-// Idea       A heap with four children a node: half as deep as one with two, and the four lie in
-//            one or two cache lines. A device and a channel are in it once at most, so it is small.
+// Idea       A heap with four children a node: half as deep as one with two. Ends are as good as
+//            random, so what costs is not comparing but guessing which way a comparison goes:
+//            the least of four children is found without branches, and a place that became free is
+//            moved down to a leaf before what is to fill it is moved up again, seldom far. Most of
+//            what ends is followed at once by something that starts: it takes the free place.
 // Guarantee  top() ends first; of several that end at the same time it is any.
-// Paper      D. B. Johnson, "Priority queues with update and finding minimum spanning trees",
-//            Information Processing Letters 4(3), 1975.
+// Layout     The children of node i are 4i + 1 … 4i + 4; behind the last node lie some that never
+//            end, so that there are always four. Three unused ones before the root make the
+//            children of a node share a cache line.
+// Papers     D. B. Johnson, "Priority queues with update and finding minimum spanning trees",
+//            Information Processing Letters 4(3), 1975; I. Wegener, "Bottom-up-heapsort, a new
+//            variant of heapsort beating, on an average, quicksort", Theoretical Computer Science
+//            118(1), 1993.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace acumen::placement {
 
 class EndQueue {
  public:
-  struct End {
-    double time;
-    std::uint32_t id;
+  struct alignas(16) End {
+    double time = std::numeric_limits<double>::infinity();
+    std::uint32_t id = 0;
   };
 
-  explicit EndQueue(std::size_t capacity) { ends_.reserve(capacity); }
+  /// Room for so many.
+  explicit EndQueue(std::size_t capacity) : ends_(kBefore + capacity + 4) {}
 
-  void clear() { ends_.clear(); }
-  bool empty() const { return ends_.empty(); }
-  const End& top() const { return ends_.front(); }
+  void clear() {
+    std::fill(ends_.begin(), ends_.begin() + static_cast<std::ptrdiff_t>(kBefore + size_), End{});
+    size_ = 0;
+    is_free_ = false;
+  }
 
-  void push(double time, std::uint32_t id) {
-    std::size_t at = ends_.size();
-    ends_.push_back({time, id});
-    while (at > 0 && time < ends_[(at - 1) / 4].time) {
-      ends_[at] = ends_[(at - 1) / 4];
-      at = (at - 1) / 4;
-    }
-    ends_[at] = {time, id};
+  bool empty() const { return size_ == (is_free_ ? 1 : 0); }
+
+  /// Of a queue that is not empty.
+  const End& top() {
+    if (is_free_) close();
+    return at(0);
   }
 
   void pop() {
-    const End last = ends_.back();
-    ends_.pop_back();
-    const std::size_t size = ends_.size();
-    if (size == 0) return;
-    std::size_t at = 0;
-    for (std::size_t child = 1; child < size; child = 4 * at + 1) {
-      std::size_t least = child;
-      const std::size_t beyond = child + 4 < size ? child + 4 : size;
-      for (std::size_t other = child + 1; other < beyond; ++other)
-        least = ends_[other].time < ends_[least].time ? other : least;
-      if (!(ends_[least].time < last.time)) break;
-      ends_[at] = ends_[least];
-      at = least;
-    }
-    ends_[at] = last;
+    if (is_free_) close();
+    is_free_ = true;
+  }
+
+  void push(double time, std::uint32_t id) {
+    const std::size_t place = is_free_ ? descend() : size_++;
+    is_free_ = false;
+    rise(place, time, id);
   }
 
  private:
+  static constexpr std::size_t kBefore = 3;
+
+  End& at(std::size_t node) { return ends_[kBefore + node]; }
+
+  /// Moves the free place from the root to a leaf.
+  std::size_t descend() {
+    std::size_t free = 0;
+    for (std::size_t child = 1; child < size_; child = 4 * free + 1) {
+      const End* four = &at(child);
+      const std::size_t left = four[1].time < four[0].time ? 1 : 0;
+      const std::size_t right = four[3].time < four[2].time ? 3 : 2;
+      const std::size_t least = child + (four[right].time < four[left].time ? right : left);
+      at(free) = at(least);
+      free = least;
+    }
+    return free;
+  }
+
+  void rise(std::size_t place, double time, std::uint32_t id) {
+    while (place > 0 && time < at((place - 1) / 4).time) {
+      at(place) = at((place - 1) / 4);
+      place = (place - 1) / 4;
+    }
+    at(place) = {time, id};
+  }
+
+  /// Fills the free place with the last node.
+  void close() {
+    is_free_ = false;
+    const End last = at(size_ - 1);
+    const std::size_t free = descend();
+    at(--size_) = End{};
+    if (free < size_) rise(free, last.time, last.id);
+    // Otherwise the last node itself went up, and its place was the free one.
+  }
+
   std::vector<End> ends_;
+  std::size_t size_ = 0;
+  bool is_free_ = false;  // the root is
 };
 
 }  // namespace acumen::placement
