@@ -158,7 +158,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
             load_graph(tmp_path / name)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_damaged_text_gives_a_graph_or_an_error(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from([json.dumps(msr_file()), PIPEDREAM]))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_cases import best_of_all, plain_score, task_of, tasks
+from planner_cases import best_of_all, task_of, tasks
 
 from acumen.placement.graph import NO_GROUP
 from acumen.placement.linear_program import minimise
@@ -23,11 +23,12 @@ from acumen.placement.planners.msct import plan as msct
 from acumen.placement.planners.refine import plan as refine
 from acumen.placement.planners.single import plan as single
 from acumen.placement.portfolio import LATENCY_PLANNERS
+from acumen.placement.simulator import Simulator
 
 
 def refined(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     start = next(layers(task, deadline, seed))
-    return refine(task, deadline, seed, start, plain_score(task), evaluations_max=60)
+    return refine(task, deadline, seed, start, Simulator(task).score, evaluations_max=60)
 
 
 PLANNERS: dict[str, Planner] = {**LATENCY_PLANNERS, "refine": refined}
@@ -63,7 +64,7 @@ def all_plans(planner: Planner, task: Task, seed: int) -> list[Plan] | str:
 
 
 @given(tasks(), st.integers(0, 2**40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_every_plan_is_valid_and_the_seed_decides(task: Task, seed: int) -> None:
     refusals = set()
     for planner in PLANNERS.values():
@@ -79,12 +80,12 @@ def test_every_plan_is_valid_and_the_seed_decides(task: Task, seed: int) -> None
 
 
 @given(tasks(operators_max=5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_what_is_refused_is_impossible(task: Task) -> None:
     try:
         plans = list(layers(task, soon(), 0))
     except PlanError:
-        score = plain_score(task)
+        score = Simulator(task).score
         for device in itertools.product(range(len(task.cluster)), repeat=len(task.graph)):
             plan = Plan(np.array(device, np.int32))
             try:
@@ -101,7 +102,7 @@ def test_memory_is_respected(name: str) -> None:
     # Nine operators of 10 bytes, and a tensor of 1 byte each, on three devices of 36 bytes.
     edges = [(i, i + 1) for i in range(8)]
     task = task_of(np.ones(9), edges, 1, [36, 36, 36], resident=10)
-    score = plain_score(task)
+    score = Simulator(task).score
     plans = list(PLANNERS[name](task, soon(), 0))
     assert min(score(plan).excess_bytes for plan in plans) == 0 if plans else name == "refine"
 
@@ -210,8 +211,8 @@ def test_local_search_finds_the_optimum_of_small_tasks(seed: int) -> None:
     )  # fmt: skip
     best = best_of_all(task)
     start = Plan(np.zeros(n, np.int32))
-    found = list(refine(task, soon(), seed, start, plain_score(task), evaluations_max=1_500))
-    score = plain_score(task)(found[-1])
+    found = list(refine(task, soon(), seed, start, Simulator(task).score, evaluations_max=1_500))
+    score = Simulator(task).score(found[-1])
     assert score.excess_bytes == 0
     assert score.seconds <= best.seconds * (1 + 1e-12)  # priorities may even make it quicker
 
@@ -220,7 +221,7 @@ def test_local_search_finds_the_optimum_of_small_tasks(seed: int) -> None:
 def test_local_search_only_ever_gets_better(seed: int) -> None:
     edges = [(i, j) for i in range(12) for j in (i + 3, i + 5) if j < 12]
     task = task_of(np.arange(1, 13), edges, 2, [None] * 3, bytes_per_second=2.0)
-    score = plain_score(task)
+    score = Simulator(task).score
     before = score(start := Plan(np.zeros(12, np.int32)))
     for plan in refine(task, soon(), seed, start, score, evaluations_max=300):
         after = score(plan)
@@ -231,4 +232,4 @@ def test_local_search_only_ever_gets_better(seed: int) -> None:
 
 def test_local_search_has_nothing_to_do_on_one_device() -> None:
     task = task_of([1.0, 2], [(0, 1)], 1, [None])
-    assert list(refine(task, soon(), 0, Plan(np.zeros(2, np.int32)), plain_score(task))) == []
+    assert list(refine(task, soon(), 0, Plan(np.zeros(2, np.int32)), Simulator(task).score)) == []
