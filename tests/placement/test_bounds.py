@@ -26,7 +26,7 @@ def task_of(
     return Task(graph, Cluster.full_mesh(devices, 0.0, np.inf), "latency")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(asked(feasible=True))
 def test_no_plan_is_below(one: Asked) -> None:
     bound = lower_bound(one.task)
@@ -34,7 +34,7 @@ def test_no_plan_is_below(one: Asked) -> None:
         assert Simulator(one.task, contention).simulate(one.plan).seconds >= bound
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(tasks(operators_max=4))
 def test_not_even_the_best_plan_is_below(task: Task) -> None:
     every = itertools.product(range(len(task.cluster)), repeat=len(task.graph))
