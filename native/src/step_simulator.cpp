@@ -378,7 +378,7 @@ double StepSimulator::run(std::span<const std::int32_t> device,
   double end = 0.0;
   std::size_t ended = 0;
   while (true) {
-    start_operators<kMemory, kLog>();
+    if (!awake_.empty()) start_operators<kMemory, kLog>();
     for (const std::uint32_t raised : raised_)
       peak_[raised] = std::max(peak_[raised], level_[raised]);
     raised_.clear();
@@ -397,7 +397,7 @@ double StepSimulator::run(std::span<const std::int32_t> device,
         make_ready(id - devices);
       }
     } while (!running_.empty() && running_.top().time == now_);
-    end_operators<kMemory, kLog>();
+    if (!ended_.empty()) end_operators<kMemory, kLog>();
   }
   return ended == operators() ? end : std::numeric_limits<double>::infinity();
 }

@@ -34,7 +34,7 @@ def test_no_plan_is_below(one: Asked) -> None:
         assert Simulator(one.task, contention).simulate(one.plan).seconds >= bound
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(tasks(operators_max=4))
 def test_not_even_the_best_plan_is_below(task: Task) -> None:
     every = itertools.product(range(len(task.cluster)), repeat=len(task.graph))

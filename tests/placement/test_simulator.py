@@ -107,7 +107,7 @@ def test_a_score_says_what_does_not_fit() -> None:
     assert Simulator(diamond(gpus(2))).score(plan_of(0, 0, 1, 0)).excess_bytes == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(asked(), st.booleans())
 def test_the_slow_one_finds_the_same_bits(one: Asked, contention: bool) -> None:
     simulator = Simulator(one.task, contention)
@@ -127,7 +127,7 @@ def test_the_slow_one_finds_the_same_bits(one: Asked, contention: bool) -> None:
     assert many.tolist() == [slow.seconds]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_nothing_is_left_of_the_plan_before(data: st.DataObject) -> None:
     task = data.draw(tasks())
@@ -142,7 +142,7 @@ def test_nothing_is_left_of_the_plan_before(data: st.DataObject) -> None:
         assert seconds.tolist() == [step.seconds]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(asked())
 def test_without_contention_copies_start_when_they_can(one: Asked) -> None:
     for contention in (False, True):

@@ -62,7 +62,7 @@ def work_bound(task: Task) -> float:
     best = _climb(rows)
     # Those who add up n numbers one after the other may be so much too low.
     slack = (2.0 * table.shape[1] + 100.0) * np.finfo(np.float64).eps
-    return max(0.0, best * (1.0 - slack))
+    return max(0.0, best * float(1.0 - slack))
 
 
 def lower_bound(task: Task) -> float:
@@ -113,4 +113,4 @@ def _cheapest(rows: Floats, weights: Floats) -> Floats:
     np.multiply(rows, weights[:, None], out=weighed, where=np.isfinite(rows))
     kind = weighed.argmin(axis=0)
     seconds = np.take_along_axis(rows, kind[None], axis=0)[0]
-    return np.bincount(kind, seconds, len(rows))
+    return np.bincount(kind, seconds, len(rows)).astype(np.float64)

@@ -154,10 +154,9 @@ class Simulator:
         """
         device, priority = self._checked(plan)
         start, end = np.empty(len(device)), np.empty(len(device))
-        columns = self._native.timeline(device, priority, start, end)
-        order = np.lexsort((columns[2], columns[0]))
-        tensor, source, destination, copy_start, copy_end = (column[order] for column in columns)
-        copies = Copies(tensor, source, destination, copy_start, copy_end)
+        tensor, source, to, begun, done = self._native.timeline(device, priority, start, end)
+        order = np.lexsort((to, tensor))
+        copies = Copies(tensor[order], source[order], to[order], begun[order], done[order])
         return Timeline(start, end, copies)
 
     def score(self, plan: Plan) -> Score:

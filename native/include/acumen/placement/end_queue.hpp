@@ -68,9 +68,10 @@ class EndQueue {
     std::size_t free = 0;
     for (std::size_t child = 1; child < size_; child = 4 * free + 1) {
       const End* four = &at(child);
-      const std::size_t left = four[1].time < four[0].time ? 1 : 0;
-      const std::size_t right = four[3].time < four[2].time ? 3 : 2;
-      const std::size_t least = child + (four[right].time < four[left].time ? right : left);
+      const std::size_t left = std::size_t{four[1].time < four[0].time};
+      const std::size_t right = 2 + std::size_t{four[3].time < four[2].time};
+      const std::size_t is_right = std::size_t{four[right].time < four[left].time};
+      const std::size_t least = child + (left ^ ((left ^ right) & (0 - is_right)));
       at(free) = at(least);
       free = least;
     }
