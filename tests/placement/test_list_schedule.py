@@ -164,7 +164,7 @@ def check(task: Task, made: Schedule, contention: bool) -> None:
 
 
 @given(tasks())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_schedules_are_valid(task: Task) -> None:
     try:
         lists = Lists(task)

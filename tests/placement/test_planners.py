@@ -26,7 +26,7 @@ from acumen.placement.portfolio import LATENCY_PLANNERS
 
 def refined(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     start = next(layers(task, deadline, seed))
-    return refine(task, deadline, seed, start, plain_score(task), evaluations_max=60)
+    return refine(task, deadline, seed, start, plain_score(task), evaluations_max=30)
 
 
 PLANNERS: dict[str, Planner] = {**LATENCY_PLANNERS, "refine": refined}
@@ -62,7 +62,7 @@ def all_plans(planner: Planner, task: Task, seed: int) -> list[Plan] | str:
 
 
 @given(tasks(), st.integers(0, 2**40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_every_plan_is_valid_and_the_seed_decides(task: Task, seed: int) -> None:
     refusals = set()
     for planner in PLANNERS.values():
@@ -78,7 +78,7 @@ def test_every_plan_is_valid_and_the_seed_decides(task: Task, seed: int) -> None
 
 
 @given(tasks(operators_max=5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_what_is_refused_is_impossible(task: Task) -> None:
     try:
         plans = list(layers(task, soon(), 0))

@@ -97,7 +97,7 @@ def test_time_that_is_up_still_gives_one_device() -> None:
 
 
 @given(tasks())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_it_is_never_worse_than_one_device_or_any_planner(task: Task) -> None:
     score = plain_score(task)
     alone: list[Score] = []
