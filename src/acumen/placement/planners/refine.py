@@ -1,10 +1,10 @@
 """Local search: small changes to a plan, kept while they are no worse than some changes ago.
 
 Burke and Bykov, "The late acceptance hill-climbing heuristic", European Journal of Operational
-Research 258(1), 2017: what is compared with is the value that the search had `_MEMORY` steps
-before, so it may go through worse plans as long as it has been improving; there is no temperature
-to set. When nothing better has turned up for long it goes back to the best plan, changes it at
-random a few times, and goes on from there, perhaps with other priorities.
+Research 258(1), 2017: what is compared with is the value that the search had some steps before, so
+it may go through worse plans as long as it has been improving; there is no temperature to set. When
+nothing better has turned up for long it goes back to the best plan, changes it at random a few
+times, and goes on from there, perhaps with other priorities, looking back twice as far.
 
 A change moves a unit, or units that hang together, or units that follow each other in the graph's
 order, to another device, mostly one where a neighbour is; or it exchanges two units.
@@ -23,8 +23,7 @@ from acumen.placement.plan import Deadline, Plan, Score, Task
 from acumen.placement.planners.lists import Lists, ranked
 from acumen.placement.planners.units import Units, units_of
 
-_MEMORY = 30
-_STALE = 10 * _MEMORY
+_MEMORY, _MEMORY_MAX = 50, 5_000
 _KICKS_MAX = 5
 
 Value = tuple[int, float]
@@ -83,7 +82,8 @@ class _Search:
         self._number = self._best_priority = 0
         self._best = self._device.copy()
         self._best_value = self._value = self._evaluate(self._plan())
-        self._history = [self._value] * _MEMORY
+        self._memory = _MEMORY
+        self._history = [self._value] * self._memory
         self._steps = self._last_success = 0
 
     def _plan(self) -> Plan:
@@ -110,7 +110,7 @@ class _Search:
         for _ in range(kicks):
             self._change()
         self._value = self._evaluate(self._plan())
-        self._history = [self._value] * _MEMORY
+        self._history = [self._value] * self._memory
         self._last_success = self._steps
 
     def _change(self) -> list[tuple[int, int]]:
@@ -124,12 +124,13 @@ class _Search:
 
     def step(self) -> Plan | None:
         """One change; the plan, if it is the best so far."""
-        if self._steps - self._last_success > _STALE:
+        if self._steps - self._last_success > 10 * self._memory:
+            self._memory = min(2 * self._memory, _MEMORY_MAX)
             number = self._random.randrange(len(self._priorities))
             self._return(number, kicks=self._random.randint(1, _KICKS_MAX))
         before = self._change()
         value = self._evaluate(self._plan())
-        slot = self._steps % _MEMORY
+        slot = self._steps % self._memory
         self._steps += 1
         if value <= self._value or value <= self._history[slot]:
             self._value = value
