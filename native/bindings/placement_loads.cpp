@@ -1,4 +1,5 @@
-// Binds load_search.hpp and ideal_split.hpp: what planners of a pipeline's largest load are made of.
+// Binds load_search.hpp and ideal_split.hpp: what planners of a pipeline's largest load are made
+// of.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
@@ -59,8 +60,7 @@ void bind_placement_loads(nb::module_& m) {
           },
           "model"_a, "device"_a, "seed"_a)
       .def(
-          "restart",
-          [](LoadSearch& self, const Indices& device) { self.restart(copied(device)); },
+          "restart", [](LoadSearch& self, const Indices& device) { self.restart(copied(device)); },
           "device"_a)
       .def("run", &LoadSearch::run, "tries"_a, "hot"_a, "cold"_a,
            nb::call_guard<nb::gil_scoped_release>())
@@ -79,9 +79,8 @@ void bind_placement_loads(nb::module_& m) {
           },
           "model"_a, "count"_a, "from_"_a, "to"_a, "bound"_a, "ideals_max"_a)
       .def(
-          "step",
-          [](IdealSplit& self, std::size_t pairs) { return int(self.step(pairs)); }, "pairs"_a,
-          nb::call_guard<nb::gil_scoped_release>())
+          "step", [](IdealSplit& self, std::size_t pairs) { return int(self.step(pairs)); },
+          "pairs"_a, nb::call_guard<nb::gil_scoped_release>())
       .def("plan",
            [](const IdealSplit& self) {
              auto [part, kind] = self.plan();

@@ -6,7 +6,7 @@ Items are groups at first. Others are merged where no plan worth looking for has
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,68 +74,97 @@ def grouped(graph: Graph) -> Ints:
 def condense(task: Task, item: Ints) -> Items:
     """A task's items and nets, if operator i belongs to item `item[i]` of 0, …, q - 1."""
     q, tensors = int(item.max()) + 1, task.graph.tensors
-    table = task.seconds()
-    seconds = np.stack([np.bincount(item, row, minlength=q) for row in table])
+    numbers = np.concatenate([np.arange(len(tensors)), tensors.reads])
     ends = np.concatenate([item[tensors.producer], item[tensors.consumers]])
-    numbers = np.concatenate([np.arange(len(tensors)), tensors.reads]).astype(np.int64)
-    tensor, pin = np.divmod(np.unique(numbers * q + ends), q)
-    start = np.searchsorted(tensor, np.arange(len(tensors) + 1))
-    alike: dict[bytes, int] = {}
-    kept: list[npt.NDArray[np.uint32]] = []
-    copy: list[float] = []
-    narrow, takes = pin.astype(np.uint32), copies(task).tolist()
-    for t in np.flatnonzero((np.diff(start) > 1) & (copies(task) > 0)).tolist():
-        pins = narrow[start[t] : start[t + 1]]
-        net = alike.setdefault(pins.tobytes(), len(kept))
-        if net == len(kept):
-            kept.append(pins)
-            copy.append(0.0)
-        copy[net] += takes[t]
     limits = [device.memory_bytes for device in task.cluster.devices]
     return Items(
         item,
-        seconds,
-        np.bincount(item, task.graph.resident_bytes, minlength=q),
+        np.stack([np.bincount(item, row, minlength=q) for row in task.seconds()]),
+        np.bincount(item, task.graph.resident_bytes, minlength=q).astype(np.float64),
         np.array([np.inf if limit is None else float(limit) for limit in limits]),
         pays(task).astype(np.uint8),
+        *_nets(numbers, ends, copies(task), q),
+    )
+
+
+def merge(items: Items, label: Ints) -> Items:
+    """Items of the same label (of anything) become one; the same items if none does."""
+    names, number = np.unique(label, return_inverse=True)
+    q = len(names)
+    if q == len(items):
+        return items
+    return replace(
+        items,
+        item=number[items.item],
+        seconds=np.stack([np.bincount(number, row, minlength=q) for row in items.seconds]),
+        resident_bytes=np.bincount(number, items.resident_bytes, minlength=q),
+        **dict(
+            zip(
+                ("start", "pins", "copy"),
+                _nets(items.nets, number[items.pins], items.copy, q),
+                strict=True,
+            )
+        ),
+    )
+
+
+def _nets(numbers: Ints, ends: Ints, takes: Floats, q: int) -> tuple[Numbers, Numbers, Floats]:
+    """Start, pins and copy of what is left of nets; those that have become alike add up."""
+    net, pin = np.divmod(np.unique(numbers.astype(np.int64) * q + ends), q)
+    start = np.searchsorted(net, np.arange(len(takes) + 1))
+    alike: dict[bytes, int] = {}
+    kept: list[Numbers] = []
+    copy: list[float] = []
+    narrow, seconds = pin.astype(np.uint32), takes.tolist()
+    for t in np.flatnonzero((np.diff(start) > 1) & (takes > 0)).tolist():
+        pins = narrow[start[t] : start[t + 1]]
+        number = alike.setdefault(pins.tobytes(), len(kept))
+        if number == len(kept):
+            kept.append(pins)
+            copy.append(0.0)
+        copy[number] += seconds[t]
+    return (
         np.cumsum([0, *map(len, kept)]).astype(np.uint32),
         np.concatenate(kept) if kept else np.empty(0, np.uint32),
         np.array(copy, np.float64),
     )
 
 
-def merge(task: Task, items: Items, label: Ints) -> Items:
-    """Items of the same label (of anything) become one; the same items if none does."""
-    names, number = np.unique(label, return_inverse=True)
-    return items if len(names) == len(items) else condense(task, number[items.item])
+def only_neighbours(items: Items) -> tuple[Ints, Ints, Floats]:
+    """Items with a single neighbour, that neighbour, and how long copies between them take.
+
+    Of two that have only each other, one is listed.
+    """
+    q, pins = len(items), items.pins.astype(np.int64)
+    start = items.start.astype(np.int64)
+    two = np.diff(start) == 2
+    pairs = np.stack([pins[start[:-1][two]], pins[start[:-1][two] + 1]])
+    pairs = np.concatenate([pairs, pairs[::-1]], axis=1)
+    takes = np.tile(items.copy[two], 2)
+    # Nets of the same pins are one net, so each pair is there once.
+    wide = np.bincount(pins[~two[items.nets]], minlength=q)
+    alone = (np.bincount(pairs[0], minlength=q) == 1) & (wide == 0)
+    here = alone[pairs[0]] & ~(alone[pairs[1]] & (pairs[0] < pairs[1]))
+    return pairs[0][here], pairs[1][here], takes[here]
 
 
-def merge_leaves(task: Task, items: Items) -> Items:
+def merge_leaves(items: Items) -> Items:
     """Who costs nothing by itself and has a single neighbour is merged with it.
 
     Apart from that neighbour it would only make copies; all that could speak for it is memory.
     """
     while True:
-        q = len(items)
-        nets, pins = items.nets, items.pins.astype(np.int64)
-        # The sum and the number of different neighbours, from pairs of nets of two pins.
-        two = np.diff(items.start.astype(np.int64)) == 2
-        first = items.start[:-1][two].astype(np.int64)
-        pairs = np.stack([pins[first], pins[first + 1]])
-        pairs = np.unique(np.concatenate([pairs, pairs[::-1]], axis=1), axis=1)
-        many = np.bincount(pins[~two[nets]], minlength=q) > 0
-        degree = np.bincount(pairs[0], minlength=q)
-        leaf = (degree == 1) & ~many & (items.seconds.max(axis=0) <= 0)
-        label = np.arange(q)
-        at = leaf[pairs[0]] & ~(leaf[pairs[1]] & (pairs[0] < pairs[1]))  # one of two leaves stays
-        label[pairs[0][at]] = pairs[1][at]
-        fewer = merge(task, items, label)
-        if len(fewer) == q:
+        leaf, neighbour, _ = only_neighbours(items)
+        free = items.seconds[:, leaf].max(axis=0) <= 0
+        label = np.arange(len(items))
+        label[leaf[free]] = neighbour[free]
+        fewer = merge(items, label)
+        if fewer is items:
             return items
         items = fewer
 
 
-def merge_heavy(task: Task, items: Items, bound: float) -> Items:
+def merge_heavy(items: Items, bound: float) -> Items:
     """The pins of a net that no plan of a largest load below `bound` cuts are merged.
 
     With a single host at most, somebody pays for every cut.
@@ -144,14 +173,14 @@ def merge_heavy(task: Task, items: Items, bound: float) -> Items:
         return items
     while True:
         label = np.arange(len(items))
-        heavy = np.flatnonzero(items.copy >= bound)
-        for net in heavy.tolist():
-            for pin in items.pins[items.start[net] : items.start[net + 1]].tolist():
-                a, b = _root(label, pin), _root(label, int(items.pins[items.start[net]]))
+        for net in np.flatnonzero(items.copy >= bound).tolist():
+            first, *others = items.pins[items.start[net] : items.start[net + 1]].tolist()
+            for pin in others:
+                a, b = _root(label, pin), _root(label, first)
                 label[max(a, b)] = min(a, b)
         for one in range(len(label)):
             label[one] = label[label[one]]
-        fewer = merge(task, items, label)
+        fewer = merge(items, label)
         if fewer is items:
             return items
         items = fewer  # nets that have become alike add up

@@ -30,7 +30,7 @@ def waits(task: Task, items: Items) -> tuple[Ints, Ints]:
 
 def merge_cycles(task: Task, items: Items) -> Items:
     """Items that wait for each other become one: no contiguous split has them apart."""
-    return merge(task, items, components(len(items), *waits(task, items)))
+    return merge(items, components(len(items), *waits(task, items)))
 
 
 def components(count: int, from_: Ints, to: Ints) -> Ints:

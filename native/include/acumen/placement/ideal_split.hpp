@@ -2,9 +2,10 @@
 //
 // Idea       A plan is contiguous if devices can be put in a row so that data never flow back: what
 //            lies on the first ones is then an ideal (with an item, all that it waits for), and so
-//            is what lies on one more. From every ideal all larger ones are walked through by adding
-//            item after item, as long as some device holds what was added within the best load known:
-//            compute and memory only grow, so whoever is too heavy has no children. Each is worth
+//            is what lies on one more. From every ideal all larger ones are walked through by
+//            adding item after item, as long as some device holds what was added within the best
+//            load known: compute and memory only grow, so whoever is too heavy has no children.
+//            Each is worth
 //
 //              best[larger][devices used + one] = min(max(best[ideal][devices used], load(added)))
 //
@@ -101,6 +102,8 @@ class IdealSplit {
 
  private:
   static constexpr std::uint32_t kNone = UINT32_MAX;
+  /// One ideal with more larger ones than this is one of too many, and `step` returns soon.
+  static constexpr std::size_t kPairsOfOne = 1'000'000;
   static constexpr double kNever = std::numeric_limits<double>::infinity();
 
   std::size_t classes() const { return model_.devices; }
@@ -221,11 +224,13 @@ class IdealSplit {
     useful_.clear();
     for (std::uint32_t u = 0; u < used_sets_; ++u) {
       const double value = best_[ideal * used_sets_ + u];
-      if (value < bound_ && all_work_ - done <= rest_rate_[u] * bound_ * (1 + 1e-9))
+      const double can = rest_rate_[u] > 0 ? rest_rate_[u] * bound_ : 0.0;  // no 0 x infinity
+      if (value < bound_ && (all_work_ - done) * (1 - 1e-9) <= can + 1e-9 * all_work_)
         useful_.push_back({u, value});
     }
     if (useful_.empty()) return;
     seen_[ideal] = ideal;
+    root_left_ = kPairsOfOne;
     walk(ideal, ideal, 0, 0.0, 0.0);
   }
 
@@ -241,6 +246,7 @@ class IdealSplit {
       if (seen_[larger] == root) continue;
       seen_[larger] = root;
       if (pairs_left_ > 0) --pairs_left_;
+      if (--root_left_ == 0) state_ = State::kTooMany;
       for (std::size_t c = 0; c < classes(); ++c) grown[c] = work[c] + model_.at(c, item);
       const double copies = comm + toggle(item, 1);
       if (offer(root, larger, grown, bytes + model_.bytes[item], copies))
@@ -327,7 +333,7 @@ class IdealSplit {
   std::vector<std::uint32_t> inside_;  // how many pins of a net have been added
   std::vector<double> work_;           // by depth and by class
   std::vector<std::pair<std::uint32_t, double>> useful_;
-  std::size_t pairs_left_ = 0;
+  std::size_t pairs_left_ = 0, root_left_ = 0;
 
   std::uint32_t goal_ = kNone, goal_used_ = 0;
 };

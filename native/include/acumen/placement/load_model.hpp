@@ -1,14 +1,16 @@
 // What a device is busy for in a pipeline, as a weighted hypergraph whose parts are devices.
 //
 // Idea       Items (operators that stay together) are vertices, tensors are nets: whoever makes one
-//            and whoever reads it are its pins. A net whose pins lie on several devices costs each of
-//            these its copy time once: the maker sends it, the others read it. Hosts copy nothing.
+//            and whoever reads it are its pins. A net whose pins lie on several devices costs each
+//            of these its copy time once: the maker sends it, the others read it. Hosts copy
+//            nothing.
 //
 //              load[d] = sum of seconds[d][item on d] + (d pays) * sum of copy[net cut by d]
 //
 // Guarantee  `validate` refuses what would lead out of an array or add up to no number.
-// Layout     seconds: devices x items, row by row. Nets and the nets of an item as offsets and lists.
-// Paper      Tarnawski, Phanishayee, Devanur, Mahajan, Nina Paravecino, "Efficient Algorithms for
+// Layout     seconds: devices x items, row by row. Nets and the nets of an item as offsets and
+// lists. Paper      Tarnawski, Phanishayee, Devanur, Mahajan, Nina Paravecino, "Efficient
+// Algorithms for
 //            Device Placement of DNN Graph Operators", NeurIPS 2020.
 #pragma once
 
@@ -49,7 +51,8 @@ struct LoadModel {
     require(start.size() == copy.size() + 1 && start.front() == 0 && start.back() == pins.size(),
             "start spans the pins");
     for (const double value : seconds) require(value >= 0, "seconds are at least 0");
-    for (const double value : bytes) require(value >= 0 && std::isfinite(value), "bytes: 0 or more");
+    for (const double value : bytes)
+      require(value >= 0 && std::isfinite(value), "bytes: 0 or more");
     for (const double value : limit) require(value >= 0, "limits are at least 0");
     for (const double value : copy) require(value >= 0 && std::isfinite(value), "copies take time");
     for (std::size_t t = 0; t < nets(); ++t) require(start[t] <= start[t + 1], "start ascends");

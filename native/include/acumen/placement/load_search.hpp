@@ -4,7 +4,8 @@
 //            together go to another device, mostly one where a neighbour is. Only what the touched
 //            nets cost is worked out anew. Judged is not the largest load but the 16-norm of all:
 //            close to it, yet it also sees when the second busiest device gets better.
-// Guarantee  The best plan met is kept: less excess memory first, then a lower largest load. The same
+// Guarantee  The best plan met is kept: less excess memory first, then a lower largest load. The
+// same
 //            seed and the same calls give the same plans.
 // Paper      Kirkpatrick, Gelatt & Vecchi, "Optimization by simulated annealing", Science 1983.
 #pragma once
@@ -141,7 +142,8 @@ class LoadSearch {
     const auto n = std::uint32_t(model_.items);
     std::uint32_t item = random_.below(n);
     if (random_.below(2) == 0) return item;
-    const auto busiest = std::uint32_t(std::max_element(load_.begin(), load_.end()) - load_.begin());
+    const auto busiest =
+        std::uint32_t(std::max_element(load_.begin(), load_.end()) - load_.begin());
     for (int k = 0; k < 8 && device_[item] != busiest; ++k) item = random_.below(n);
     return item;
   }
@@ -184,8 +186,8 @@ class LoadSearch {
     cluster_.assign(1, item);
     for (std::uint32_t k = 0; k < 3 * size && cluster_.size() < size; ++k) {
       // The last one more often: chains are longer than they are wide.
-      const auto at = random_.below(2) ? cluster_.size() - 1
-                                       : random_.below(std::uint32_t(cluster_.size()));
+      const auto at =
+          random_.below(2) ? cluster_.size() - 1 : random_.below(std::uint32_t(cluster_.size()));
       const std::uint32_t next = neighbour(cluster_[at]);
       if (device_[next] != from) {
         if (random_.below(4) == 0) to = device_[next];
@@ -201,7 +203,8 @@ class LoadSearch {
 
   double excess() const {
     double sum = 0.0;
-    for (std::size_t d = 0; d < model_.devices; ++d) sum += std::max(0.0, held_[d] - model_.limit[d]);
+    for (std::size_t d = 0; d < model_.devices; ++d)
+      sum += std::max(0.0, held_[d] - model_.limit[d]);
     return sum;
   }
 

@@ -22,9 +22,9 @@ from acumen.placement.plan import Deadline, Plan, Task
 
 ORDERS = 8
 BLOCKS_MAX = 2_000
-VALUES_MAX = 60_000_000
-"""Of ideals times ways to have used devices: what is remembered stays below 1 GB."""
-PAIRS_A_STEP = 2_000_000
+VALUES_MAX = 20_000_000
+"""Of ideals times ways to have used devices: what is remembered stays below 500 MB."""
+PAIRS_A_STEP = 100_000
 
 
 def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
@@ -45,16 +45,16 @@ def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
         PlanError: an operator runs on none of the devices.
     """
     task.seconds()
-    items = merge_cycles(task, merge_leaves(task, condense(task, grouped(task.graph))))
+    items = merge_cycles(task, merge_leaves(condense(task, grouped(task.graph))))
     bound = np.inf
     for order in orders(len(items), *waits(task, items), seed, ORDERS):
-        few, chain = _blocks(task, items, order)
+        few, chain = _blocks(items, order)
         for found, bound in _search(few, chain[:-1], chain[1:], bound, deadline):
             yield found
         if not deadline:
             return
     while True:  # nets too heavy to be cut, and cycles that this makes
-        fewer = merge_cycles(task, merge_heavy(task, items, bound))
+        fewer = merge_cycles(task, merge_heavy(items, bound))
         if fewer is items:
             break
         items = fewer
@@ -63,7 +63,7 @@ def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
             yield found
 
 
-def _blocks(task: Task, items: Items, order: Ints) -> tuple[Items, Ints]:
+def _blocks(items: Items, order: Ints) -> tuple[Items, Ints]:
     """The items in this order; runs of them as one where there are more than `BLOCKS_MAX`."""
     if len(order) <= BLOCKS_MAX:
         return items, order
@@ -71,7 +71,7 @@ def _blocks(task: Task, items: Items, order: Ints) -> tuple[Items, Ints]:
     done = np.cumsum(work / max(work.sum(), 1e-300) + 1 / len(order))
     label = np.empty(len(order), np.int64)
     label[order] = np.floor(done / done[-1] * (BLOCKS_MAX - 1)).astype(np.int64)
-    return merge(task, items, label), np.arange(len(np.unique(label)))
+    return merge(items, label), np.arange(len(np.unique(label)))
 
 
 def _search(

@@ -19,7 +19,9 @@ from acumen.placement.loads import score
 from acumen.placement.plan import Deadline, Plan, PlanError, Score, Task
 from acumen.placement.planners import dp, single
 
-TRIES = 100_000
+TRIES_AN_ITEM = 500
+LONGEST = 64
+"""How many times as long as the first rounds the longest are."""
 TRIES_A_STEP = 100_000
 HEATS = (0.02, 0.005, 0.05, 0.01, 0.1)
 """Temperatures to start with, as parts of the largest load; what follows ends 200 times colder."""
@@ -49,7 +51,7 @@ def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
             yield one
     if best is None or at is None:
         raise PlanError("no device runs all operators, and no split was found")
-    items = merge_leaves(task, condense(task, grouped(task.graph)))
+    items = merge_leaves(condense(task, grouped(task.graph)))
     for device in anneal(task, items, at, best, deadline, seed):
         yield Plan(device[items.item].astype(np.int32), contiguous=contiguous(task, items, device))
 
@@ -77,13 +79,13 @@ def anneal(
     """Ever better devices of items, from the devices `at` of operators on; shape (q,) each."""
     small, device = items, np.empty(len(items), np.int64)
     device[items.item] = at
-    tries, idle, turn = TRIES, 0, 0
+    tries, idle, turn = TRIES_AN_ITEM * len(items), 0, 0
     search = None
     while deadline and idle < IDLE_ROUNDS:
         if search is None:
             # Feasible plans alone: what lies apart in an infeasible one may have to.
             if best.excess_bytes == 0:
-                small = merge_heavy(task, items, best.seconds)
+                small = merge_heavy(items, best.seconds)
             where = np.empty(len(small), np.uint32)
             where[small.item] = device[items.item]
             search = _native.LoadSearch(small.model, where, seed + turn)
@@ -91,14 +93,14 @@ def anneal(
         before = (search.best_excess, search.best_load)
         hot = HEATS[turn % len(HEATS)]
         turn += 1
-        steps = max(1, tries // TRIES_A_STEP)
+        steps = -(-tries // TRIES_A_STEP)
         for k in range(steps):
             if not deadline:
                 break
-            search.run(TRIES_A_STEP, hot * 200 ** (-k / steps), hot * 200 ** (-(k + 1) / steps))
+            search.run(tries // steps, hot * 200 ** (-k / steps), hot * 200 ** (-(k + 1) / steps))
         idle += 1
         if turn % len(HEATS) == 0:
-            tries = min(2 * tries, 64 * TRIES)
+            tries = min(2 * tries, LONGEST * TRIES_AN_ITEM * len(items))
         if (search.best_excess, search.best_load) < before:
             found = np.empty(len(items), np.int64)
             found[items.item] = search.best()[small.item]

@@ -1,0 +1,268 @@
+"""What no plan of a pipeline can beat: lower bounds of the largest load.
+
+`throughput_bound` is work alone and takes no time. `Certificate` asks whether a load T can be
+reached at all, and knows about copies, memory and that operators are not divisible: if prices of
+items can be found at which all devices together, each within T, cannot carry as much as all items
+cost, then T cannot be reached by any plan. The best prices are the dual of a linear program with a
+column for every set of items that a device can bear (Gilmore & Gomory, "A linear programming
+approach to the cutting-stock problem", Operations Research 1961); the sets are found one by one, by
+a mixed-integer program of a single device, which has none of the symmetry that makes the
+mixed-integer program of all devices hopeless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from acumen.placement.graph import Floats, Indices
+from acumen.placement.load_items import (
+    Items,
+    condense,
+    grouped,
+    merge,
+    merge_heavy,
+    only_neighbours,
+)
+from acumen.placement.plan import Deadline, Task
+from acumen.placement.solver import Program, available, solve
+
+SAFETY = 1e-6
+"""Relative: solvers work with tolerances, bounds are lowered by as much."""
+WEIGHT_TURNS = 300
+GAPS = (0.3, 0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.02, 0.015, 0.01, 0.005, 0.002, 0.001)
+"""Which distances to what is reached are tried, one after the other."""
+GAP = 1e-3
+"""How far from the dearest set the search for it may end."""
+
+
+def throughput_bound(task: Task) -> float:
+    """Seconds that the busiest device is busy at least, whatever the plan, from work alone.
+
+    The longest group; and, as the largest load is at least any weighted mean of the loads, the
+    work with every group where it weighs least, for the best weights found.
+
+    Raises:
+        PlanError: an operator runs on none of the devices.
+    """
+    task.seconds()
+    return work_bound(condense(task, grouped(task.graph)).seconds)
+
+
+def work_bound(seconds: Floats) -> float:
+    """The same, of items that take so long on each device; shape (d, q)."""
+    longest = float(seconds.min(axis=0).max())
+    if not np.isfinite(longest):
+        return np.inf
+    rows, number = np.unique(seconds, axis=0, return_inverse=True)
+    number = number.reshape(-1)
+    count = np.bincount(number).astype(np.float64)
+    finite = np.where(np.isfinite(rows), rows, 0.0)
+    weight = np.ones(len(rows)) / count.sum()
+    best = longest
+    for turn in range(WEIGHT_TURNS):
+        # weight 0 times infinity: who cannot run an item never carries it
+        priced = np.where(np.isfinite(rows), weight[:, None] * finite, np.inf)
+        where = priced.argmin(axis=0)
+        columns = np.arange(len(where))
+        best = max(best, float(priced[where, columns].sum()))
+        load = np.bincount(where, finite[where, columns], minlength=len(rows)) / count
+        weight *= np.exp(load / max(load.max(), 1e-300) / np.sqrt(1 + turn))
+        weight /= (weight * count).sum()
+    return best * (1 - SAFETY)
+
+
+def relaxed(task: Task, bound: float) -> Items:
+    """Items on which every plan of a load below `bound` is worth at least as little as it was.
+
+    Besides what is never apart in such a plan, an item of one neighbour is merged with it if a
+    copy between them takes longer than the item does on any device that pays. Where nobody pays
+    for copies the item is free from then on, and it needs no memory: so whoever had the two apart
+    loses nothing by having them together where the neighbour was.
+    """
+    items = merge_heavy(condense(task, grouped(task.graph)), bound)
+    while True:
+        leaf, neighbour, takes = only_neighbours(items)
+        payers = items.pays > 0
+        cheap = items.seconds[:, leaf][payers].max(axis=0, initial=0.0) <= takes
+        if not cheap.any():
+            return items
+        seconds, kept = items.seconds.copy(), items.resident_bytes.copy()
+        seconds[np.ix_(~payers, leaf[cheap])] = 0.0
+        kept[leaf[cheap]] = 0.0
+        label = np.arange(len(items))
+        label[leaf[cheap]] = neighbour[cheap]
+        items = merge_heavy(
+            merge(replace(items, seconds=seconds, resident_bytes=kept), label), bound
+        )
+
+
+@dataclass
+class _Kind:
+    """Devices that are alike: one of them, how many there are, and sets that one can bear."""
+
+    device: int
+    count: int
+    sets: dict[bytes, Floats] = field(default_factory=dict)
+
+    def learn(self, chosen: Floats) -> bool:
+        """Remembers a set, 1 for each item in it; whether it is new."""
+        before = len(self.sets)
+        self.sets.setdefault(np.packbits(chosen > 0.5).tobytes(), (chosen > 0.5).astype(np.float64))
+        return len(self.sets) > before
+
+
+class Certificate:
+    """Whether some largest load can be reached; see the module. Loads are in seconds."""
+
+    def __init__(self, task: Task, reached: float, known: Iterable[Indices] = ()) -> None:
+        """Gets ready to ask about loads below what is reached already.
+
+        Args:
+            task: what is placed.
+            reached: the largest load of some plan.
+            known: devices of operators, of plans whose sets are worth remembering; shape (n,) each.
+
+        Raises:
+            PlanError: an operator runs on none of the devices.
+        """
+        self.items = relaxed(task, reached)
+        self.work = throughput_bound(task)
+        rows = np.column_stack([self.items.seconds, self.items.limit, self.items.pays])
+        kinds: dict[bytes, _Kind] = {}
+        each = [kinds.setdefault(row.tobytes(), _Kind(d, 0)) for d, row in enumerate(rows)]
+        for kind in each:
+            kind.count += 1
+        self._kinds = list(kinds.values())
+        for device in known:
+            where = np.empty(len(self.items), np.int64)
+            where[self.items.item] = device
+            for number, kind in enumerate(each):
+                kind.learn((where == number).astype(np.float64))
+
+    def excludes(self, load: float, deadline: Deadline) -> bool:
+        """True if no plan has a largest load of `load` or less; False if that is not known.
+
+        Only of loads below the one that has been reached.
+
+        Raises:
+            ImportError: HiGHS is not installed.
+        """
+        if load < self.work:
+            return True
+        while deadline:
+            prices, carried = self._prices(load, deadline)
+            if carried >= 1 - SAFETY:  # as far as is known, all can be carried
+                return False
+            most, new = 0.0, False
+            for kind in self._kinds:
+                best, chosen = self._best_set(kind, prices, load, deadline)
+                most += kind.count * best
+                if chosen is not None:
+                    new |= kind.learn(chosen)
+            if most < 1 - SAFETY:
+                return True
+            if not new:
+                return False
+        return False
+
+    def _bearable(self, kind: _Kind, chosen: Floats, load: float) -> bool:
+        items = self.items
+        with np.errstate(invalid="ignore"):
+            busy = float(items.seconds[kind.device][chosen > 0].sum())
+        if items.pays[kind.device]:
+            inside = np.bincount(items.nets, chosen[items.pins], minlength=len(items.copy))
+            cut = (inside > 0) & (inside < np.diff(items.start.astype(np.int64)))
+            busy += float(items.copy[cut].sum())
+        return busy <= load and float(items.resident_bytes @ chosen) <= items.limit[kind.device]
+
+    def _prices(self, load: float, deadline: Deadline) -> tuple[Floats, float]:
+        """Prices that add up to 1 at which the known sets carry least, and how much that is."""
+        q = len(self.items)
+        program = Program()
+        for _ in range(q):
+            program.add(0.0)
+        program.row(1.0, range(q), [1.0] * q, 1.0)
+        for kind in self._kinds:
+            most = program.add(float(kind.count))
+            for chosen in kind.sets.values():
+                if self._bearable(kind, chosen, load):
+                    inside = np.flatnonzero(chosen).tolist()
+                    program.row(0.0, [most, *inside], [1.0] + [-1.0] * len(inside), np.inf)
+        solution = solve(program, deadline.left)
+        if solution.x is None:
+            return np.full(q, 1 / q), 1.0
+        prices = np.maximum(solution.x[:q], 0.0)
+        return prices / prices.sum(), solution.value
+
+    def _best_set(
+        self, kind: _Kind, prices: Floats, load: float, deadline: Deadline
+    ) -> tuple[float, Floats | None]:
+        """What the dearest set costs that a device of this kind can bear, at most; and one."""
+        items, q = self.items, len(self.items)
+        seconds = items.seconds[kind.device]
+        program = Program()
+        for i in range(q):
+            program.add(-float(prices[i]), 1.0 if seconds[i] <= load else 0.0, whole=True)
+        can = np.flatnonzero(seconds <= load)
+        busy = dict(zip(can.tolist(), (seconds[can] / load).tolist(), strict=True))
+        if items.pays[kind.device]:
+            add_nets(program, items, range(q), busy, load)
+        program.row(-np.inf, list(busy), list(busy.values()), 1.0)
+        limit = items.limit[kind.device]
+        if np.isfinite(limit) and items.resident_bytes.sum() > limit:
+            shares = items.resident_bytes / max(limit, 1.0)
+            program.row(-np.inf, range(q), shares.tolist(), limit / max(limit, 1.0))
+        solution = solve(program, deadline.left, gap=GAP)
+        chosen = None if solution.x is None else np.round(solution.x[:q])
+        return min(-solution.bound, 1.0), chosen
+
+
+def add_nets(
+    program: Program, items: Items, inside: Sequence[int], busy: dict[int, float], unit: float
+) -> None:
+    """Nets that a set cuts take time too: the difference of "some pin is inside" and "every".
+
+    Args:
+        program: gets two more variables a net.
+        items: whose nets they are.
+        inside: the variable that is 1 where an item is in the set; one an item.
+        busy: gets the factors of the new variables.
+        unit: what seconds are divided by.
+    """
+    for net, takes in enumerate(items.copy.tolist()):
+        some, every = program.add(0.0), program.add(0.0)
+        for pin in items.pins[items.start[net] : items.start[net + 1]].tolist():
+            program.row(0.0, (some, inside[pin]), (1.0, -1.0), np.inf)
+            program.row(0.0, (inside[pin], every), (1.0, -1.0), np.inf)
+        busy[some], busy[every] = takes / unit, -takes / unit
+
+
+def certified_bound(
+    task: Task, reached: float, known: Iterable[Indices], deadline: Deadline
+) -> float:
+    """A largest load in seconds that no plan is below, as close to `reached` as the time allows.
+
+    Args:
+        task: what is placed.
+        reached: the largest load of the best plan known.
+        known: the devices of good plans' operators, which help to find prices; shape (n,) each.
+        deadline: until when to look. With HiGHS missing, or no time, the bound is work alone.
+
+    Raises:
+        PlanError: an operator runs on none of the devices.
+    """
+    best = min(throughput_bound(task), reached)
+    if not available() or not np.isfinite(reached) or not deadline:
+        return best
+    certificate = Certificate(task, reached, known)
+    for gap in GAPS:
+        load = reached * (1 - gap)
+        if load > best:
+            # What is hard to exclude may be so for long: time is left for nothing else then.
+            if not certificate.excludes(load, deadline):
+                break
+            best = load * (1 - SAFETY)
+    return best
