@@ -752,7 +752,6 @@ class LoadSearch:
     @property
     def best_excess(self) -> float: ...
 
-
 @final
 class IdealSplit:
     def __init__(

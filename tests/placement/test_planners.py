@@ -80,7 +80,7 @@ def test_every_plan_is_valid_and_the_seed_decides(task: Task, seed: int) -> None
 
 
 @given(tasks(operators_max=5))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_what_is_refused_is_impossible(task: Task) -> None:
     try:
         plans = list(layers(task, soon(), 0))

@@ -15,7 +15,7 @@ from acumen.evaluation.race import (
     Workload,
     WorkloadError,
 )
-from acumen.evaluation.results import Result, describe_machine
+from acumen.evaluation.results import Result, describe_machine, write_atomically
 from acumen.evaluation.runner import run, select_contenders
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "find_data",
     "run",
     "select_contenders",
+    "write_atomically",
 ]

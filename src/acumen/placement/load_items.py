@@ -44,7 +44,7 @@ class Items:
     copy: Floats
 
     def __len__(self) -> int:
-        return self.seconds.shape[1]
+        return len(self.resident_bytes)
 
     @property
     def model(self) -> tuple[npt.NDArray[Any], ...]:
@@ -62,7 +62,7 @@ class Items:
     @property
     def nets(self) -> Ints:
         """Which net each pin belongs to; as many as pins."""
-        return np.repeat(np.arange(len(self.copy)), np.diff(self.start.astype(np.int64)))
+        return np.repeat(np.arange(len(self.copy)), np.diff(self.start).astype(np.int64))
 
 
 def grouped(graph: Graph) -> Ints:
@@ -93,18 +93,15 @@ def merge(items: Items, label: Ints) -> Items:
     q = len(names)
     if q == len(items):
         return items
+    start, pins, copy = _nets(items.nets, number[items.pins], items.copy, q)
     return replace(
         items,
         item=number[items.item],
         seconds=np.stack([np.bincount(number, row, minlength=q) for row in items.seconds]),
-        resident_bytes=np.bincount(number, items.resident_bytes, minlength=q),
-        **dict(
-            zip(
-                ("start", "pins", "copy"),
-                _nets(items.nets, number[items.pins], items.copy, q),
-                strict=True,
-            )
-        ),
+        resident_bytes=np.bincount(number, items.resident_bytes, q).astype(np.float64),
+        start=start,
+        pins=pins,
+        copy=copy,
     )
 
 

@@ -8,11 +8,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from acumen.placement import loads
+from acumen.placement.bounds import lower_bound
+from acumen.placement.load_bound import certified_bound, throughput_bound
 from acumen.placement.plan import Deadline, Plan, PlanError, Planner, Score, Task
-from acumen.placement.planners import heft, layers, metf, metis, msct, mtopo, refine, single
+from acumen.placement.planners import (
+    dp,
+    heft,
+    layers,
+    local,
+    metf,
+    metis,
+    msct,
+    mtopo,
+    refine,
+    single,
+)
+from acumen.placement.simulator import Simulator
+
+# Of the time, for certifying how far from optimal a pipeline's plan is.
+_BOUND_SHARE = 0.3
 
 Scorer = Callable[[Plan], Score]
 Improver = Callable[[Task, Deadline, int, Plan, Scorer], Iterator[Plan]]
@@ -28,6 +46,53 @@ LATENCY_PLANNERS: Mapping[str, Planner] = {
     "msct": msct.plan,
 }
 IMPROVERS: Mapping[str, Improver] = {"refine": refine.plan}
+# Of a pipeline. Each goes on where the one before ends, so the last ones take what time there is.
+THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
+    "single": single.plan,
+    "layers": layers.plan,
+    "metis": metis.plan,
+    "dp": dp.plan,
+    "local": local.plan,
+}
+
+
+def place(
+    task: Task,
+    seconds: float,
+    seed: int = 0,
+    progress: Callable[[str, Score], None] | None = None,
+) -> Result:
+    """The best plan that all planners of the task's objective find in the time given.
+
+    Args:
+        task: what is placed.
+        seconds: for all of them, and for the bound.
+        seed: of everything drawn.
+        progress: is told of each plan that is better than all before, and by whom it is.
+
+    Raises:
+        PlanError: there is no plan, or none was found; the message says why.
+    """
+    if task.objective == "latency":
+        simulator = Simulator(task)
+        bound = lower_bound(task)
+        return best_plan(task, seconds, seed, score=simulator.score, bound=bound, progress=progress)
+    result = best_plan(
+        task,
+        seconds * (1 - _BOUND_SHARE),
+        seed,
+        score=partial(loads.score, task),
+        planners=THROUGHPUT_PLANNERS,
+        improvers={},
+        bound=throughput_bound(task),
+        progress=progress,
+    )
+    if result.interrupted or result.score.excess_bytes or not result.gap:
+        return result
+    known = [result.plan.device]
+    time_left = Deadline.after(seconds * _BOUND_SHARE)
+    certified = certified_bound(task, result.score.seconds, known, time_left)
+    return replace(result, bound=max(result.bound, certified))
 
 
 @dataclass(frozen=True)

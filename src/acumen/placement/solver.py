@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def solve(
         import highspy
     except ImportError as error:
         raise ImportError(MISSING) from error
-    solver = highspy.Highs()
+    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
     for option, setting in (
         ("output_flag", False),
         ("threads", 1),
@@ -106,20 +107,20 @@ def solve(
     return Solution(value, bound, x, np.array(answer.row_dual, np.float64))
 
 
-def _model(program: Program, highspy: object) -> object:
+def _model(program: Program, highspy: Any) -> Any:
     columns, rows = len(program.cost), program.rows
-    lp = highspy.HighsLp()  # type: ignore[attr-defined]
+    lp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = columns, len(rows)
     lp.col_cost_ = np.array(program.cost, np.float64)
     lp.col_lower_ = np.zeros(columns)
     lp.col_upper_ = np.array(program.upper, np.float64)
     lp.row_lower_ = np.array([row[0] for row in rows], np.float64)
     lp.row_upper_ = np.array([row[3] for row in rows], np.float64)
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise  # type: ignore[attr-defined]
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
     lp.a_matrix_.start_ = np.cumsum([0, *(len(row[1]) for row in rows)]).astype(np.int32)
     lp.a_matrix_.index_ = np.array([v for row in rows for v in row[1]], np.int32)
     lp.a_matrix_.value_ = np.array([f for row in rows for f in row[2]], np.float64)
     if any(program.whole):
-        kinds = highspy.HighsVarType  # type: ignore[attr-defined]
+        kinds = highspy.HighsVarType
         lp.integrality_ = [kinds.kInteger if w else kinds.kContinuous for w in program.whole]
     return lp

@@ -49,8 +49,9 @@ def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     bound = np.inf
     for order in orders(len(items), *waits(task, items), seed, ORDERS):
         few, chain = _blocks(items, order)
-        for found, bound in _search(few, chain[:-1], chain[1:], bound, deadline):
+        for found, load in list(_search(few, chain[:-1], chain[1:], bound, deadline)):
             yield found
+            bound = load
         if not deadline:
             return
     while True:  # nets too heavy to be cut, and cycles that this makes
@@ -59,7 +60,7 @@ def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
             break
         items = fewer
     if len(items) <= BLOCKS_MAX:
-        for found, bound in _search(items, *waits(task, items), bound, deadline):
+        for found, _ in _search(items, *waits(task, items), bound, deadline):
             yield found
 
 
@@ -78,7 +79,7 @@ def _search(
     items: Items, from_: Ints, to: Ints, bound: float, deadline: Deadline
 ) -> Iterator[tuple[Plan, float]]:
     """The best split below `bound` that heeds these edges, if there is one, and its load."""
-    classes, members = _classes(items)
+    members = _classes(items)
     seconds, size, limit, pay, *nets = items.model
     first = [devices[0] for devices in members]
     count = np.array([len(devices) for devices in members], np.uint32)
@@ -99,9 +100,9 @@ def _search(
         yield Plan(device[part][items.item], contiguous=True), split.bound
 
 
-def _classes(items: Items) -> tuple[Ints, list[list[int]]]:
-    """Which devices are alike: the class of each, and the devices of each class."""
+def _classes(items: Items) -> list[list[int]]:
+    """Which devices are alike: the devices of each class."""
     rows: Floats = np.column_stack([items.seconds, items.limit, items.pays])
     kinds: dict[bytes, int] = {}
     classes = np.array([kinds.setdefault(row.tobytes(), len(kinds)) for row in rows])
-    return classes, [np.flatnonzero(classes == number).tolist() for number in range(len(kinds))]
+    return [np.flatnonzero(classes == number).tolist() for number in range(len(kinds))]

@@ -29,7 +29,12 @@ def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     """
     units = units_of(task)
     # Units are numbered in the graph's order, and a block has the number of its first unit.
-    _, block = np.unique(_with_forward(task.graph, units), return_inverse=True)
+    host = _with_forward(task.graph, units)
+    # What no device runs together stands by itself.
+    together = np.stack([_sums(host, row, len(units)) for row in units.seconds])
+    nowhere: Bools = np.isinf(together.min(axis=0))
+    host = np.where(nowhere[host], np.arange(len(units)), host)
+    _, block = np.unique(host, return_inverse=True)
     count = int(block.max()) + 1
     seconds = np.stack([_sums(block, row, count) for row in units.seconds])
     able = np.isfinite(seconds)
@@ -105,7 +110,7 @@ def _elsewhere(device: Ints, seconds: Floats, able: Bools) -> None:
     """Blocks that their device cannot run go where there is least to do."""
     wrong = np.flatnonzero(~able[device, np.arange(len(device))])
     right = np.setdiff1d(np.arange(len(device)), wrong)
-    work = np.bincount(device[right], seconds[device[right], right], len(seconds))
+    work = _sums(device[right], seconds[device[right], right], len(seconds))
     for block in wrong.tolist():
         chosen = int(np.argmin(work + seconds[:, block]))
         device[block] = chosen

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from acumen import _native
-from acumen.placement.graph import Indices
+from acumen.placement.graph import Indices, Ints
 from acumen.placement.load_items import Items, condense, grouped, merge_heavy, merge_leaves
 from acumen.placement.load_order import contiguous
 from acumen.placement.loads import score
@@ -70,12 +70,13 @@ def _anywhere(task: Task) -> Indices:
     items = condense(task, grouped(task.graph))
     if np.isinf(items.seconds.min(axis=0)).any():
         raise PlanError("no device runs all operators of a group")
-    return items.seconds.argmin(axis=0)[items.item].astype(np.int32)
+    soonest: Indices = items.seconds.argmin(axis=0)[items.item].astype(np.int32)
+    return soonest
 
 
 def anneal(
     task: Task, items: Items, at: Indices, best: Score, deadline: Deadline, seed: int
-) -> Iterator[Indices]:
+) -> Iterator[Ints]:
     """Ever better devices of items, from the devices `at` of operators on; shape (q,) each."""
     small, device = items, np.empty(len(items), np.int64)
     device[items.item] = at

@@ -1,0 +1,212 @@
+"""The command `acumen place`: where every operator of a graph runs, and how far that is from best.
+
+Exit codes: 0 there is a plan that fits; 2 the command was wrong, or nothing fits.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from acumen.cli_parts import fail
+
+if TYPE_CHECKING:
+    from acumen.placement.cluster import Cluster
+    from acumen.placement.graph import Graph
+    from acumen.placement.plan import Score, Task
+    from acumen.placement.portfolio import Result
+
+_UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "min": 60.0}
+_SIZES = {"gb": 10**9, "gib": 2**30, "mb": 10**6, "mib": 2**20}
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class Amount(click.ParamType[float]):
+    """A number with a unit, such as 60s or 16GiB."""
+
+    def __init__(self, name: str, units: dict[str, float]) -> None:
+        self.name, self.units = name, units
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number in the first unit of all."""
+        found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]*)", str(value).strip().lower())
+        if not found or found[2] not in self.units:
+            known = ", ".join(unit for unit in self.units if unit)
+            self.fail(f"{value!r} is no number with a unit ({known})", param, ctx)
+        return float(found[1]) * self.units[found[2]]
+
+
+@click.command()
+@click.argument("graph", type=_FILE)
+@click.option(
+    "--devices",
+    metavar="SPEC",
+    help="Such as 'gpu:v100*4,cpu*1' or 'gpu:k80@12GiB*2/pcie4'. Without it, those of the file.",
+)
+@click.option(
+    "--memory",
+    type=Amount("size", dict(_SIZES)),
+    metavar="SIZE",
+    help="What each accelerator holds, such as 16GiB, whatever the file or SPEC says.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(["latency", "throughput"]),
+    help="One step by itself, or the largest load of a pipeline. [default: throughput where the "
+    "file names devices, else latency]",
+)
+@click.option(
+    "--budget", type=Amount("time", _UNITS), default="60s", show_default=True, metavar="TIME",
+    help="How long to search, such as 90s or 5m.",
+)  # fmt: skip
+@click.option("--out", type=_FILE, metavar="FILE", help="Write the plan there, as JSON.")
+@click.option(
+    "--trace", type=_FILE, metavar="FILE",
+    help="Write one step there, for chrome://tracing or ui.perfetto.dev.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def place(
+    graph: Path,
+    devices: str | None,
+    memory: float | None,
+    objective: str | None,
+    budget: float,
+    out: Path | None,
+    trace: Path | None,
+    seed: int,
+) -> None:
+    r"""Place the operators of GRAPH on devices, and say how far the plan is from optimal.
+
+    GRAPH is a cost graph of Microsoft's study (.json), or a PipeDream profile (.txt), as they are
+    or packed (.zst).
+
+    \b
+      acumen place bert24_training.json.zst                 devices and limits of the file
+      acumen place gnmt.txt --devices 'gpu*4' --memory 16GiB --out plan.json --trace trace.json
+      acumen place inception_v3.txt --devices 'gpu*4' --objective throughput --budget 5m
+
+    Every planner gets a share of the time; the best plan is kept, and is never worse than one
+    device. The bound beside it is what no plan at all can be below. Ctrl-C ends the search and
+    keeps the best plan.
+    """
+    from acumen.placement.formats import load_graph
+    from acumen.placement.graph import GraphError
+    from acumen.placement.plan import PlanError, Task
+    from acumen.placement.plan_file import save_plan
+    from acumen.placement.trace import save_trace
+
+    try:
+        loaded = load_graph(graph)
+        cluster = _cluster(loaded.graph, loaded.cluster, devices, memory)
+        aim = objective or ("throughput" if loaded.cluster and not devices else "latency")
+        task = Task(loaded.graph, cluster, aim)  # type: ignore[arg-type]
+        result = _search(task, budget, seed)
+    except (GraphError, PlanError, ValueError) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("stopped before there was a plan")
+    _show(task, result)
+    try:
+        if out is not None:
+            save_plan(out, task, result)
+        if trace is not None:
+            save_trace(trace, task, result.plan)
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    if result.score.excess_bytes:
+        fail(f"no plan fits: the best one needs {result.score.excess_bytes:,} bytes more")
+
+
+def _cluster(
+    graph: Graph, named: Cluster | None, spec: str | None, memory: float | None
+) -> Cluster:
+    """The devices to use, of kinds that the graph has times for."""
+    from acumen.placement.devices import parse_devices
+
+    if spec is not None:
+        cluster = parse_devices(spec)
+        renamed = [
+            replace(device, kind=_kind(graph, device.name, device.kind))
+            for device in cluster.devices
+        ]
+        cluster = replace(cluster, devices=renamed)
+    elif named is not None:
+        cluster = named
+    else:
+        raise ValueError("the file names no devices: say which with --devices, as in 'gpu*4'")
+    if memory is None:
+        return cluster
+    limited = [
+        device if device.kind == "cpu" else replace(device, memory_bytes=int(memory))
+        for device in cluster.devices
+    ]
+    return replace(cluster, devices=limited)
+
+
+def _kind(graph: Graph, name: str, kind: str) -> str:
+    """What the graph calls such a device: times that were measured are of one kind only."""
+    family = name.partition(":")[0]
+    for known in (kind, family, "accelerator" if family != "cpu" else ""):
+        if known in graph.seconds:
+            return known
+    raise ValueError(
+        f"the graph has no times for a {kind}: it has them for {', '.join(graph.kinds)}"
+    )
+
+
+def _search(task: Task, budget: float, seed: int) -> Result:
+    from acumen.placement.portfolio import place as search
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        began = time.monotonic()
+        line = bar.add_task("searching", total=budget)
+
+        def told(name: str, score: Score) -> None:
+            bar.update(
+                line,
+                completed=min(time.monotonic() - began, budget),
+                description=f"{_time(score.seconds)} by {name}",
+            )
+
+        return search(task, budget, seed, told)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:,.3f} ms"
+
+
+def _show(task: Task, result: Result) -> None:
+    console = Console()
+    what = "a step" if task.objective == "latency" else "largest load, a step"
+    table = Table(title=f"{task.graph.name}: {len(task.graph):,} operators, {what}")
+    for name in ("planner", "value", "fits", "thought for"):
+        table.add_column(name, justify="left" if name == "planner" else "right")
+    for row in result.rows:
+        value = _time(row.score.seconds) if row.score else row.problem or "nothing better"
+        fits = ("yes" if row.score.excess_bytes == 0 else "no") if row.score else ""
+        table.add_row(row.name, value, fits, f"{row.seconds:.1f} s")
+    console.print(table)
+    for device, held in zip(task.cluster.devices, result.score.memory_bytes, strict=True):
+        limit = "" if device.memory_bytes is None else f" of {device.memory_bytes / 1e9:,.2f}"
+        console.print(f"  {device.name}: {held / 1e9:,.2f}{limit} GB", highlight=False)
+    alone = [row.score.seconds for row in result.rows if row.name == "single" and row.score]
+    beside = f"one device: {_time(alone[0])}; " if alone else "no device holds all of it; "
+    console.print(
+        f"{'stopped early; ' if result.interrupted else ''}best: {_time(result.score.seconds)}; "
+        f"{beside}no plan is below {_time(result.bound)}: at most {result.gap:.1%} are left",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
