@@ -84,12 +84,12 @@ void a_diamond() {
   EXPECT((ranks == std::vector<double>{10, 7, 6, 1}));
   ListState state(task, true, true);
   in_order(state, order);
-  EXPECT((state.devices() == std::vector<std::int32_t>{0, 0, 1, 0}));
-  EXPECT((state.ends() == std::vector<double>{1, 5, 6, 9}));
+  EXPECT((state.devices() == std::vector<std::int32_t>{0, 0, 1, 1}));
+  EXPECT((state.ends() == std::vector<double>{1, 5, 6, 8}));
   ListState other(task, true, false);
   EarliestFirst(other, order, {}).run();
-  EXPECT((other.devices() == std::vector<std::int32_t>{0, 0, 1, 0}));
-  EXPECT((other.ends() == std::vector<double>{1, 5, 6, 9}));
+  EXPECT((other.devices() == std::vector<std::int32_t>{0, 0, 1, 1}));
+  EXPECT((other.ends() == std::vector<double>{1, 5, 6, 8}));
 }
 
 }  // namespace
