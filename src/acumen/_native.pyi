@@ -669,6 +669,7 @@ def ngram_scores(
     threads: int = 1,
 ) -> NDArray[np.float64]: ...
 
+@final
 class StepSimulatorCore:
     def __init__(
         self,

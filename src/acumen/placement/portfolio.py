@@ -22,6 +22,7 @@ from acumen.placement.planners import (
     local,
     metf,
     metis,
+    milp,
     msct,
     mtopo,
     refine,
@@ -53,6 +54,7 @@ THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
     "metis": metis.plan,
     "dp": dp.plan,
     "local": local.plan,
+    "milp": milp.plan,
 }
 
 
