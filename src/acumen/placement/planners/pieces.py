@@ -133,9 +133,7 @@ def _before(task: Task, of: Indices, count: int) -> list[list[tuple[int, float, 
     return before
 
 
-def _merged(
-    task: Task, units: Units, place: Indices, teacher: Plan, pieces_max: int
-) -> Indices:
+def _merged(task: Task, units: Units, place: Indices, teacher: Plan, pieces_max: int) -> Indices:
     """The piece of each unit: what exchanges most is merged first, as long as it stays small."""
     count = len(units)
     if count <= pieces_max:
