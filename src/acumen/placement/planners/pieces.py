@@ -7,6 +7,7 @@ Features are shares and ratios, so that what they say holds in other graphs, too
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -168,7 +169,7 @@ def _merged(task: Task, units: Units, place: Indices, teacher: Plan, pieces_max:
         first = np.full(len(units), len(place))
         np.minimum.at(first, units.of, place)
         order = np.lexsort((first, where)).tolist()
-        for one, other in zip(order, order[1:], strict=False):
+        for one, other in pairwise(order):
             if count > pieces_max and where[one] == where[other]:
                 count -= merge(one, other, limit)
     roots = np.array([root(unit) for unit in range(len(units))])
