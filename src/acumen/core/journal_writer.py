@@ -385,10 +385,11 @@ class JournalWriter:
         try:
             recovered, failures = recover(self._folder)
         except OSError as error:
-            recovered, failures = [], [error]
-        self.health.recovered += tuple(recovered)
-        for error in failures:
             self._count_error(error)
+            return
+        self.health.recovered += tuple(recovered)
+        for failure in failures:
+            self._count_error(failure)
 
     def _retire(self) -> None:
         """Also by itself: a full disk, and one segment that cannot be sealed, are no hindrance."""
