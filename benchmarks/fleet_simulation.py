@@ -127,7 +127,7 @@ def publish_all(hub: Hub) -> None:
 
 
 def shown_by(hub: Hub) -> Shown:
-    shown, _ = hub.model_since((0, 0))
+    shown, *_ = hub.model_since((0, 0))
     assert shown is not None
     return shown
 

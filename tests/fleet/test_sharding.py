@@ -1,5 +1,6 @@
 """Several hubs and a root: the sums of one hub, and no wrong merge."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def settled(tmp_path: Path) -> bytes:
 
 def shown_by(line: Line) -> Shown:
     line.hub.tend(force=True)
-    shown, _ = line.model_since((0, 0))
+    shown, *_ = line.model_since((0, 0))
     assert shown is not None
     return shown
 
@@ -233,6 +234,35 @@ def test_a_restarted_root_waits_for_all_hubs(tmp_path: Path, settled: bytes) -> 
         follower = Follower(choice, uplink.models)
         assert follower.step(), follower.health
         assert choice.model_version == sum(root.shown.lessons.values())
+
+
+def test_a_root_without_its_checkpoints_is_heard(tmp_path: Path, settled: bytes) -> None:
+    lines = [Line(str(tmp_path / f"hub{i}"), scales=settled) for i in range(SHARDS)]
+    home = next(h for h in map(str, range(99)) if shard_of(h, SHARDS) == 0)
+    member = make(tmp_path / "m", **LINEAR)
+    uplink = uplink_of(lines, member, tmp_path / "m", home)
+
+    def learn(root: RootHub) -> tuple[int, int]:
+        live(member, 60)
+        told(member)
+        ship(uplink)
+        lines[0].hub.tend(force=True)
+        for _ in range(2):
+            root.step()
+        ship(uplink)
+        newest = uplink.models.newer((0, 0), [])
+        assert newest is not None
+        return newest.stamp
+
+    stamps = [learn(RootHub(str(tmp_path / "root"), lines)) for _ in range(3)]
+    assert [term for term, _ in stamps] == [1, 2, 3]
+    for forgetful in (False, True):  # hubs relay the last one still, or have been restarted, too
+        shutil.rmtree(tmp_path / "root")
+        if forgetful:
+            for line in lines:
+                line.crash()
+        stamps.append(learn(RootHub(str(tmp_path / "root"), lines)))
+    assert stamps == sorted(set(stamps))
 
 
 def test_a_hub_whose_model_cannot_be_used_is_not_heard(tmp_path: Path, settled: bytes) -> None:

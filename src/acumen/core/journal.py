@@ -283,7 +283,7 @@ class Journal:
             with contextlib.ExitStack() as alone:
                 with contextlib.suppress(OSError):  # where nobody may write, nobody is at it
                     alone.enter_context(_alone_in(folder))
-                    recovered += recover(folder)
+                    recovered += recover(folder)[0]  # what is in the way, the report shows
                 reports = [r for s in segments_in(folder) if (r := _report(name, s))]
             segments += reports
             missing += _holes(reports)
@@ -307,7 +307,9 @@ class Journal:
         for name in [self._one_choice(choice)] if choice is not None else self.choices():
             folder = folder_of(self.path, name)
             with _alone_in(folder):
-                recover(folder)
+                _, failures = recover(folder)
+                if failures:
+                    raise failures[0]
                 before = len(segments_in(folder))
                 for group in _groups(segments_in(folder), self.segment_bytes):
                     # What is damaged stays as it is: verify() tells of it. What is gone was old.
@@ -320,8 +322,14 @@ class Journal:
         """Deletes sealed segments that are beyond `keep_bytes` or `keep_seconds`; how many."""
         if self.keep_bytes is None and self.keep_seconds is None:
             return 0
-        sealed = [s.path for s in segments_in(folder_of(self.path, choice)) if s.sealed]
-        stats = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in sealed if p.exists())
+        stats: list[tuple[float, int, Path]] = []
+        for segment in segments_in(folder_of(self.path, choice)):
+            if segment.sealed:
+                # Other processes of the directory retire, too.
+                with contextlib.suppress(FileNotFoundError):
+                    found = segment.path.stat()
+                    stats.append((found.st_mtime, found.st_size, segment.path))
+        stats.sort()
         total = sum(size for _, size, _ in stats)
         retired = 0
         for modified, size, path in stats:

@@ -135,13 +135,18 @@ class Recovery:
     problems: tuple[str, ...]
 
 
-def recover(folder: Path) -> list[Recovery]:
-    """Seals what dead processes have left unsealed, and says what had to be cut off.
+def recover(folder: Path) -> tuple[list[Recovery], list[Exception]]:
+    """Seals what dead processes have left unsealed.
+
+    Returns:
+        What was sealed, and what had to be cut off; and what was in the way of others, which stay
+        as they are.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be read.
     """
-    recovered = []
+    recovered: list[Recovery] = []
+    failures: list[Exception] = []
     for segment in segments_in(folder):
         if segment.sealed:
             continue
@@ -149,15 +154,20 @@ def recover(folder: Path) -> list[Recovery]:
             descriptor = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             continue  # somebody else was faster
+        except OSError as error:
+            failures.append(error)
+            continue
         try:
             if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
                 recovered.append(_recover_one(segment.path))
+        except (OSError, JournalError) as error:
+            failures.append(error)
         finally:
             os.close(descriptor)
     for partial in folder.glob(".*.partial"):
         if _owner_is_dead(partial):
             partial.unlink(missing_ok=True)
-    return recovered
+    return recovered, failures
 
 
 def _recover_one(path: Path) -> Recovery:

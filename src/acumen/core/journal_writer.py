@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS_MAX = 0.25
 RETRY_SECONDS_MAX = 5.0
+RETIRE_SECONDS = 60.0  # what is too old goes, though nothing is written or sealed
 EXIT_SECONDS = 2.0
 PAUSE_SECONDS = 1.0
 _NAME_CODE = KIND_CODES["name"]
@@ -97,6 +98,7 @@ class JournalWriter:
         self._durable = 0
         self._last = 1 << 64  # number of the last event that is to be written
         self._failing_since = 0.0
+        self._retired_s = time.monotonic()
         self._retry_at = 0.0
         self._retry_seconds = 0.05
         self._warned = False
@@ -264,6 +266,8 @@ class JournalWriter:
                 self._begin_sealing()
             if not wrote:
                 break
+        if time.monotonic() - self._retired_s > RETIRE_SECONDS:
+            self._retire()
         return busy or self._pending is not None
 
     def _write_one(self) -> bool:
@@ -338,6 +342,7 @@ class JournalWriter:
             else:
                 self._live.discard()
             self._live = None
+        self._retire()  # if the disk is full, that makes room
         self._info = replace(self._info, segment=self._info.segment + 1)
         if not self._warned:
             self._warned = True
@@ -375,11 +380,23 @@ class JournalWriter:
         self._tend()
 
     def _tend(self) -> None:
-        """Seals what dead processes have left, and deletes what is too old."""
+        """Deletes what is too old, then seals what dead processes have left."""
+        self._retire()
         try:
-            self.health.recovered += tuple(recover(self._folder))
+            recovered, failures = recover(self._folder)
+        except OSError as error:
+            self._count_error(error)
+            return
+        self.health.recovered += tuple(recovered)
+        for failure in failures:
+            self._count_error(failure)
+
+    def _retire(self) -> None:
+        """Also by itself: a full disk, and one segment that cannot be sealed, are no hindrance."""
+        self._retired_s = time.monotonic()
+        try:
             self.health.retired += self.journal.retire(self._info.choice)
-        except (OSError, JournalError) as error:
+        except OSError as error:
             self._count_error(error)
 
 

@@ -18,6 +18,7 @@ has taken meanwhile, cannot put an older model over a newer one: what it still w
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import secrets
@@ -180,7 +181,7 @@ class Candidacy:
         self._models = models
         self._path = models.folder / "lock"
         self._patience_s = patience_s
-        self._descriptor = -1
+        self._descriptor, self._process = -1, 0
         # The holder's last sign of life, and when it was seen, on this process's own clock: what
         # the wall clocks say does not matter.
         self._sign: tuple[int, int] = (0, 0)
@@ -211,7 +212,7 @@ class Candidacy:
             if not self._gave_up((sign.st_ino, sign.st_mtime_ns)):
                 return None
             descriptor = self._replace()
-        self._descriptor = descriptor
+        self._descriptor, self._process = descriptor, os.getpid()
         # Deleted or replaced before it was locked?
         return self._models.claim_term() if self.elected else None
 
@@ -236,7 +237,9 @@ class Candidacy:
             os.utime(self._descriptor)
 
     def resign(self) -> None:
-        """Lets the lock go."""
+        """Lets the lock go; in a forked child only the child's hold on it."""
         if self._descriptor >= 0:
+            if self._process == os.getpid():  # children that hold the file too do not keep it
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = -1

@@ -10,6 +10,7 @@ from acumen.core import model_file
 from acumen.core.published import NONE, Published, Stamp
 from acumen.fleet.stream_table import folded, unfolded
 
+PROBLEMS_MAX = 100
 KEEP = 3
 _NAME = re.compile(r"checkpoint-([0-9]{8})-([0-9]{10})\.acumen")
 
@@ -47,7 +48,8 @@ class Checkpoints:
             OSError: the path cannot be read.
         """
         try:
-            listed: list[Any] = self._files.ls(self._root, detail=False, refresh=True)
+            self._files.invalidate_cache(self._root)
+            listed: list[Any] = self._files.ls(self._root, detail=False)
         except FileNotFoundError:
             return []
         found = [(_NAME.fullmatch(str(name).rpartition("/")[2]), str(name)) for name in listed]
@@ -56,7 +58,7 @@ class Checkpoints:
         )
 
     def write(self, published: Published) -> None:
-        """Keeps a checkpoint, and lets the oldest go; durable on return.
+        """Keeps a checkpoint, and lets the oldest go, if they will; durable on return.
 
         Raises:
             ModelError: it is larger than a model may be.
@@ -71,8 +73,11 @@ class Checkpoints:
         else:
             self._files.pipe_file(path, model_file.encode(published.header, published.arrays))
         self.written = (published.stamp, time.time())
-        for _, name in [n for n in self.names() if n[0] <= published.stamp][KEEP:]:
-            self._files.rm_file(name)
+        try:
+            for _, name in [n for n in self.names() if n[0] <= published.stamp][KEEP:]:
+                self._files.rm_file(name)
+        except Exception as error:  # file systems of fsspec raise whatever their libraries do
+            self.problems = [*self.problems, f"old checkpoints stay: {error}"][-PROBLEMS_MAX:]
 
     def newest(self, before: Stamp = (1 << 62, 0)) -> Published | None:
         """The newest that can be read, of those before a stamp; None if there is none.

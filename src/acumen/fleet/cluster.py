@@ -202,8 +202,8 @@ class _Line:
         reply: Reply = self.call("exchange", CALL_SECONDS, *arguments)
         return reply
 
-    def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp]:
-        said: tuple[Shown | None, Stamp] = self.call("model_since", CALL_SECONDS, have)
+    def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp, Stamp]:
+        said: tuple[Shown | None, Stamp, Stamp] = self.call("model_since", CALL_SECONDS, have)
         return said
 
     def relay(self, shown: Shown) -> None:

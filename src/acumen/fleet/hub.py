@@ -17,6 +17,7 @@ from acumen.fleet.wire import decode
 from acumen.learners.described import choice_of_journal
 
 ERRORS_MAX = 100
+TERM_MAX = 1 << 53  # what is beyond was never a hub's
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ class Hub:
         self._modelled = -1
         # The root's, where this is one hub of several: its own model knows too little.
         self._relayed = Shown()
+        # The newest that a caller has, whoever published it.
+        self._heard: Stamp = NONE
         self._published_s = -1e9
         self.errors: list[str] = []
         self.ledger = Ledger()
@@ -123,6 +126,7 @@ class Hub:
         """
         asked, problems = set(streams), []
         self.ledger.calls += 1
+        self._hear(have)
         for contents, after in batches:
             try:
                 batch = decode(contents)
@@ -143,6 +147,19 @@ class Hub:
             self.ledger.refuse(problem)
         self.tend()
         return self._reply(have, asked, problems)
+
+    def _hear(self, have: Stamp) -> None:
+        """A caller's model that is newer than all of this hub's is a predecessor's.
+
+        The checkpoints that would have told its term are lost, or could not be written. Callers
+        take only what is newer than what they have, so this hub begins a term after that one.
+        """
+        if not self._heard < have or have[0] > TERM_MAX:
+            return
+        self._heard = have
+        if self._scales is None and have > self.stamp:
+            self.stamp = (have[0] + 1, 0)
+            self._shown, self._modelled, self._published_s = Shown(), -1, -1e9
 
     def tend(self, *, force: bool = False) -> None:
         """Publishes and keeps what is due."""
@@ -181,10 +198,13 @@ class Hub:
     def _note(self, error: Exception) -> None:
         self.errors = [*self.errors, str(error) or type(error).__name__][-ERRORS_MAX:]
 
-    def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp]:
-        """For a root: the own model, if `have` is older, and the stamp of what is relayed."""
+    def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp, Stamp]:
+        """For a root: the own model, if `have` is older.
+
+        Besides the stamp of what is relayed, and of the newest model that any caller has.
+        """
         newer = self._shown.model is not None and have < self._shown.stamp
-        return self._shown if newer else None, self._relayed.stamp
+        return self._shown if newer else None, self._relayed.stamp, self._heard
 
     def relay(self, shown: Shown) -> None:
         """From a root: what callers are to have for a model, in place of the own one."""

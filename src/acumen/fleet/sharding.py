@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class ShardLine(Protocol):
     """A root's way to one hub; see `Hub`. It raises HubUnavailableError where there is none."""
 
-    def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp]:
+    def model_since(self, have: Stamp) -> tuple[Shown | None, Stamp, Stamp]:
         """The hub's own model, if it is newer, and the stamp of what it relays."""
         ...
 
@@ -168,6 +168,10 @@ class Root:
         self.lessons: dict[str, int] = {}
         self.refused: dict[str, str] = {}
 
+    def begin_term(self, term: int) -> None:
+        """What is published from now on is of this term."""
+        self._stamp = (term, 0)
+
     def take(self, hub: str, shown: Shown) -> bool:
         """Keeps a hub's model if it is its newest; whether it is.
 
@@ -284,6 +288,7 @@ class RootHub:
         self._seen: dict[int, Stamp] = {}
         self._unheard = set(range(len(hubs)))
         self._news = False  # something is not in the sum that is shown
+        self._heard: Stamp = NONE  # the newest that any machine has
         self.shown = Shown()
         self.errors: list[str] = []
         self._background = Background("acumen-root", self._run)
@@ -295,6 +300,11 @@ class RootHub:
         relayed: dict[int, Stamp] = {}
         for number in range(len(self._hubs)):
             self._news = self._ask(number, relayed) or self._news
+        if self._heard > self.shown.stamp and self._heard[0] >= self._term and self._root:
+            # A predecessor's, of which the checkpoints tell nothing: see `Hub`.
+            self._term = self._heard[0] + 1
+            self._root.begin_term(self._term)
+            self._news = True
         if self._news and not self._unheard:
             self._publish()
         for number, stamp in relayed.items():
@@ -327,7 +337,9 @@ class RootHub:
 
     def _ask(self, number: int, relayed: dict[int, Stamp]) -> bool:
         try:
-            shown, relayed[number] = self._hubs[number].model_since(self._seen.get(number, NONE))
+            seen = self._seen.get(number, NONE)
+            shown, relayed[number], heard = self._hubs[number].model_since(seen)
+            self._heard = max(self._heard, heard)
             if shown is None or shown.model is None:
                 if number not in self._seen:  # else its model was shown, and could not be used
                     self._unheard.discard(number)

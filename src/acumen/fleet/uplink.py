@@ -109,8 +109,10 @@ class Uplink:
         self._told: set[str] = set()
         self._absences = Absences()
         self._forgotten = False
+        self._refused = False
         # Ray does not survive fork(): the parent goes on shipping what the child journals.
-        self._background = Background("acumen-uplink", self._run, None, self._give_up_office)
+        give_up = self._give_up_office
+        self._background = Background("acumen-uplink", self._run, give_up, give_up)
 
     def step(self) -> bool:
         """Asks the hub once; whether there was anything to send.
@@ -144,8 +146,10 @@ class Uplink:
             self._read_anew()
             raise
         self._told -= set(gone)
+        # What is refused is sent again, but not at once: it may be refused for good.
+        self._refused = bool(batches) and not _took_any(reply, self._taken or {}, sent)
         self._note(reply, sent)
-        return bool(batches) or asks
+        return (bool(batches) and not self._refused) or asks
 
     def _show_life(self) -> None:
         """Reading a large journal, or waiting for a slow disk, is no sign of death."""
@@ -186,8 +190,11 @@ class Uplink:
         if any(self._taken.get(stream, 0) < number for stream, number in sent.items()):
             # The hub was restarted from what it had kept, or has refused something: once more.
             self._read_anew()
+        known = {stream: n for stream, n in (dict(reply.taken) | sent).items() if n != _FOREIGN}
         health.unacknowledged = sum(
-            max(0, number - reply.durable.get(stream, 0)) for stream, number in reply.taken.items()
+            max(0, max(number, reply.taken.get(stream, 0)) - reply.durable.get(stream, 0))
+            for stream, number in known.items()
+            if stream not in foreign
         )
         for problem in (*reply.problems, *self._tail.problems):
             health.note(problem)
@@ -214,7 +221,8 @@ class Uplink:
             busy = False
             try:
                 busy = self.step()
-                idle = self._period_seconds
+                patient = min(2 * idle, RETRY_SECONDS_MAX)
+                idle = patient if self._refused else self._period_seconds
             except HubUnavailableError as error:
                 self.health.unavailable += 1
                 self.health.last_error = str(error)
@@ -257,6 +265,15 @@ class Uplink:
                 return True
             time.sleep(self._period_seconds / 10)
         return False
+
+
+def _took_any(reply: Reply, before: dict[str, int], sent: dict[str, int]) -> bool:
+    """Whether the hub has something of what was sent, or knows that it is not for it."""
+    return any(
+        stream in reply.foreign or reply.taken.get(stream, 0) > before.get(stream, 0)
+        for stream, number in sent.items()
+        if number != before.get(stream, 0)
+    )
 
 
 def models_of(
