@@ -20,6 +20,12 @@ from acumen.placement.plan import Deadline, Plan, PlanError, Task
 from acumen.placement.planners import dp, local, milp, single
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small graphs need no sixty rounds."""
+    monkeypatch.setattr(local, "IDLE_ROUNDS", 10)
+
+
 def cluster(accelerators: int, hosts: int, memory: int | None) -> Cluster:
     devices = [Device(f"acc:{i}", "accelerator", memory) for i in range(accelerators)]
     devices += [Device(f"cpu:{i}", "cpu") for i in range(hosts)]

@@ -46,10 +46,10 @@ def test_memory_of_a_fork() -> None:
     plan = Plan(np.array([0, 0, 1, 0], np.int32))
     changes = memory(task, plan, Simulator(task).timeline(plan))
     # Operator 0 ends at 1, its copy at 1.5; operator 2 ends at 4.5, its copy back at 5.
-    for (times, held), wanted in zip(changes, [6, 4], strict=True):
+    for (times, held), wanted in zip(changes, [4, 4], strict=True):
         assert held.max() == wanted
         assert times[-1] <= 6.0
-    assert [int(peak) for peak in Simulator(task).simulate(plan).peak_bytes] == [6, 4]
+    assert [int(peak) for peak in Simulator(task).simulate(plan).peak_bytes] == [4, 4]
 
 
 def test_a_trace(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_trace(tmp_path: Path) -> None:
     assert {event["args"]["name"] for event in found if event["name"] == "process_name"} == {
         "d0 (k0)", "d1 (k0)",
     }  # fmt: skip
-    assert any(event["ph"] == "C" and event["args"]["bytes"] == 6 for event in found)
+    assert any(event["ph"] == "C" and event["args"]["bytes"] == 4 for event in found)
 
 
 def test_a_step_that_never_ends_is_no_trace(tmp_path: Path) -> None:

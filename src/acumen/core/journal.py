@@ -323,12 +323,10 @@ class Journal:
         if self.keep_bytes is None and self.keep_seconds is None:
             return 0
         stats: list[tuple[float, int, Path]] = []
-        for segment in segments_in(folder_of(self.path, choice)):
-            if segment.sealed:
-                # Other processes of the directory retire, too.
-                with contextlib.suppress(FileNotFoundError):
-                    found = segment.path.stat()
-                    stats.append((found.st_mtime, found.st_size, segment.path))
+        for path in [s.path for s in segments_in(folder_of(self.path, choice)) if s.sealed]:
+            with contextlib.suppress(FileNotFoundError):  # others retire, too
+                found = path.stat()
+                stats.append((found.st_mtime, found.st_size, path))
         stats.sort()
         total = sum(size for _, size, _ in stats)
         retired = 0

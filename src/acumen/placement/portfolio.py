@@ -26,6 +26,7 @@ from acumen.placement.planners import (
     msct,
     mtopo,
     refine,
+    sequence,
     single,
 )
 from acumen.placement.simulator import Simulator
@@ -46,7 +47,7 @@ LATENCY_PLANNERS: Mapping[str, Planner] = {
     "metis": metis.plan,
     "msct": msct.plan,
 }
-IMPROVERS: Mapping[str, Improver] = {"refine": refine.plan}
+IMPROVERS: Mapping[str, Improver] = {"sequence": sequence.improve, "refine": refine.plan}
 # Of a pipeline. Each goes on where the one before ends, so the last ones take what time there is.
 THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
     "single": single.plan,
