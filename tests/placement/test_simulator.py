@@ -80,6 +80,22 @@ def test_copies_wait_for_their_channel() -> None:
     assert free.start.tolist()[:2] == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("places", [[0, 1], [1, 0]])
+def test_copies_that_become_possible_together_go_by_tensor(places: list[int]) -> None:
+    # Tensor 0 is made by operator 1 and tensor 1 by operator 0, which end at the same time.
+    tensors = Tensors(
+        producer=np.array([1, 0], np.int32),
+        size_bytes=np.array([10, 20], np.int64),
+        start=np.array([0, 1, 2], np.int64),
+        consumers=np.array([2, 3], np.int32),
+    )
+    graph = Graph("pair", "abcd", {"gpu": np.ones(4)}, np.zeros(4, np.int64), tensors)
+    bus = Cluster.one_bus([Device(f"gpu:{i}", "gpu") for i in range(3)], 0.5, 10.0)
+    copies = Simulator(Task(graph, bus, "latency")).timeline(plan_of(*places, 2, 2)).copies
+    assert copies.start.tolist() == [1.0, 2.5]
+    assert copies.end.tolist() == [2.5, 5.0]
+
+
 def test_a_lower_priority_number_runs_first() -> None:
     simulator = Simulator(diamond(gpus(1)))
     assert simulator.timeline(plan_of(0, 0, 0, 0)).start.tolist() == [0.0, 1.0, 3.0, 6.0]
