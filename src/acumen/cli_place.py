@@ -203,10 +203,12 @@ def _show(task: Task, result: Result) -> None:
     for device, held in zip(task.cluster.devices, result.score.memory_bytes, strict=True):
         limit = "" if device.memory_bytes is None else f" of {device.memory_bytes / 1e9:,.2f}"
         console.print(f"  {device.name}: {held / 1e9:,.2f}{limit} GB", highlight=False)
-    alone = [row.score.seconds for row in result.rows if row.name == "single" and row.score]
-    beside = f"one device: {_time(alone[0])}; " if alone else "no device holds all of it; "
+    alone = [row.score for row in result.rows if row.name == "single" and row.score]
+    beside = f"one device: {_time(alone[0].seconds)}" if alone else "no device runs all of it"
+    if alone and alone[0].excess_bytes:
+        beside += ", but it does not fit"
     console.print(
         f"{'stopped early; ' if result.interrupted else ''}best: {_time(result.score.seconds)}; "
-        f"{beside}no plan is below {_time(result.bound)}: at most {result.gap:.1%} are left",
+        f"{beside}; no plan is below {_time(result.bound)}: at most {result.gap:.1%} are left",
         highlight=False, soft_wrap=True,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """A plan as a file: JSON with where every operator runs, what that is worth, and how far from best.
 
 {"format": "acumen plan", "version": 1, "graph", "objective", "seconds", "bound_seconds", "gap",
-"single_device_seconds", "contiguous", "planner_rows": [{"planner", "seconds", "value", …}],
+"single_device_seconds" (null: none holds it), "contiguous", "planner_rows": [{"planner", "seconds", "value", …}],
 "devices": [{"name", "kind", "memory_bytes", "limit_bytes", "operators"}],
 "operators": {name: device}, "priority": {name: number} or null}
 """
@@ -27,7 +27,8 @@ def plan_document(task: Task, result: Result) -> dict[str, Any]:
     graph, plan = task.graph, result.plan
     names = [device.name for device in task.cluster.devices]
     counts = np.bincount(plan.device, minlength=len(names)).tolist()
-    alone = [row.score.seconds for row in result.rows if row.name == "single" and row.score]
+    single = [row.score for row in result.rows if row.name == "single" and row.score]
+    alone = [score.seconds for score in single if not score.excess_bytes]
     return {
         "format": FORMAT,
         "version": VERSION,
