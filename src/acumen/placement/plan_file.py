@@ -1,7 +1,8 @@
 """A plan as a file: JSON with where every operator runs, what that is worth, and how far from best.
 
 {"format": "acumen plan", "version": 1, "graph", "objective", "seconds", "bound_seconds", "gap",
-"single_device_seconds" (null: none holds it), "contiguous", "planner_rows": [{"planner", "seconds", "value", …}],
+"single_device_seconds" (null: none holds it), "contiguous",
+"planner_rows": [{"planner", "thought_seconds", "value", "excess_bytes", "problem"}],
 "devices": [{"name", "kind", "memory_bytes", "limit_bytes", "operators"}],
 "operators": {name: device}, "priority": {name: number} or null}
 """
