@@ -7,6 +7,7 @@
 
 #include "acumen/placement/simulator.hpp"
 #include "fuzz_input.hpp"
+#include "placement_input.hpp"
 #include "program.hpp"
 
 namespace fuzz_placement {
@@ -14,23 +15,6 @@ namespace fuzz_placement {
 using namespace acumen::placement;
 
 namespace {
-
-template <typename T>
-std::vector<T> numbers(acumen::Input& in, std::size_t count, std::uint32_t limit) {
-  std::vector<T> values(count);
-  for (T& value : values) value = static_cast<T>(in.below(limit));
-  return values;
-}
-
-/// Small ones from `least` on, and now and then anything.
-std::vector<double> times(acumen::Input& in, std::size_t count, double least) {
-  std::vector<double> values(count);
-  for (double& value : values) {
-    const std::uint8_t kind = in.byte();
-    value = kind < 3 ? in.wide_value() : least + static_cast<double>(kind % 4) * 0.3;
-  }
-  return values;
-}
 
 void check(StepSimulator& simulator, const std::vector<std::int32_t>& device,
            const std::vector<std::int32_t>& priority) {

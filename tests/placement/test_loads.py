@@ -270,6 +270,19 @@ def test_a_deadline_is_kept() -> None:
     assert score(task, plans[-1]).seconds < 0.5 * score(task, plans[0]).seconds
 
 
+def two_items() -> tuple[np.ndarray, ...]:
+    """Two items and a net between them, on one device, as the native kernels want it."""
+    return (
+        np.ones((1, 2)),
+        np.zeros(2),
+        np.ones(1),
+        np.ones(1, np.uint8),
+        np.array([0, 2], np.uint32),
+        np.array([0, 1], np.uint32),
+        np.ones(1),
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -282,17 +295,9 @@ def test_a_deadline_is_kept() -> None:
     ],
 )
 def test_native_code_refuses_a_damaged_model(change: dict[int, np.ndarray]) -> None:
-    good = [
-        np.ones((1, 2)),
-        np.zeros(2),
-        np.ones(1),
-        np.ones(1, np.uint8),
-        np.array([0, 2], np.uint32),
-        np.array([0, 1], np.uint32),
-        np.ones(1),
-    ]
+    good = two_items()
     none = np.empty(0, np.uint32)
-    _native.LoadSearch(tuple(good), np.zeros(2, np.uint32), 0)
+    _native.LoadSearch(good, np.zeros(2, np.uint32), 0)
     bad = tuple(change.get(i, part) for i, part in enumerate(good))
     with pytest.raises(ValueError):
         _native.LoadSearch(bad, np.zeros(2, np.uint32), 0)
@@ -301,15 +306,7 @@ def test_native_code_refuses_a_damaged_model(change: dict[int, np.ndarray]) -> N
 
 
 def test_native_code_refuses_items_and_edges_that_do_not_exist() -> None:
-    model = (
-        np.ones((1, 2)),
-        np.zeros(2),
-        np.ones(1),
-        np.ones(1, np.uint8),
-        np.array([0, 2], np.uint32),
-        np.array([0, 1], np.uint32),
-        np.ones(1),
-    )
+    model = two_items()
     one, five = np.ones(1, np.uint32), np.full(1, 5, np.uint32)
     for from_, to in ((one, five), (five, one), (one, one), (one, one[:0])):
         with pytest.raises(ValueError, match="edge"):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from planner_cases import task_of, tasks
 
+from acumen.placement import portfolio
 from acumen.placement.plan import Deadline, Plan, PlanError, Score, Task
 from acumen.placement.planners.single import plan as single
 from acumen.placement.portfolio import LATENCY_PLANNERS, best_plan
@@ -115,3 +116,24 @@ def test_it_is_never_worse_than_one_device_or_any_planner(task: Task) -> None:
         return
     scores = alone + [row.score for row in result.rows if row.score is not None]
     assert not any(one.better_than(result.score) for one in scores)
+
+
+def test_ctrl_c_while_the_bound_is_sought_keeps_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(portfolio, "certified_bound", pressed)
+    task = Task(fork().graph, fork().cluster, "throughput")
+    result = portfolio.place(task, 0.5)
+    assert result.interrupted
+    assert result.score.seconds < 8.0
+    assert 0 < result.bound < result.score.seconds
+
+
+def test_the_learned_placer_may_take_part() -> None:
+    task = fork()
+    score = Simulator(task).score
+    improvers = {**portfolio.LEARNED, **portfolio.IMPROVERS}
+    result = best_plan(task, 1.0, 0, score=score, planners={"single": single}, improvers=improvers)
+    assert [row.name for row in result.rows] == ["single", "sequence", "refine"]
+    assert result.score.seconds < 8.0

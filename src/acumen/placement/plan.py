@@ -35,8 +35,8 @@ class Task:
         graph: the operators.
         cluster: the devices. Every operator can run on one of them.
         objective: "latency": seconds from the first operator's start to the last one's end, of one
-            step by itself; "throughput": the largest load of any device and channel, in seconds a
-            step, when steps follow each other in a pipeline.
+            step by itself; "throughput": the largest load of any device, in seconds a step, when
+            steps follow each other in a pipeline.
     """
 
     graph: Graph

@@ -47,7 +47,9 @@ LATENCY_PLANNERS: Mapping[str, Planner] = {
     "metis": metis.plan,
     "msct": msct.plan,
 }
-IMPROVERS: Mapping[str, Improver] = {"sequence": sequence.improve, "refine": refine.plan}
+IMPROVERS: Mapping[str, Improver] = {"refine": refine.plan}
+# Not among them: it has improved no plan of a real graph, and takes local search's time.
+LEARNED: Mapping[str, Improver] = {"sequence": sequence.improve}
 # Of a pipeline. Each goes on where the one before ends, so the last ones take what time there is.
 THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
     "single": single.plan,
@@ -94,7 +96,10 @@ def place(
         return result
     known = [result.plan.device]
     time_left = Deadline.after(seconds * _BOUND_SHARE)
-    certified = certified_bound(task, result.score.seconds, known, time_left)
+    try:
+        certified = certified_bound(task, result.score.seconds, known, time_left)
+    except KeyboardInterrupt:  # the plan is there
+        return replace(result, interrupted=True)
     return replace(result, bound=max(result.bound, certified))
 
 

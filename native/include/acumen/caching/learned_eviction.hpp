@@ -17,9 +17,10 @@
 //
 // Guarantee.  Memory is bounded by metadata_bytes_per_object (caches of fewer than 100 objects may
 // need up to three kilobytes more; below 56 bytes an object there is no guard); deterministic for a
-// seed; O(classes) a miss and O(1) a hit, plus one pass over residents and ghosts every C/4
-// requests or more.  A wrong guess, a hash collision included, costs a miss and never a wrong
-// answer.  What the shadow lacks is known but for the few objects whose slots it has not learned.
+// seed; O(classes + slots / 64) a miss and O(1) a hit, plus one pass over residents and ghosts
+// every C/4 requests or more.  A wrong guess, a hash collision included, costs a miss and never a
+// wrong answer.  What the shadow lacks is known but for the objects whose slots it has not learned:
+// it took them in while the cache had none of them, or their bucket was full.
 //
 // Layout.  Beside the learner and the shadow, 9 to 14 bytes an object (slot_column.hpp):
 //     hash_    uint32 by the owner's slot: the key's hash, 0 = free
