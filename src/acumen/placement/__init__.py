@@ -4,7 +4,7 @@ from acumen.placement.bounds import lower_bound
 from acumen.placement.cluster import Channel, Cluster, Device
 from acumen.placement.costs import DEVICE_KINDS, DeviceKind
 from acumen.placement.devices import parse_devices
-from acumen.placement.formats import Loaded, load_graph
+from acumen.placement.formats import Loaded, load_graph, save_graph
 from acumen.placement.graph import Graph, GraphError
 from acumen.placement.plan import Plan, PlanError, Score, Task
 from acumen.placement.plan_file import load_plan, save_plan
@@ -34,6 +34,7 @@ __all__ = [
     "lower_bound",
     "parse_devices",
     "place",
+    "save_graph",
     "save_plan",
     "save_trace",
 ]

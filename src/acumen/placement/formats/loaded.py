@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from acumen.placement.cluster import Cluster
 from acumen.placement.graph import Graph
+from acumen.placement.plan import Objective
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,12 @@ class Loaded:
         graph: the operators.
         cluster: the devices that the file names, or None where it names none.
         source: the format, in one word.
+        objective: what the format's authors place for.
+        notes: what the reader had to interpret, or left out, in a line each.
     """
 
     graph: Graph
     cluster: Cluster | None
     source: str
+    objective: Objective = "latency"
+    notes: tuple[str, ...] = ()

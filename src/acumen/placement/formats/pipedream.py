@@ -28,6 +28,10 @@ KIND = "gpu"
 MILLISECOND = 1e-3
 # Weights, their gradients, and momentum of the same size.
 COPIES_OF_PARAMETERS = 3
+NOTES = (
+    "a layer is an operator forward and one backward, on the same device; it keeps its parameters "
+    f"{COPIES_OF_PARAMETERS} times: with their gradients, and momentum",
+)
 _NODE = re.compile(r"^(\S+) -- (.*) -- (forward_compute_time=.*)$")
 _EDGE = re.compile(r"^\s+(\S+) -- (\S+)\s*$")
 _FIELDS = ("forward_compute_time", "backward_compute_time", "activation_size", "parameter_size")
@@ -70,7 +74,8 @@ def read(text: str, name: str, *, training: bool = True) -> Loaded:
     if not rows:
         raise GraphError("there are no nodes")
     names = [f"{node} {kind}" for node, kind in zip(place, kinds, strict=True)]
-    return Loaded(_graph(name, names, np.array(rows), edges, training), None, "pipedream")
+    graph = _graph(name, names, np.array(rows), edges, training)
+    return Loaded(graph, None, "pipedream", notes=NOTES if training else ())
 
 
 def _values(node: str, text: str) -> list[float]:
