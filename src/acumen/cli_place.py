@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -62,8 +63,8 @@ class Amount(click.ParamType[float]):
 @click.option(
     "--objective",
     type=click.Choice(["latency", "throughput"]),
-    help="One step by itself, or the largest load of a pipeline. [default: throughput where the "
-    "file names devices, else latency]",
+    help="One step by itself, or the largest load of a pipeline. [default: what the file's format "
+    "is for, if its devices are taken, else latency]",
 )
 @click.option(
     "--budget", type=Amount("time", _UNITS), default="60s", show_default=True, metavar="TIME",
@@ -87,8 +88,9 @@ def place(
 ) -> None:
     r"""Place the operators of GRAPH on devices, and say how far the plan is from optimal.
 
-    GRAPH is a cost graph of Microsoft's study (.json), or a PipeDream profile (.txt), as they are
-    or packed (.zst).
+    GRAPH is a file of Acumen's own (save_graph), a captured step of a PyTorch module, a cost graph
+    of Microsoft's study or of Piper (.json), a PipeDream profile or a Doppler graph (.txt), as they
+    are or packed (.zst, .gz).
 
     \b
       acumen place bert24_training.json.zst                 devices and limits of the file
@@ -108,8 +110,9 @@ def place(
     try:
         loaded = load_graph(graph)
         cluster = _cluster(loaded.graph, loaded.cluster, devices, memory)
-        aim = objective or ("throughput" if loaded.cluster and not devices else "latency")
+        aim = objective or (loaded.objective if loaded.cluster and not devices else "latency")
         task = Task(loaded.graph, cluster, aim)  # type: ignore[arg-type]
+        _note(loaded.notes)
         result = _search(task, budget, seed)
     except (GraphError, PlanError, ValueError) as error:
         fail(str(error))
@@ -125,6 +128,14 @@ def place(
         fail(str(error))
     if result.score.excess_bytes:
         fail(f"no plan fits: the best one needs {result.score.excess_bytes:,} bytes more")
+
+
+def _note(lines: tuple[str, ...]) -> None:
+    """Says what the reader of the file had to interpret; apart from results."""
+    for line in lines:
+        Console(stderr=True).print(
+            f"note: {line}", highlight=False, markup=False, soft_wrap=True, style="dim"
+        )
 
 
 def _cluster(
@@ -192,7 +203,7 @@ def _time(seconds: float) -> str:
 def _show(task: Task, result: Result) -> None:
     console = Console()
     what = "a step" if task.objective == "latency" else "largest load, a step"
-    table = Table(title=f"{task.graph.name}: {len(task.graph):,} operators, {what}")
+    table = Table(title=f"{escape(task.graph.name)}: {len(task.graph):,} operators, {what}")
     for name in ("planner", "value", "fits", "thought for"):
         table.add_column(name, justify="left" if name == "planner" else "right")
     for row in result.rows:
@@ -202,7 +213,7 @@ def _show(task: Task, result: Result) -> None:
     console.print(table)
     for device, held in zip(task.cluster.devices, result.score.memory_bytes, strict=True):
         limit = "" if device.memory_bytes is None else f" of {device.memory_bytes / 1e9:,.2f}"
-        console.print(f"  {device.name}: {held / 1e9:,.2f}{limit} GB", highlight=False)
+        console.print(f"  {escape(device.name)}: {held / 1e9:,.2f}{limit} GB", highlight=False)
     alone = [row.score for row in result.rows if row.name == "single" and row.score]
     beside = f"one device: {_time(alone[0].seconds)}" if alone else "no device runs all of it"
     if alone and alone[0].excess_bytes:

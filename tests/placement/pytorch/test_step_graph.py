@@ -104,7 +104,7 @@ def test_measured_times_take_the_place_of_the_roofline() -> None:
         to_graph(step(), {"cpu": np.array([0.5])})
 
 
-@pytest.mark.parametrize("name", ["step.json", "step.json.gz"])
+@pytest.mark.parametrize("name", ["step.json", "step.json.gz", "step.json.zst"])
 def test_a_file_holds_the_whole_step(tmp_path: Path, name: str) -> None:
     save(step(), tmp_path / name)
     assert load(tmp_path / name) == step()

@@ -24,7 +24,7 @@ def recognises(text: str) -> bool:
     return text[:1000].lstrip()[:1] == "{" and f'"{FORMAT}"' in text[:1000]
 
 
-def read(text: str, name: str) -> Loaded:  # noqa: ARG001 - every reader is called alike
+def read(text: str, name: str) -> Loaded:
     """The graph, with the costs of all kinds of device; it names no devices.
 
     Raises:

@@ -31,7 +31,6 @@ __all__ = ["KIND", "read", "recognises"]
 KIND = "gpu"
 TICK = 1e-10
 DEVICES = 4
-DIGITS_MAX = 18
 _HEAD = re.compile(r"[ \t]*\d+[ \t]*\r?\n[\d, \t]*\r?\n")
 _NAMED_DEVICES = re.compile(r"([1-9]\d?)gpu_")
 
@@ -57,10 +56,10 @@ def read(text: str, name: str) -> Loaded:
     if len(lines) < 4:
         raise GraphError("has no lines of edges")
     total, inputs = _numbers(lines[0], 1), _numbers(lines[1], 2)
-    n = total[0] - len(inputs)
-    if n != len(lines) - 4:
+    n = len(lines) - 4
+    if total != [n + len(inputs)]:
         raise GraphError(
-            f"{total[0]} nodes, {len(inputs)} of them inputs, but {len(lines) - 4} lines of nodes"
+            f"{lines[0].strip()[:40]} nodes, {len(inputs)} of them inputs, but {n} lines of nodes"
         )
     names, costs = [], []
     for number, line in enumerate(lines[4:]):
@@ -73,7 +72,7 @@ def read(text: str, name: str) -> Loaded:
         raise GraphError(f"{len(sources)} edges begin, {len(targets)} end")
     for ends, at in ((sources, 3), (targets, 4)):
         if max(ends, default=0) >= n:
-            raise GraphError(f"line {at}: there is no node {max(ends)}")
+            raise GraphError(f"line {at}: there is no node {shown(max(ends))}")
     pairs = np.array([sources, targets], np.int64).T
     copying = copies[pairs[:, 0]]
     graph = Graph.from_edges(
@@ -86,7 +85,7 @@ def read(text: str, name: str) -> Loaded:
         "costs are taken as units of 0.1 ns, as in the authors' simulator; the file names no unit",
         "the file has no sizes: memory is not counted, and copies take the times that it states, "
         "whatever lies between the devices",
-        f"the file names no devices: unless some are, {many}, as its authors use",
+        f"the file names no devices: {many} are taken where none are named, as its authors do",
     )
     return Loaded(graph, Cluster.full_mesh(devices, 0.0, math.inf), "doppler", notes=notes)
 
@@ -94,12 +93,16 @@ def read(text: str, name: str) -> Loaded:
 def _numbers(line: str, at: int) -> list[int]:
     """Whole numbers between commas; one may follow the last, too."""
     parts = line.strip().removesuffix(",").split(",")
-    numbers = []
-    for part in parts if parts != [""] else ():
-        digits = part.strip()
-        if not (digits.isdecimal() and len(digits) <= DIGITS_MAX):
-            raise GraphError(f"line {at}: {shown(digits)} is no node's number")
-        numbers.append(int(digits))
+    if parts == [""]:
+        return []
+    try:
+        numbers = [int(part) for part in parts]
+    except ValueError:
+        # Digits alone are refused, too, where there are thousands of them.
+        wrong = next((part for part in parts if not part.strip().isdecimal()), max(parts, key=len))
+        raise GraphError(f"line {at}: {shown(wrong.strip())} is no node's number") from None
+    if min(numbers) < 0:
+        raise GraphError(f"line {at}: {shown(min(numbers))} is no node's number")
     return numbers
 
 

@@ -55,15 +55,15 @@ def read(text: str, name: str, *, training: bool = True) -> Loaded:
     """
     place: dict[str, int] = {}
     kinds: list[str] = []
-    rows: list[list[float]] = []
+    rows: list[float] = []
     edges: list[tuple[int, int]] = []
     for at, line in enumerate(text.splitlines(), 1):
         if node := _NODE.match(line):
             if node[1] in place:
                 raise GraphError(f"node {node[1]!r} is there twice")
-            place[node[1]] = len(rows)
+            place[node[1]] = len(kinds)
             kinds.append(node[2].partition("(")[0])
-            rows.append(_values(node[1], node[3]))
+            rows.extend(_values(node[1], node[3]))
         elif edge := _EDGE.match(line):
             for end in edge.groups():
                 if end not in place:
@@ -71,10 +71,10 @@ def read(text: str, name: str, *, training: bool = True) -> Loaded:
             edges.append((place[edge[1]], place[edge[2]]))
         elif line.strip():
             raise GraphError(f"line {at} is neither a node nor an edge: {line[:40]!r}")
-    if not rows:
+    if not kinds:
         raise GraphError("there are no nodes")
     names = [f"{node} {kind}" for node, kind in zip(place, kinds, strict=True)]
-    graph = _graph(name, names, np.array(rows), edges, training)
+    graph = _graph(name, names, np.array(rows).reshape(-1, len(_FIELDS)), edges, training)
     return Loaded(graph, None, "pipedream", notes=NOTES if training else ())
 
 

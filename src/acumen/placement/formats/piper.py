@@ -43,7 +43,7 @@ _ALONE = "1"
 
 def recognises(text: str) -> bool:
     """Whether a text looks like such a file."""
-    return text[:1000].lstrip()[:1] == "{" and '"TMPCs"' in text
+    return text[:1000].lstrip()[:1] == "{" and '"maxMemoryPerDevice"' in text
 
 
 def read(text: str, name: str) -> Loaded:
