@@ -217,6 +217,10 @@ def _check_operators(graph: Graph) -> None:
     n = len(graph)
     if not 0 < n <= OPERATORS_MAX:
         raise GraphError(f"{n} operators: there must be 1 to {OPERATORS_MAX:,}")
+    try:
+        "".join(graph.operators).encode()
+    except (TypeError, UnicodeEncodeError):
+        raise GraphError("an operator's name is no text") from None
     if len(set(graph.operators)) < n:
         counts = Counter(graph.operators)
         raise GraphError(f"operator {counts.most_common(1)[0][0]!r} is there twice")

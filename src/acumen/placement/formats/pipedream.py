@@ -14,7 +14,6 @@ Source: Narayanan et al., "PipeDream: Generalized Pipeline Parallelism for DNN T
 
 from __future__ import annotations
 
-import math
 import re
 
 import numpy as np
@@ -26,6 +25,8 @@ __all__ = ["KIND", "read", "recognises"]
 
 KIND = "gpu"
 MILLISECOND = 1e-3
+# Of numbers, so that their multiples are finite.
+LARGEST = 1e300
 # Weights, their gradients, and momentum of the same size.
 COPIES_OF_PARAMETERS = 3
 NOTES = (
@@ -88,7 +89,7 @@ def _values(node: str, text: str) -> list[float]:
             values.append(sum(float(part) for part in parts))
         except (KeyError, ValueError):
             raise GraphError(f"node {node!r} has no number {field!r}") from None
-        if not math.isfinite(values[-1]):
+        if not abs(values[-1]) < LARGEST:
             raise GraphError(f"node {node!r}: {field} is {values[-1]}")
     return values
 

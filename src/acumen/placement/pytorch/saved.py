@@ -9,7 +9,7 @@ from typing import Any
 
 from acumen.placement.costs import PRECISIONS
 from acumen.placement.files import save_text, text_of
-from acumen.placement.graph import GraphError
+from acumen.placement.graph import BYTES_MAX, GraphError
 from acumen.placement.pytorch.captured import Call, Captured, CaptureError, Operator, Parameter
 
 FORMAT = "acumen captured step"
@@ -52,7 +52,9 @@ def parse(whole: Any) -> Captured:
     if not isinstance(whole, dict) or whole.get("format") != FORMAT:
         raise CaptureError("no captured step")
     if whole.get("version") != VERSION:
-        raise CaptureError(f"version {whole.get('version')!r}, not {VERSION}: capture again")
+        raise CaptureError(
+            f"version {ascii(whole.get('version'))[:40]}, not {VERSION}: capture again"
+        )
     try:
         return Captured(
             _typed(whole["name"], str),
@@ -84,14 +86,16 @@ def cached(path: Path, capture: Callable[[], Captured]) -> Captured:
 
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise TypeError(f"{value!r} where {kind.__name__} must stand")
+        raise TypeError(f"{ascii(value)[:40]} where {kind.__name__} must stand")
+    if kind is int and abs(value) >= BYTES_MAX:
+        raise TypeError(f"a number of {value.bit_length()} bits")
     return value
 
 
 def _call(row: Any) -> Call:
     op, arguments, flops, reads, writes, precision = row
     if precision not in PRECISIONS:
-        raise TypeError(f"{row!r} is no call")
+        raise TypeError(f"{ascii(row)[:80]} is no call")
     return Call(
         _typed(op, str),
         _typed(arguments, str),
