@@ -87,7 +87,7 @@ def cached(path: Path, capture: Callable[[], Captured]) -> Captured:
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError(f"{ascii(value)[:40]} where {kind.__name__} must stand")
-    if kind is int and abs(value) >= BYTES_MAX:
+    if isinstance(value, int) and abs(value) >= BYTES_MAX:
         raise TypeError(f"a number of {value.bit_length()} bits")
     return value
 
