@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acumen.placement.costs import DEVICE_KINDS
@@ -168,6 +168,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, change: Any, says: str) -> No
         load(path)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_other_bytes_are_refused_or_read(tmp_path_factory: Any, data: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json.gz"
