@@ -4,13 +4,8 @@ Each answer is two numbers. Less than the first never fits, for a reason that ho
 the second does fit, for a plan was found that needs no more. Between them nothing is known.
 
 The devices whose memory or number is varied are the accelerators that have a limit, or all devices
-with a limit if no accelerator has one. For every plan
-
-* a device holds all of a group that runs there, and while an operator runs (in a step; a pipeline's
-  account knows only what stays) what that one reads and makes;
-* what stays lies somewhere;
-* of the k·N + 1 largest groups one of N devices holds k + 1 (the pigeonhole principle), if they can
-  run nowhere else.
+with a limit if no accelerator has one. The reasons are
+those of `acumen.placement.memory_bound`.
 """
 
 from __future__ import annotations
@@ -22,11 +17,10 @@ from functools import partial
 import numpy as np
 
 from acumen.placement.cluster import Cluster, Device
-from acumen.placement.graph import Bools, Ints
 from acumen.placement.loads import HOST_KIND, score
+from acumen.placement.memory_bound import MemoryBound, with_memory
 from acumen.placement.plan import Deadline, Plan, PlanError, Score, Task
 from acumen.placement.planners import layers, metf
-from acumen.placement.planners.units import NO_LIMIT, Units, units_of
 from acumen.placement.simulator import Simulator
 
 COUNT_MAX = 128
@@ -111,12 +105,12 @@ def fitting(task: Task, deadline: Deadline, known: Plan | None = None) -> Fit | 
     devices = _varied(task.cluster)
     if not devices:
         return None
-    bounds = _Bounds.of(task, devices)
+    bounds = MemoryBound.of(task, devices)
     memory = min(task.cluster.devices[one].memory_bytes or 0 for one in devices)
     least = bounds.memory(len(devices))
     half = Deadline.after(deadline.left / 2)
     enough, needs = _enough_memory(task, devices, least, half, known)
-    count = bounds.count(memory, len(devices))
+    count = bounds.count(memory)
     found = None if count is None else _enough_devices(task, devices, count, deadline)
     worth = None if enough is None else _scorer(task)(enough)
     return Fit(devices, memory, least, enough, needs, worth, count, found, bounds.widest)
@@ -131,91 +125,6 @@ def _varied(cluster: Cluster) -> tuple[int, ...]:
     return tuple(i for i in chosen if cluster.devices[i].kind == most)
 
 
-@dataclass(frozen=True)
-class _Bounds:
-    """What holds for every plan; see the module.
-
-    Attributes:
-        alone: what a device that is varied must hold at least, because nothing else can.
-        total: what stays on the devices that are varied, all together, at least.
-        pieces: what groups that can run nowhere else keep, the largest first.
-        widest: as in `Fit`.
-    """
-
-    alone: int
-    total: int
-    pieces: Ints
-    widest: tuple[str, int]
-
-    @classmethod
-    def of(cls, task: Task, devices: tuple[int, ...]) -> _Bounds:
-        units = units_of(_with_memory(task, devices, None, every=True))
-        limits = [
-            NO_LIMIT if one.memory_bytes is None else one.memory_bytes
-            for one in task.cluster.devices
-        ]
-        others = [i for i in range(len(task.cluster)) if i not in devices]
-        able = np.isfinite(units.seconds)
-        needed = _needed(task, units)
-        # The most that an operator finds elsewhere.
-        room = np.zeros(len(units), np.int64)
-        for i in others:
-            room = np.maximum(room, np.where(able[i], limits[i], 0))
-        here: Bools = able[list(devices)].any(axis=0)
-        tight = np.flatnonzero(here[units.of] & (needed > room[units.of]))
-        alone = int(needed[tight].max(initial=0))
-        widest = int(tight[np.argmax(needed[tight])]) if len(tight) else 0
-        elsewhere = sum(limits[i] for i in others)
-        total = max(0, int(units.resident_bytes.sum()) - elsewhere)
-        only = here & ~able[others].any(axis=0) if others else here
-        pieces = np.sort(units.resident_bytes[only])[::-1]
-        total = max(total, int(pieces.sum()))
-        return cls(alone, total, pieces, (task.graph.operators[widest], alone))
-
-    def memory(self, count: int) -> int:
-        """Less than this a device never fits so many devices."""
-        least = max(self.alone, -(-self.total // count))
-        sums = np.append(0, np.cumsum(self.pieces))
-        k = np.arange(1, (len(self.pieces) - 1) // count + 1)
-        return int((sums[k * count + 1] - sums[k * count - k]).max(initial=least))
-
-    def count(self, memory: int, start: int) -> int | None:
-        """Fewer devices of that memory never fit; None: no number of them does."""
-        if self.alone > memory:
-            return None
-        low, high = start, max(start, self.total // max(memory, 1) + len(self.pieces) + 1)
-        if self.memory(high) > memory:
-            return None
-        while low < high:  # the more devices, the less each needs
-            middle = (low + high) // 2
-            if self.memory(middle) <= memory:
-                high = middle
-            else:
-                low = middle + 1
-        return low
-
-
-def _needed(task: Task, units: Units) -> Ints:
-    """What a device holds at least while each operator runs there; shape (n,)."""
-    needed = units.resident_bytes[units.of].astype(np.int64)
-    if task.objective == "latency":
-        tensors = task.graph.tensors
-        np.add.at(needed, tensors.producer, tensors.size_bytes)
-        np.add.at(needed, tensors.consumers, tensors.size_bytes[tensors.reads])
-    return needed
-
-
-def _with_memory(
-    task: Task, devices: tuple[int, ...], memory: int | None, every: bool = False
-) -> Task:
-    """The task with another limit of some devices, or of all."""
-    changed = [
-        replace(one, memory_bytes=memory) if every or i in devices else one
-        for i, one in enumerate(task.cluster.devices)
-    ]
-    return replace(task, cluster=replace(task.cluster, devices=changed))
-
-
 def _scorer(task: Task) -> Callable[[Plan], Score]:
     return partial(score, task) if task.objective == "throughput" else Simulator(task).score
 
@@ -223,7 +132,7 @@ def _scorer(task: Task) -> Callable[[Plan], Score]:
 def _attempts(task: Task) -> Iterator[tuple[Plan, Score]]:
     """Plans that spread memory, and what each is worth."""
     worth = _scorer(task)
-    free = _with_memory(task, (), None, every=True)
+    free = with_memory(task, (), None, every=True)
     graph = task.graph
     made = np.zeros(len(graph), np.int64)
     np.add.at(made, graph.tensors.producer, graph.tensors.size_bytes)
@@ -264,12 +173,12 @@ def _enough_memory(
     if known is not None:
         take(known, _scorer(task)(known))
     for memory in (None, least):
-        for plan, worth in _attempts(_with_memory(task, devices, memory)):
+        for plan, worth in _attempts(with_memory(task, devices, memory)):
             take(plan, worth)
     low = least
     while best is not None and best > low * CLOSE and deadline:
         middle = (low + best) // 2
-        for plan, worth in _attempts(_with_memory(task, devices, middle)):
+        for plan, worth in _attempts(with_memory(task, devices, middle)):
             take(plan, worth)
         if best > middle:
             low = middle + 1
@@ -281,11 +190,12 @@ def _enough_devices(
 ) -> int | None:
     """How many devices are enough, as few as are found in time, from `count` on."""
     more, there = task, len(devices)
+    count = max(count, there)
     while count <= COUNT_MAX:
         while there < count:
             if not 0 < len(more.cluster.channels) < CHANNELS_MAX:
                 return None
-            more = replace(more, cluster=_with_another(more.cluster, devices))
+            more = replace(more, cluster=with_another(more.cluster, devices))
             there += 1
         for _, worth in _attempts(more):
             if worth.excess_bytes == 0 and np.isfinite(worth.seconds):
@@ -296,7 +206,7 @@ def _enough_devices(
     return None
 
 
-def _with_another(cluster: Cluster, devices: tuple[int, ...]) -> Cluster:
+def with_another(cluster: Cluster, devices: tuple[int, ...]) -> Cluster:
     """One more device like the last of `devices`, connected as that one is.
 
     A channel that only that one has is there again for the new one; others are shared.

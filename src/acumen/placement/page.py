@@ -121,8 +121,8 @@ def _hint(task: Task, shown: Picture) -> str:
         lines.append(
             f"Only {BOXES_MAX:,} boxes are kept: {shown.merged:,} operators and copies, each "
             f"shorter than {seconds_text(shown.tolerance)}, are drawn together with neighbours. "
-            "The taller such a box, the more of its time something runs; it says how many it stands "
-            "for, and has the colour of the longest."
+            "The taller such a box, the more of its time something runs; it says for how many it "
+            "stands, and has the colour of the longest."
         )
     if shown.coarse:
         lines.append(f"Memory is the most that is held in each {POINTS_MAX:,}th of the step.")
