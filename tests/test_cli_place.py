@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from acumen.cli import main
-from acumen.placement import load_graph, load_plan
+from acumen.placement import Device, Task, load_graph, load_plan, loads, parse_devices
 from acumen.placement.pytorch import Call, Captured, Operator, Parameter, save
 
 LAYERS = "".join(
@@ -70,6 +72,39 @@ def test_stages_are_printed_with_their_modules(tmp_path: Path) -> None:
     assert [stage["operators"] for stage in found] == [3, 2]
     assert found[1]["module"] == "layers.2"
     assert "from layers.2.linear/mm (module layers.2)" in done.output
+
+
+def test_contiguous_plans_are_rows_of_stages(tmp_path: Path) -> None:
+    # Eight layers; without the row, heavy ones would lie with light ones from afar.
+    lines = [line for line in LAYERS.splitlines() for _ in range(2)]
+    takes = [9, 1, 8, 1, 7, 2, 6, 3]
+    nodes = [
+        line.replace(line[:5], f"node{i}").replace("time=1.0", f"time={time}.0")
+        for i, (line, time) in enumerate(zip(lines, takes, strict=True))
+    ]
+    edges = [f"\tnode{i} -- node{i + 1}" for i in range(7)]
+    path, out = tmp_path / "uneven.txt", tmp_path / "plan.json"
+    path.write_text("\n".join([*nodes, *edges]) + "\n")
+    options = ["--devices", "gpu*3", "--objective", "throughput", "--out", out]
+    done = place(path, *options, "--contiguous")
+    assert done.exit_code == 0, done.output
+    document = json.loads(out.read_text())
+    assert document["contiguous"]
+    assert max(stage["load_seconds"] for stage in document["stages"]) == document["seconds"]
+    # The best split of a chain: every pair of cuts.
+    graph = load_graph(path).graph
+    task = Task(graph, parse_devices("gpu*3"), "throughput")
+    task = Task(graph, replace(task.cluster, devices=kinds(task.cluster.devices)), "throughput")
+    best = min(
+        float(loads.loads(task, np.searchsorted([a, b], np.tile(range(8), 2), side="right")).max())
+        for a in range(9)
+        for b in range(a, 9)
+    )
+    assert document["seconds"] == pytest.approx(best)
+
+
+def kinds(devices: Sequence[Device]) -> list[Device]:
+    return [replace(device, kind="gpu") for device in devices]
 
 
 def test_a_captured_step_needs_devices(tmp_path: Path) -> None:

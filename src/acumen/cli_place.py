@@ -5,11 +5,13 @@ Exit codes: 0 there is a plan that fits; 2 the command was wrong, or nothing fit
 
 from __future__ import annotations
 
-import os
+import gzip
 import re
 import time
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +21,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from acumen.cli_parts import fail
-from acumen.evaluation.results import is_special
 
 if TYPE_CHECKING:
     from acumen.placement.cluster import Cluster
+    from acumen.placement.formats import Loaded
     from acumen.placement.graph import Graph
     from acumen.placement.plan import Score, Task
     from acumen.placement.portfolio import Result
-    from acumen.placement.stages import Stage
+
+    Search = Callable[[Task, float, int, Callable[[str, Score], None] | None], Result]
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "min": 60.0}
 _SIZES = {"gb": 10**9, "gib": 2**30, "mb": 10**6, "mib": 2**20}
@@ -82,6 +85,10 @@ class Amount(click.ParamType[float]):
     "--html", "page", type=_FILE, metavar="FILE",
     help="Write a page there that shows the plan and the timeline of one step.",
 )  # fmt: skip
+@click.option(
+    "--contiguous", is_flag=True,
+    help="Only plans that are a pipeline of stages: data never flow back between devices.",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def place(
     graph: Path,
@@ -92,6 +99,7 @@ def place(
     out: Path | None,
     trace: Path | None,
     page: Path | None,
+    contiguous: bool,
     seed: int,
 ) -> None:
     r"""Place the operators of GRAPH on devices, and say how far the plan is from optimal.
@@ -103,119 +111,61 @@ def place(
       acumen place bert24_training.json.zst                 devices and limits of the file
       acumen place gnmt.txt --devices 'gpu*4' --memory 16GiB --out plan.json --trace trace.json
       acumen place gpt2.json.gz --devices 'gpu:a100*2,cpu' --html plan.html
-      acumen place inception_v3.txt --devices 'gpu*4' --objective throughput --budget 5m
+      acumen place inception_v3.txt --devices 'gpu*4' --objective throughput --contiguous
 
     Every planner gets a share of the time; the best plan is kept, and is never worse than one
     device. The bound beside it is what no plan at all can be below. Ctrl-C ends the search and
     keeps the best plan. Where nothing fits, it is said what would.
     """
+    from acumen.cli_place_out import check_outputs, search_or_say, show_stages, write
     from acumen.placement.graph import GraphError
-    from acumen.placement.plan import PlanError
-    from acumen.placement.stages import stages
+    from acumen.placement.pipeline import place_pipeline
+    from acumen.placement.plan import PlanError, Task
+    from acumen.placement.portfolio import place as place_anyhow
 
-    _check_outputs(graph, out, trace, page)
-    problem = None
+    check_outputs(graph, out, trace, page)
     try:
-        task, modules = _task(graph, devices, memory, objective)
-        result, problem = _planned(task, budget, seed)
-        row = stages(task, result.plan, modules)
+        loaded = _loaded(graph, devices)
+        cluster = _cluster(loaded.graph, loaded.cluster, devices, memory)
+        aim = objective or ("throughput" if loaded.cluster and not devices else "latency")
+        task = Task(loaded.graph, cluster, aim)  # type: ignore[arg-type]
+        planned = partial(_search, by=place_pipeline if contiguous else place_anyhow)
+        result, problem = search_or_say(task, budget, seed, planned)
     except (GraphError, PlanError, ValueError, OSError) as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped before there was a plan")
     _show(task, result)
-    _show_stages(task, row)
+    show_stages(task, result, loaded.modules)
     try:
-        _write(task, result, modules, out, trace, page)
+        write(task, result, loaded.modules, out, trace, page)
     except (OSError, ValueError) as error:
         fail(str(error))
     if problem is not None:
         fail(problem)
 
 
-def _write(
-    task: Task,
-    result: Result,
-    modules: Sequence[str] | None,
-    out: Path | None,
-    trace: Path | None,
-    page: Path | None,
-) -> None:
-    from acumen.placement.page import write_page
-    from acumen.placement.plan_file import save_plan
-    from acumen.placement.trace import save_trace
-
-    if out is not None:
-        save_plan(out, task, result, modules)
-    if trace is not None:
-        save_trace(trace, task, result.plan)
-    if page is not None:
-        write_page(page, task, result, modules)
-
-
-def _check_outputs(graph: Path, *outputs: Path | None) -> None:
-    """Better now than after the search."""
-    taken = [graph.resolve()]
-    for path in outputs:
-        if path is None or is_special(path):
-            continue
-        real = path.resolve()
-        if not (real.parent.is_dir() and os.access(real.parent, os.W_OK)):
-            fail(f"cannot write {path}: its folder is missing or read-only")
-        if real in taken:
-            fail(f"cannot write {path}: it is the graph or another output")
-        taken.append(real)
-
-
-def _task(
-    path: Path, devices: str | None, memory: float | None, objective: str | None
-) -> tuple[Task, Sequence[str] | None]:
-    """What is to be placed; and each operator's module, of a captured step."""
+def _loaded(path: Path, devices: str | None) -> Loaded:
+    """What the file holds; of a captured step the costs on the kinds of device that are named."""
     from acumen.placement.costs import DEVICE_KINDS
     from acumen.placement.devices import parse_devices
-    from acumen.placement.formats import load_graph
-    from acumen.placement.plan import Task
+    from acumen.placement.formats import Loaded, load_graph
     from acumen.placement.pytorch import saved, to_graph
 
-    modules, named = None, None
-    if saved.recognises(path):
-        if devices is None:
-            raise ValueError("a captured step names no devices: say which with --devices")
-        kinds = {device.kind for device in parse_devices(devices).devices}
-        captured = saved.load(path)
-        graph = to_graph(captured, {kind: DEVICE_KINDS[kind] for kind in sorted(kinds)})
-        modules = [operator.module for operator in captured.operators]
-    else:
-        loaded = load_graph(path)
-        graph, named = loaded.graph, loaded.cluster
-    cluster = _cluster(graph, named, devices, memory)
-    aim = objective or ("throughput" if named and not devices else "latency")
-    return Task(graph, cluster, aim), modules  # type: ignore[arg-type]
-
-
-def _planned(task: Task, budget: float, seed: int) -> tuple[Result, str | None]:
-    """The plan; and if none fits, what would, in one line."""
-    from acumen.placement.fitting import fitting
-    from acumen.placement.plan import Deadline, PlanError
-    from acumen.placement.portfolio import Row
-
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        result = _search(task, budget, seed)
-    except PlanError as error:
-        fit = fitting(task, Deadline.after(budget))
-        if fit is None or fit.least_bytes <= fit.memory_bytes:
-            raise
-        raise PlanError(fit.sentence(task.cluster)) from error
-    if not result.score.excess_bytes:
-        return result, None
-    began = time.monotonic()
-    fit = fitting(task, Deadline.after(budget), result.plan)
-    if fit is None:
-        return result, None
-    if fit.score is None or fit.score.excess_bytes or fit.enough is None:
-        return result, fit.sentence(task.cluster)
-    row = Row("spread", time.monotonic() - began, fit.score)
-    return replace(result, plan=fit.enough, score=fit.score, rows=(*result.rows, row)), None
+        with opened(path, "rb") as file:
+            is_captured = f'"{saved.FORMAT}"'.encode() in file.read(100)
+    except (OSError, EOFError, zlib.error):
+        is_captured = False  # what it is instead is said by the reader of graphs
+    if not is_captured:
+        return load_graph(path)
+    if devices is None:
+        raise ValueError("a captured step names no devices: say which with --devices")
+    captured = saved.load(path)
+    kinds = sorted({device.kind for device in parse_devices(devices).devices})
+    graph = to_graph(captured, {kind: DEVICE_KINDS[kind] for kind in kinds})
+    return Loaded(graph, None, "captured", [operator.module for operator in captured.operators])
 
 
 def _cluster(
@@ -255,9 +205,7 @@ def _kind(graph: Graph, name: str, kind: str) -> str:
     )
 
 
-def _search(task: Task, budget: float, seed: int) -> Result:
-    from acumen.placement.portfolio import place as search
-
+def _search(task: Task, budget: float, seed: int, by: Search) -> Result:
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
@@ -273,7 +221,7 @@ def _search(task: Task, budget: float, seed: int) -> Result:
                 description=f"{_time(score.seconds)} by {name}",
             )
 
-        return search(task, budget, seed, told)
+        return by(task, budget, seed, told)
 
 
 def _time(seconds: float) -> str:
@@ -303,19 +251,3 @@ def _show(task: Task, result: Result) -> None:
         f"{beside}; no plan is below {_time(result.bound)}: at most {result.gap:.1%} are left",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
-
-
-def _show_stages(task: Task, row: Sequence[Stage] | None) -> None:
-    console = Console()
-    if row is None:
-        console.print("data flow back and forth between devices: no pipeline of stages")
-    elif len(row) > 1:
-        console.print(f"a pipeline of {len(row)} stages:")
-    for stage in row if row and len(row) > 1 else ():
-        name = task.cluster.devices[stage.device].name
-        module = "" if stage.module is None else f" (module {stage.module})"
-        console.print(
-            f"  {name}: {stage.operators:,} operators from {stage.first}{module}, "
-            f"load {_time(stage.load_seconds)}",
-            highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip

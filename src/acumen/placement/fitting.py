@@ -190,7 +190,7 @@ def _enough_devices(
 ) -> int | None:
     """How many devices are enough, as few as are found in time, from `count` on."""
     more, there = task, len(devices)
-    count = max(count, there)
+    count, last = max(count, there), False
     while count <= COUNT_MAX:
         while there < count:
             if not 0 < len(more.cluster.channels) < CHANNELS_MAX:
@@ -200,9 +200,10 @@ def _enough_devices(
         for _, worth in _attempts(more):
             if worth.excess_bytes == 0 and np.isfinite(worth.seconds):
                 return count
-        if not deadline:
+        if last:
             return None
-        count += max(1, count // 8)
+        last = not deadline  # then one that is likely to be enough
+        count += count if last else max(1, count // 8)
     return None
 
 

@@ -203,7 +203,8 @@
     for (const { lane, top, height } of row.lanes) {
       if (y < top || y > top + height) continue;
       const near = (2 / width()) * span; // what is thinner than a dot can be met too
-      for (let i = Math.max(0, above(lane.start, at + near) - 1), n = 0; i >= 0 && n < 4; i--, n++) {
+      const last = above(lane.start, at + near) - 1;
+      for (let i = last; i >= 0 && i > last - 4; i--) {
         if (lane.end[i] >= at - near && lane.end[i] > lane.start[i]) return described(lane, i);
       }
       return null;

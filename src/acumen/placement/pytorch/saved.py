@@ -31,16 +31,6 @@ def save(captured: Captured, path: Path) -> None:
     partial.replace(path)
 
 
-def recognises(path: Path) -> bool:
-    """Whether a file looks like what `save` writes; False if it cannot be read at all."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rb") as file:
-            return f'"{FORMAT}"'.encode() in file.read(100)
-    except (OSError, EOFError, zlib.error):
-        return False
-
-
 def load(path: Path) -> Captured:
     """Reads what `save` wrote.
 
