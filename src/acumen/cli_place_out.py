@@ -111,7 +111,7 @@ def write(
         OSError: a file cannot be written.
         ValueError: the plan's step never ends, so that there is nothing to show.
     """
-    from acumen.placement.page import write_page
+    from acumen.placement.page import save_page
     from acumen.placement.plan_file import save_plan
     from acumen.placement.trace import save_trace
 
@@ -120,4 +120,4 @@ def write(
     if trace is not None:
         save_trace(trace, task, result.plan)
     if page is not None:
-        write_page(page, task, result, modules)
+        save_page(page, task, result, modules)

@@ -17,7 +17,7 @@ from planner_cases import task_of
 
 from acumen.placement import boxes
 from acumen.placement.boxes import Lane, merge, picture
-from acumen.placement.page import write_page
+from acumen.placement.page import save_page
 from acumen.placement.plan import Plan, PlanError, Task
 from acumen.placement.portfolio import Result, Row
 from acumen.placement.simulator import Simulator
@@ -109,7 +109,7 @@ def test_a_coarse_curve_keeps_every_peak(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_page_is_self_contained_and_says_it_all(tmp_path: Path) -> None:
     task, plan = long_task()
     path = tmp_path / "plan.html"
-    write_page(path, task, result_of(task, plan), [f"part{i // 20}" for i in range(40)])
+    save_page(path, task, result_of(task, plan), [f"part{i // 20}" for i in range(40)])
     page = path.read_text("utf-8")
     bare = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r"(?:src|href)\s*=|url\(|@import", bare.replace("src=x", ""))
@@ -133,7 +133,7 @@ def test_a_plan_that_never_ends_has_no_page(tmp_path: Path) -> None:
     score = Simulator(task).score(Plan(np.zeros(2, np.int32)))
     result = Result(Plan(np.zeros(2, np.int32)), score, 0.0, ())
     with pytest.raises(PlanError, match="never run"):
-        write_page(tmp_path / "plan.html", task, result)
+        save_page(tmp_path / "plan.html", task, result)
     assert not list(tmp_path.iterdir())
 
 
@@ -141,7 +141,7 @@ def test_a_plan_that_never_ends_has_no_page(tmp_path: Path) -> None:
 def test_chromium_draws_the_timeline_and_answers_the_pointer(tmp_path: Path) -> None:
     task, plan = long_task()
     path = tmp_path / "plan.html"
-    write_page(path, task, result_of(task, plan))
+    save_page(path, task, result_of(task, plan))
     ask = """<script>
     const row = document.querySelectorAll("#timeline canvas")[2], box = row.getBoundingClientRect();
     row.dispatchEvent(new PointerEvent("pointermove", {clientX: box.left + 400,

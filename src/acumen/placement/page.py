@@ -34,7 +34,7 @@ BASELINES = frozenset(
 NOTHING = "\u2013"
 
 
-def write_page(
+def save_page(
     path: str | Path, task: Task, result: Result, modules: Sequence[str] | None = None
 ) -> None:
     """Simulates one step and writes the page, whole or not at all; `modules` as for `stages`.
@@ -115,7 +115,8 @@ def _hint(task: Task, shown: Picture) -> str:
     if task.objective == "throughput":
         lines.append(
             "This is one step by itself; in the pipeline the next ones begin meanwhile, and the "
-            "busiest device sets the pace."
+            "busiest device sets the pace. Sizes in words are of what stays on a device; the curve "
+            "has the tensors of this step, too."
         )
     if shown.merged:
         lines.append(

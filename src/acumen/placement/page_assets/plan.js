@@ -33,7 +33,8 @@
   }
 
   const axis = make("canvas", "axis", root);
-  const idle = plan.devices.filter((device) => !device.lanes.length && !device.peak);
+  const idle = plan.devices.filter((device) =>
+    !device.lanes.length && !device.bytes.some((held) => held));
   const rows = plan.devices.filter((device) => !idle.includes(device)).map((device) => {
     const busy = device.lanes.filter((lane) => lane.kind === "compute")
       .reduce((sum, lane) => sum + lane.busy.reduce((a, b) => a + b, 0), 0);
@@ -129,7 +130,8 @@
   }
 
   function drawCurve(pen, { device, curve }, colours) {
-    const top = Math.max(device.limit || 0, device.peak, 1) * 1.08;
+    const most = device.bytes.reduce((a, b) => Math.max(a, b), 1);
+    const top = Math.max(device.limit || 0, device.peak, most) * 1.08;
     const y = (bytes) => curve + CURVE * (1 - bytes / top);
     const end = Math.min(x(plan.ticks), root.clientWidth);
     const first = Math.max(0, above(device.times, from) - 1);
