@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acumen.placement.cluster import Cluster
@@ -16,8 +17,10 @@ class Loaded:
         graph: the operators.
         cluster: the devices that the file names, or None where it names none.
         source: the format, in one word.
+        modules: the module of a PyTorch model that each operator belongs to, where that is known.
     """
 
     graph: Graph
     cluster: Cluster | None
     source: str
+    modules: Sequence[str] | None = None
