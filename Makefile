@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 SANITIZED := build/native-asan
 THREADED  := build/native-tsan
-FUZZ_SECONDS ?= 3
+FUZZ_SECONDS ?= 2
 
 # What is imported is compiled then, and kept, as each of the hundreds of processes that tests start
 # would compile it again; all that is installed, ten times as much, pip would compile first.
@@ -19,7 +19,7 @@ PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -name '*.[ch]pp' -o -name '*.inl' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-native build-native check bench format clean
+.PHONY: help demo test test-python test-cluster test-later test-native build-native check bench format clean
 
 help:  ## Show this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,15 +31,20 @@ demo: $(VENV)/.installed  ## Race a learned cache against the strongest heuristi
 test: test-native test-python  ## Run every test, Python and C++ (under ASan, UBSan and TSan)
 
 # What computes is spread over the cores. Later, and one after the other, runs what looks at clocks,
-# or at memory and threads of the machine, or plays with a cluster, which keeps both busy. What
-# `check` runs is not run here again.
-LATER := tests/fleet/test_cluster.py tests/fleet/test_faults.py tests/test_code_search.py \
+# or at memory and threads of the machine; beside it a cluster, which is patient, and mostly waits.
+# What `check` runs is not run here again.
+CLUSTER := tests/fleet/test_cluster.py
+LATER := tests/fleet/test_faults.py tests/test_code_search.py \
   $(addprefix tests/core/test_,background.py choice_feedback.py choice_lifetime.py following.py \
   journal.py journal_busy.py journal_processes.py locks.py python_learner.py)
 CHECKED := tests/test_tidy.py
 # Beside these nothing else is to run, not even with `make -j2 check test`.
 test-python: $(VENV)/.installed | $(filter check,$(MAKECMDGOALS)) $(if $(filter test,$(MAKECMDGOALS)),test-native)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests $(addprefix --ignore=,$(LATER) $(CHECKED))
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests $(addprefix --ignore=,$(CLUSTER) $(LATER) $(CHECKED))
+	$(MAKE) -j$(JOBS) --no-print-directory test-cluster test-later
+test-cluster:
+	$(BIN)/python -m pytest $(CLUSTER)
+test-later:
 	$(BIN)/python -m pytest $(LATER)
 
 build-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt

@@ -7,14 +7,13 @@
 
 #include "acumen/index/independent_reads.hpp"
 #include "bindings.hpp"
+#include "columns.hpp"
 
 namespace acumen::bindings {
 namespace {
 
 namespace nb = nanobind;
 using namespace nb::literals;
-template <typename T>
-using Column = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 template <typename T>
 std::uint64_t sum_at(const Column<T>& values, const Column<std::uint64_t>& places) {

@@ -9,6 +9,7 @@
 #include "acumen/index/fingerprint.hpp"
 #include "acumen/index/texts.hpp"
 #include "bindings.hpp"
+#include "columns.hpp"
 #include "index_range.hpp"
 
 namespace acumen::bindings {
@@ -16,8 +17,6 @@ namespace {
 
 using namespace nb::literals;
 using index::TextColumn;
-template <typename T>
-using Column = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using Output = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 

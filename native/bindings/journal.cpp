@@ -12,6 +12,7 @@
 #include "acumen/history.hpp"
 #include "acumen/replay.hpp"
 #include "choice_core.hpp"
+#include "columns.hpp"
 #include "journal_buffer.hpp"
 #include "learner_turn.hpp"
 #include "state_arrays.hpp"
@@ -149,8 +150,6 @@ void forget_history(ChoiceCore& core) {
   History(*core.engine).forget();
 }
 
-template <typename T>
-using Column = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using Rows = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 

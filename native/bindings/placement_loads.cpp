@@ -11,6 +11,7 @@
 #include "acumen/placement/ideal_split.hpp"
 #include "acumen/placement/load_search.hpp"
 #include "bindings.hpp"
+#include "columns.hpp"
 #include "state_arrays.hpp"
 
 namespace acumen::bindings {
@@ -22,15 +23,8 @@ using placement::IdealSplit;
 using placement::LoadModel;
 using placement::LoadSearch;
 
-template <typename T>
-using Column = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Table = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Indices = Column<std::uint32_t>;
-
-template <typename T>
-std::vector<T> copied(const Column<T>& values) {
-  return std::vector<T>(values.data(), values.data() + values.shape(0));
-}
 
 /// (seconds, bytes, limit, pays, start, pins, copy), as load_model.hpp describes them.
 LoadModel read_model(const nb::tuple& parts) {

@@ -9,6 +9,7 @@
 
 #include "acumen/placement/list_schedule.hpp"
 #include "bindings.hpp"
+#include "columns.hpp"
 
 namespace acumen::bindings {
 namespace {
@@ -17,14 +18,6 @@ namespace nb = nanobind;
 using namespace nb::literals;
 using placement::ListState;
 using placement::ListTask;
-template <typename T>
-using Column = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-template <typename T>
-std::vector<T> copied(const Column<T>& column) {
-  return {column.data(), column.data() + column.shape(0)};
-}
-
 template <typename T>
 auto handed_over(std::vector<T> values) {
   auto* owned = new std::vector<T>(std::move(values));

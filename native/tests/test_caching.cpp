@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "acumen/caching/cache_simulator.hpp"
@@ -228,6 +229,77 @@ void survives_the_clocks_wrap() {
   }
 }
 
+// In a cache that hardly misses, passes over the ghosts are rare, and must come before the ghosts'
+// clock, of 128 C requests, is around: who was gone for 140 C must not seem to be back after 12 C.
+void old_ghosts_stay_old() {
+  constexpr std::uint32_t kCapacity = 100, kGone = 140 * kCapacity;
+  EvictionOptions options;
+  options.bypass = false;
+  ClassEviction policy(kCapacity, 1, options);
+  for (std::uint32_t slot = 0; slot < kCapacity; ++slot) policy.insert(slot, slot + 1);
+  const auto hits = [&](std::uint32_t count) {
+    for (std::uint32_t i = 0; i < count; ++i) policy.hit(i % kCapacity);
+  };
+  std::uint32_t next = kCapacity, believed = 0;
+  const auto replace = [&](std::uint32_t hash) {
+    const bool known = policy.miss(hash);
+    if (known && policy.last_gap() < kGone / 2) ++believed;
+    const std::uint32_t slot = policy.victim();
+    const std::uint32_t left = policy.hash_of(slot);
+    policy.evict(slot);
+    policy.insert(slot, hash);
+    return left;
+  };
+  hits(1'000'000);
+  for (int turn = 0; turn < 20; ++turn) {
+    const std::uint32_t left = replace(++next * 0x9e3779b9u);
+    hits(kGone);
+    replace(left);
+  }
+  EXPECT(believed == 0);
+}
+
+// The cache begins with the heuristic, follows the learner once that has proved better, and goes
+// back when what was learned has become wrong.
+void guard_follows_whoever_leads() {
+  constexpr std::uint32_t kCapacity = 200;
+  LearnedEviction policy(kCapacity, 3);
+  SlotMap slots(kCapacity);
+  Keys held;
+  const auto follows_at_some_time = [&](const Keys& trace, bool learner) {
+    bool followed = false;
+    for (const std::uint64_t key : trace) {
+      const std::uint64_t hash = SlotMap::hash(key);
+      std::uint32_t slot = slots.find(key, hash);
+      if (slot != SlotMap::kAbsent) {
+        policy.hit(slot);
+      } else {
+        policy.miss(hash);
+        const bool full = held.size() == kCapacity;
+        slot = full ? policy.victim() : static_cast<std::uint32_t>(held.size());
+        if (slot == LearnedEviction::kBypass) continue;
+        if (full) policy.evict(slot);
+        if (full) slots.erase(std::exchange(held[slot], key));
+        if (!full) held.push_back(key);
+        policy.insert(slot, hash);
+        slots.insert(key, hash, slot);
+      }
+      followed |= policy.follows_learner() == learner;
+    }
+    return followed;
+  };
+  EXPECT(!policy.follows_learner());
+  Keys scanned = skewed(5, 60'000, kCapacity * 8);
+  for (std::size_t i = 0; i < scanned.size(); i += 2) scanned[i] = (1ull << 40) + i;
+  EXPECT(follows_at_some_time(scanned, true) && policy.follows_learner());
+  Random random(3);
+  Keys drifting(60'000);  // over a window that moves on: the newest are the ones to keep
+  for (std::size_t i = 0; i < drifting.size(); ++i)
+    drifting[i] = (1ull << 52) + i / 20 + random.below(kCapacity * 9 / 10);
+  EXPECT(follows_at_some_time(drifting, false));
+  EXPECT(policy.validate());
+}
+
 // More slots than the narrow columns can number: they widen on the way, with and without the guard.
 void outgrows_narrow_columns() {
   for (const std::uint32_t first : {1'000u, 60'000u}) {
@@ -318,6 +390,8 @@ PROGRAM(test_caching) {
   bypasses_only_where_it_may();
   survives_wrong_hints_growth_and_deletion();
   survives_the_clocks_wrap();
+  old_ghosts_stay_old();
+  guard_follows_whoever_leads();
   outgrows_narrow_columns();
   seeds_differ();
   budget_holds_beyond_what_is_reserved();

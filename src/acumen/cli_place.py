@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from acumen.placement.graph import Graph
     from acumen.placement.plan import Score, Task
     from acumen.placement.portfolio import Result
+
+    Search = Callable[[Task, float, int, Callable[[str, Score], None] | None], Result]
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "min": 60.0}
 _SIZES = {"gb": 10**9, "gib": 2**30, "mb": 10**6, "mib": 2**20}
@@ -75,6 +79,14 @@ class Amount(click.ParamType[float]):
     "--trace", type=_FILE, metavar="FILE",
     help="Write one step there, for chrome://tracing or ui.perfetto.dev.",
 )  # fmt: skip
+@click.option(
+    "--html", "page", type=_FILE, metavar="FILE",
+    help="Write a page there that shows the plan and the timeline of one step.",
+)  # fmt: skip
+@click.option(
+    "--contiguous", is_flag=True,
+    help="Only plans that are a pipeline of stages: data never flow back between devices.",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def place(
     graph: Path,
@@ -84,6 +96,8 @@ def place(
     budget: float,
     out: Path | None,
     trace: Path | None,
+    page: Path | None,
+    contiguous: bool,
     seed: int,
 ) -> None:
     r"""Place the operators of GRAPH on devices, and say how far the plan is from optimal.
@@ -95,39 +109,41 @@ def place(
     \b
       acumen place bert24_training.json.zst                 devices and limits of the file
       acumen place gnmt.txt --devices 'gpu*4' --memory 16GiB --out plan.json --trace trace.json
-      acumen place inception_v3.txt --devices 'gpu*4' --objective throughput --budget 5m
+      acumen place gpt2.json.gz --devices 'gpu:a100*2,cpu' --html plan.html
+      acumen place inception_v3.txt --devices 'gpu*4' --objective throughput --contiguous
 
     Every planner gets a share of the time; the best plan is kept, and is never worse than one
     device. The bound beside it is what no plan at all can be below. Ctrl-C ends the search and
-    keeps the best plan.
+    keeps the best plan. Where nothing fits, it is said what would.
     """
+    from acumen.cli_place_out import check_outputs, search_or_say, show_stages, write
     from acumen.placement.formats import load_graph
     from acumen.placement.graph import GraphError
+    from acumen.placement.pipeline import place_pipeline
     from acumen.placement.plan import PlanError, Task
-    from acumen.placement.plan_file import save_plan
-    from acumen.placement.trace import save_trace
+    from acumen.placement.portfolio import place as place_anyhow
 
+    check_outputs(graph, out, trace, page)
     try:
         loaded = load_graph(graph)
         cluster = _cluster(loaded.graph, loaded.cluster, devices, memory)
         aim = objective or (loaded.objective if loaded.cluster and not devices else "latency")
         task = Task(loaded.graph, cluster, aim)  # type: ignore[arg-type]
         _note(loaded.notes)
-        result = _search(task, budget, seed)
-    except (GraphError, PlanError, ValueError) as error:
+        planned = partial(_search, by=place_pipeline if contiguous else place_anyhow)
+        result, problem = search_or_say(task, budget, seed, planned)
+    except (GraphError, PlanError, ValueError, OSError) as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped before there was a plan")
     _show(task, result)
+    show_stages(task, result, loaded.modules)
     try:
-        if out is not None:
-            save_plan(out, task, result)
-        if trace is not None:
-            save_trace(trace, task, result.plan)
+        write(task, result, loaded.modules, out, trace, page)
     except (OSError, ValueError) as error:
         fail(str(error))
-    if result.score.excess_bytes:
-        fail(f"no plan fits: the best one needs {result.score.excess_bytes:,} bytes more")
+    if problem is not None:
+        fail(problem)
 
 
 def _note(lines: tuple[str, ...]) -> None:
@@ -175,9 +191,7 @@ def _kind(graph: Graph, name: str, kind: str) -> str:
     )
 
 
-def _search(task: Task, budget: float, seed: int) -> Result:
-    from acumen.placement.portfolio import place as search
-
+def _search(task: Task, budget: float, seed: int, by: Search) -> Result:
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
@@ -193,7 +207,7 @@ def _search(task: Task, budget: float, seed: int) -> Result:
                 description=f"{_time(score.seconds)} by {name}",
             )
 
-        return search(task, budget, seed, told)
+        return by(task, budget, seed, told)
 
 
 def _time(seconds: float) -> str:

@@ -67,8 +67,10 @@ def same_clusters(a: Cluster, b: Cluster) -> bool:
 @pytest.mark.parametrize("name", ["graph.json", "graph.json.gz", "graph.json.zst"])
 def test_a_saved_graph_is_the_same_again(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    save_graph(path, own_graph(), own_cluster(), objective="throughput", notes=["one", "two"])
+    told = {"notes": ["one", "two"], "modules": ["", "a", "a.b"]}
+    save_graph(path, own_graph(), own_cluster(), objective="throughput", **told)
     loaded = load_graph(path)
+    assert loaded.modules == told["modules"]
     assert same_graphs(loaded.graph, own_graph())
     assert loaded.cluster is not None
     assert same_clusters(loaded.cluster, own_cluster())

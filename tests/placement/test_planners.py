@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from planner_cases import best_of_all, task_of, tasks
 
 from acumen.placement.graph import NO_GROUP
-from acumen.placement.linear_program import minimise
 from acumen.placement.plan import Deadline, Plan, PlanError, Planner, Task
 from acumen.placement.planners.layers import plan as layers
 from acumen.placement.planners.lists import Lists
@@ -175,28 +174,11 @@ def test_the_favourite_child_is_on_the_long_path(
     installed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not installed:
-        monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+        monkeypatch.setitem(sys.modules, "highspy", None)
     task = task_of([1.0, 9, 1, 1], [(0, 1), (0, 2), (1, 3), (2, 3)], 1, [None, None])
     chosen = favourites(task, Lists(task), 10.0)
     assert chosen.tolist() == [1, 3, -1, -1]
     assert len(list(msct(task, soon(), 0))) == 2
-
-
-def test_a_linear_program() -> None:
-    # Maximise x + 2 y where x + y ≤ 4, y ≤ 3 and x ≤ 2.
-    rows, columns = np.array([0, 0]), np.array([0, 1])
-    solved = minimise(
-        np.array([-1.0, -2]),
-        (rows, columns, np.ones(2)),
-        np.array([4.0]),
-        np.array([2.0, 3.0]),
-        10.0,
-    )
-    assert solved is not None
-    np.testing.assert_allclose(solved, [1, 3])
-    nothing = minimise(np.ones(1), (rows[:1], columns[:1], np.ones(1)), np.array([-1.0]),
-                       np.array([np.inf]), 10.0)  # fmt: skip
-    assert nothing is None
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planner_cases import task_of
 from small_tasks import Asked, asked
 
-from acumen.placement import Cluster, Device, Graph, portfolio
+from acumen.placement import Cluster, Device, Graph, loads, portfolio
 from acumen.placement.plan import Plan, PlanError, Task
 from acumen.placement.plan_file import load_plan, save_plan
 from acumen.placement.simulator import Simulator
@@ -75,9 +78,18 @@ def test_a_step_that_never_ends_is_no_trace(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def saved(tmp_path: Path) -> tuple[Path, Task, portfolio.Result]:
+PRIORITY = {"op0": 0, "op1": 1, "op2": 2, "op3": 3}
+
+
+def saved(
+    tmp_path: Path, device: npt.NDArray[np.int32] | None = None
+) -> tuple[Path, Task, portfolio.Result]:
     task = fork()
-    result = portfolio.place(task, 0.5)
+    plan = Plan(np.array([0, 0, 1, 0], np.int32) if device is None else device)
+    scored = Simulator(task).score
+    alone = scored(Plan(np.zeros(4, np.int32)))
+    rows = (portfolio.Row("single", 0.0, alone),)
+    result = portfolio.Result(plan, scored(plan), 5.0, rows)
     save_plan(tmp_path / "plan.json", task, result)
     return tmp_path / "plan.json", task, result
 
@@ -99,12 +111,20 @@ def test_a_plan_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda d: d.update(version=9), "no plan of version 1"),
+        (lambda d: d.update(version=9), "is of version 9, not 1"),
+        (lambda d: d.update(format="acumen race"), "is no plan"),
         (lambda d: d["operators"].update(stranger="d0"), "no operator 'stranger'"),
-        (lambda d: d["operators"].pop("op1"), "does not fit"),
-        (lambda d: d["operators"].update(op1="d7"), "does not fit"),
-        (lambda d: d.update(operators=[1]), "does not fit|no operator"),
-        (lambda d: d.update(priority={"op0": "first"}), "does not fit"),
+        (lambda d: d["operators"].pop("op1"), "operator 'op1' is missing in 'operators'"),
+        (lambda d: d["operators"].update(op1="d7"), "operator 'op1' is on 'd7'; .* d0, d1"),
+        (lambda d: d["operators"].update(op1=1), "operator 'op1' is on 1"),
+        (lambda d: d["operators"].update(op1=[]), "operator 'op1' is on "),
+        (lambda d: d.update(operators=[1]), "'operators' is .1., not an object"),
+        (lambda d: d.pop("priority"), "'priority' is missing"),
+        (lambda d: d.update(priority={"op0": 1}), "operator 'op1' is missing in 'priority'"),
+        (lambda d: d.update(priority=PRIORITY | {"op2": 2.5}), "operator 'op2' has priority 2.5"),
+        (lambda d: d.update(priority=PRIORITY | {"op2": True}), "operator 'op2' has priority True"),
+        (lambda d: d.update(priority=PRIORITY | {"op2": 2**31}), "'op2' has priority 2147483648"),
+        (lambda d: d.update(contiguous="yes"), "'contiguous' is 'yes'"),
     ],
 )
 def test_plans_that_do_not_fit(tmp_path: Path, change: Any, complaint: str) -> None:
@@ -115,9 +135,43 @@ def test_plans_that_do_not_fit(tmp_path: Path, change: Any, complaint: str) -> N
     with pytest.raises(PlanError, match=complaint) as caught:
         load_plan(path, task.graph, ["d0", "d1"])
     assert str(path) in str(caught.value)
-    path.write_text("{")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('"op1": "d0"', '"op0": "d0"', "'op0' is there twice"),
+        ("{", "", "is no plan"),
+        ("d0", "\ud800", "is no plan"),
+    ],
+)
+def test_damaged_files_are_no_plans(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    path, task, _ = saved(tmp_path, np.zeros(4, np.int32))
+    damaged = path.read_text().replace(old, new)
+    path.write_bytes(damaged.encode("utf-8", "surrogatepass"))
+    with pytest.raises(PlanError, match=complaint):
+        load_plan(path, task.graph, ["d0", "d1"])
+    path.write_text("[" * 100_000)
     with pytest.raises(PlanError, match="is no plan"):
         load_plan(path, task.graph, ["d0", "d1"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(asked())
+def test_whatever_is_saved_comes_back(one: Asked) -> None:
+    task = replace(one.task, objective="throughput")  # any plan is worth something there
+    result = portfolio.Result(one.plan, loads.score(task, one.plan), 0.0, ())
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "plan.json"
+        save_plan(path, task, result)
+        plan = load_plan(path, task.graph, [device.name for device in task.cluster.devices])
+        assert [entry.name for entry in path.parent.iterdir()] == ["plan.json"]
+    assert plan.device.tolist() == one.plan.device.tolist()
+    before, after = one.plan.priority, plan.priority
+    assert (None if before is None else before.tolist()) == (
+        None if after is None else after.tolist()
+    )
 
 
 @settings(max_examples=15, deadline=None)

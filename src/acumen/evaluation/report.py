@@ -6,8 +6,6 @@ drawn in the page (`report_assets/page.js`) by plotly, which goes into the page 
 
 from __future__ import annotations
 
-import html
-import json
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from acumen.evaluation.page_parts import embedded, shared_style, text, tile
 from acumen.evaluation.race import Metric, RaceError, Row, shown_setting
 from acumen.evaluation.results import Result, write_atomically
 from acumen.evaluation.statistics import (
@@ -83,23 +82,23 @@ def write_report(page: Page, path: Path) -> None:
         (row.contender for row in result.rows if row.kind == "learned"), "learned"
     )
     fields = {
-        "title": _text(f"Acumen race: {result.domain}"),
-        "domain": _text(result.domain),
-        "summary": _text(page.summary),
-        "facts": _text(f"{result.machine} · seed {result.seed} · {len(result.rows)} rows"),
-        "remarks": "\n".join(f'<p class="remark">{_text(line)}</p>' for line in page.remarks),
+        "title": text(f"Acumen race: {result.domain}"),
+        "domain": text(result.domain),
+        "summary": text(page.summary),
+        "facts": text(f"{result.machine} · seed {result.seed} · {len(result.rows)} rows"),
+        "remarks": "\n".join(f'<p class="remark">{text(line)}</p>' for line in page.remarks),
         "tiles": "\n".join(_tiles(metric, summary, learned)),
-        "default": _text(page.default or "the default"),
-        "learned": _text(learned),
-        "label": _text(metric.label[:1].upper() + metric.label[1:]),
-        "setting": _text(metric.setting),
+        "default": text(page.default or "the default"),
+        "learned": text(learned),
+        "label": text(metric.label[:1].upper() + metric.label[1:]),
+        "setting": text(metric.setting),
         "direction": "Less is better." if metric.goal == "minimize" else "More is better.",
-        "price": _text(metric.price_label or "price"),
+        "price": text(metric.price_label or "price"),
         "cell_table": _cell_table(metric, cells, learned, page.default),
         "matrix": _matrix(metric, cells),
         "reading": _reading(page, result),
         "data": _data(page, cells, summary, learned),
-        "style": assets.joinpath("page.css").read_text("utf-8"),
+        "style": shared_style() + assets.joinpath("page.css").read_text("utf-8"),
         "script": assets.joinpath("page.js").read_text("utf-8"),
         "plotly": get_plotlyjs(),
     }
@@ -107,17 +106,7 @@ def write_report(page: Page, path: Path) -> None:
     write_atomically(path, [template.substitute(fields)])
 
 
-def _text(value: object) -> str:
-    return html.escape(str(value))
-
-
 def _tiles(metric: Metric, summary: Summary, learned: str) -> Iterator[str]:
-    def tile(name: str, number: str, note: str) -> str:
-        return (
-            f'<div class="tile"><div class="name">{name}</div>'
-            f'<div class="number">{number}</div><div class="note">{note}</div></div>'
-        )
-
     if not summary.cells:
         yield tile("Cells", "0", "no cell was run by both sides")
         return
@@ -156,14 +145,14 @@ def _tiles(metric: Metric, summary: Summary, learned: str) -> Iterator[str]:
         yield tile(
             "Worst cell",
             f'<span class="{worst.verdict}-text">{worst.excess:+.1%}</span>',
-            f"{_text(worst.workload)} at {shown_setting(worst.setting)},"
-            f" against {_text(worst.best.contender)}",
+            f"{text(worst.workload)} at {shown_setting(worst.setting)},"
+            f" against {text(worst.best.contender)}",
         )
     price = {s.contender: s.price for s in summary.standings}.get(learned)
     bound = next((s for s in summary.standings if s.kind == "bound"), None)
     if price is not None:
         note = "" if bound is None else f"mean of all cells; the bound: {_number(bound.price, 3)}"
-        yield tile(_text(metric.price_label.capitalize()), f"{price:.3f}", note)
+        yield tile(text(metric.price_label.capitalize()), f"{price:.3f}", note)
     if summary.noise is not None:
         yield tile(
             "Noise (A/A)",
@@ -176,7 +165,7 @@ def _cell_table(metric: Metric, cells: Sequence[Cell], learned: str, default: st
     heads = ["workload", "setting", learned, "± 95 %", "best heuristic", "", default or "default"]
     heads += ["bound", "residual", "of best", "against best", "M/s"]
     heads += [] if metric.price is None else [metric.price_label, "of best"]
-    head = "".join(f"<th{_right(i)}>{_text(name)}</th>" for i, name in enumerate(heads))
+    head = "".join(f"<th{_right(i)}>{text(name)}</th>" for i, name in enumerate(heads))
     body = "".join(_line(metric, cell) for cell in cells)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -191,12 +180,12 @@ def _line(metric: Metric, cell: Cell) -> str:
     if cell.verdict is not None and cell.excess is not None:
         verdict = f'<b class="{cell.verdict}-text">{_SIGNS[cell.verdict]} {cell.excess:+.1%}</b>'
     columns = [
-        _text(cell.workload),
+        text(cell.workload),
         shown_setting(cell.setting),
         f"<b>{_value(mine, digits)}</b>",
         _number((mine.high - mine.low) / 2 if mine else None, digits),
         _value(best, digits),
-        _text(best.contender if best else ""),
+        text(best.contender if best else ""),
         _value(cell.default, digits),
         _value(cell.bound, digits),
         _number(cell.residual(mine), 3),
@@ -215,14 +204,14 @@ def _matrix(metric: Metric, cells: Sequence[Cell]) -> str:
     order = {"learned": 0, "heuristic": 1, "bound": 2}
     kinds = {name: row.kind for cell in cells for name, row in cell.rows.items()}
     names.sort(key=lambda name: order[kinds[name]])
-    heads = "".join(f'<th class="n">{_text(name)}</th>' for name in names)
+    heads = "".join(f'<th class="n">{text(name)}</th>' for name in names)
     lines, digits = [], metric.digits
     for cell in cells:
         columns = "".join(
             f'<td class="{_emphasis(cell, name)}">{_value(cell.rows.get(name), digits)}</td>'
             for name in names
         )
-        place = f'<td>{_text(cell.workload)}</td><td class="n">{shown_setting(cell.setting)}</td>'
+        place = f'<td>{text(cell.workload)}</td><td class="n">{shown_setting(cell.setting)}</td>'
         lines.append(f"<tr>{place}{columns}</tr>")
     head = f'<tr><th>workload</th><th class="n">setting</th>{heads}</tr>'
     return f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
@@ -251,15 +240,15 @@ def _reading(page: Page, result: Result) -> str:
         f"M/s: millions of {metric.operation} per second of processor time on one core,"
         " measured while nothing else of this race was running.",
     ]
-    paragraphs = "".join(f"<p>{_text(line)}</p>" for line in lines)
+    paragraphs = "".join(f"<p>{text(line)}</p>" for line in lines)
     items = "".join(
-        f"<li><b>{_text(name)}</b>: {_text(about)}</li>" for name, about in page.abouts.items()
+        f"<li><b>{text(name)}</b>: {text(about)}</li>" for name, about in page.abouts.items()
     )
     return f"{paragraphs}<ul>{items}</ul>"
 
 
 def _data(page: Page, cells: Sequence[Cell], summary: Summary, learned: str) -> str:
-    """The page's data as JSON that cannot end the script element it stands in."""
+    """The page's data."""
     by_workload: dict[str, list[dict[str, Any]]] = {}
     for cell in cells:
         by_workload.setdefault(cell.workload, []).extend(
@@ -303,7 +292,7 @@ def _data(page: Page, cells: Sequence[Cell], summary: Summary, learned: str) -> 
             )
         ],
     }
-    return json.dumps(data).replace("<", "\\u003c")
+    return embedded(data)
 
 
 def _cell_data(cell: Cell) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from acumen.placement.costs import DEVICE_KINDS, DeviceKind
 from acumen.placement.devices import parse_devices
 from acumen.placement.formats import Loaded, load_graph, save_graph
 from acumen.placement.graph import Graph, GraphError
+from acumen.placement.page import save_page
+from acumen.placement.pipeline import place_pipeline
 from acumen.placement.plan import Plan, PlanError, Score, Task
 from acumen.placement.plan_file import load_plan, save_plan
 from acumen.placement.portfolio import Result, place
@@ -34,7 +36,9 @@ __all__ = [
     "lower_bound",
     "parse_devices",
     "place",
+    "place_pipeline",
     "save_graph",
+    "save_page",
     "save_plan",
     "save_trace",
 ]

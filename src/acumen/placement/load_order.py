@@ -10,20 +10,35 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from acumen.placement.graph import Ints
+from acumen.placement.graph import Graph, Indices, Ints
 from acumen.placement.load_items import Items, merge
 from acumen.placement.plan import Task
 
 
+def flows(graph: Graph, item: Ints) -> tuple[Indices, Indices]:
+    """The reads that order a pipeline, as operators from whom and to whom data flow; shape (e,).
+
+    Args:
+        graph: the operators.
+        item: the item of each operator, from 0 on; shape (n,).
+    """
+    sources, targets = graph.edges
+    backward = graph.backward
+    alone = np.bincount(item[~backward], minlength=int(item.max()) + 1) == 0  # no forward operator
+    forward = ~backward[sources] & ~backward[targets]
+    mirrored = backward[sources] & backward[targets]
+    mirrored &= alone[item[sources]] | alone[item[targets]]
+    return (
+        np.concatenate([sources[forward], targets[mirrored]]),
+        np.concatenate([targets[forward], sources[mirrored]]),
+    )
+
+
 def waits(task: Task, items: Items) -> tuple[Ints, Ints]:
     """From whom to whom data flow, each pair of different items once; shape (e,) each."""
-    sources, targets = task.graph.edges
-    backward, q = task.graph.backward, len(items)
-    alone = np.bincount(items.item[~backward], minlength=q) == 0  # no forward operator
-    a, b = items.item[sources], items.item[targets]
-    forward = ~backward[sources] & ~backward[targets]
-    mirrored = backward[sources] & backward[targets] & (alone[a] | alone[b])
-    keys = np.concatenate([(a * q + b)[forward], (b * q + a)[mirrored]])
+    q = len(items)
+    sources, targets = flows(task.graph, items.item)
+    keys = items.item[sources].astype(np.int64) * q + items.item[targets]
     from_, to = np.divmod(np.unique(keys), q)
     return from_[from_ != to], to[from_ != to]
 

@@ -2,6 +2,8 @@
 
 {"format": "acumen plan", "version": 1, "graph", "objective", "seconds", "bound_seconds", "gap",
 "single_device_seconds" (null: none holds it), "contiguous",
+"stages": null (data flow back) or [{"device", "operators", "load_seconds", "first_operator",
+"entry_operators" (the first 20), "entry_count", "module" (null: see `stages.py`)}],
 "planner_rows": [{"planner", "thought_seconds", "value", "excess_bytes", "problem"}],
 "devices": [{"name", "kind", "memory_bytes", "limit_bytes", "operators"}],
 "operators": {name: device}, "priority": {name: number} or null}
@@ -10,26 +12,32 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from acumen.evaluation import write_atomically
-from acumen.placement.graph import Graph
+from acumen.placement.graph import Graph, Indices
 from acumen.placement.plan import Plan, PlanError, Task
 from acumen.placement.portfolio import Result
+from acumen.placement.stages import Stage, stages
 
 FORMAT, VERSION = "acumen plan", 1
 
 
-def plan_document(task: Task, result: Result) -> dict[str, Any]:
-    """What the file of a plan holds; see the module."""
+def plan_document(
+    task: Task, result: Result, modules: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """What the file of a plan holds; see the module, and `stages` for `modules`."""
     graph, plan = task.graph, result.plan
     names = [device.name for device in task.cluster.devices]
     counts = np.bincount(plan.device, minlength=len(names)).tolist()
     single = [row.score for row in result.rows if row.name == "single" and row.score]
     alone = [score.seconds for score in single if not score.excess_bytes]
+    row = stages(task, plan, modules)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -40,7 +48,8 @@ def plan_document(task: Task, result: Result) -> dict[str, Any]:
         "gap": result.gap,
         "excess_bytes": result.score.excess_bytes,
         "single_device_seconds": alone[0] if alone else None,
-        "contiguous": plan.contiguous,
+        "contiguous": row is not None,
+        "stages": None if row is None else [_stage(names, stage) for stage in row],
         "planner_rows": [
             {
                 "planner": row.name,
@@ -73,13 +82,28 @@ def plan_document(task: Task, result: Result) -> dict[str, Any]:
     }
 
 
-def save_plan(path: str | Path, task: Task, result: Result) -> None:
-    """Writes a plan, whole or not at all.
+def _stage(names: Sequence[str], stage: Stage) -> dict[str, Any]:
+    return {
+        "device": names[stage.device],
+        "operators": stage.operators,
+        "load_seconds": stage.load_seconds,
+        "first_operator": stage.first,
+        "entry_operators": list(stage.entries),
+        "entry_count": stage.entry_count,
+        "module": stage.module,
+    }
+
+
+def save_plan(
+    path: str | Path, task: Task, result: Result, modules: Sequence[str] | None = None
+) -> None:
+    """Writes a plan, whole or not at all; `modules` as for `stages`.
 
     Raises:
         OSError: the folder is missing, read-only or full; an old file is then untouched.
     """
-    write_atomically(Path(path), [json.dumps(plan_document(task, result), indent=1), "\n"])
+    document = plan_document(task, result, modules)
+    write_atomically(Path(path), [json.dumps(document, indent=1), "\n"])
 
 
 def load_plan(path: str | Path, graph: Graph, devices: list[str]) -> Plan:
@@ -87,27 +111,69 @@ def load_plan(path: str | Path, graph: Graph, devices: list[str]) -> Plan:
 
     Raises:
         PlanError: the file is damaged, of another version, or does not fit the graph; the message
-            is one line with the file's name.
+            is one line with the file's name, and the operator's.
         OSError: it cannot be read.
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise PlanError(f"{path}: is no plan: {error}") from None
-    try:
-        if document["format"] != FORMAT or document["version"] != VERSION:
-            raise PlanError(f"{path}: is no plan of version {VERSION}")
-        where, priority = document["operators"], document["priority"]
+        text = Path(path).read_text(encoding="utf-8")
+        document = json.loads(text, object_pairs_hook=_once)
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise PlanError("is no plan")
+        if document.get("version") != VERSION:
+            raise PlanError(f"is of version {document.get('version')!r}, not {VERSION}")
         numbers = {name: number for number, name in enumerate(devices)}
-        strangers = sorted(set(where) - set(graph.operators))
-        if strangers:
-            raise PlanError(f"{path}: the graph has no operator {strangers[0]!r}")
+        known = ", ".join(devices[:8]) + (", ..." if len(devices) > 8 else "")
+        where = _each(document, "operators", graph)
+        for name, device in where.items():
+            if not isinstance(device, str) or device not in numbers:
+                raise PlanError(f"operator {name!r} is on {_shown(device)}; devices are {known}")
         device = np.array([numbers[where[name]] for name in graph.operators], np.int32)
-        ranks = None
-        if priority is not None:
-            ranks = np.array([int(priority[name]) for name in graph.operators], np.int32)
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        if isinstance(error, PlanError):
-            raise
-        raise PlanError(f"{path}: does not fit this graph and these devices: {error}") from None
-    return Plan(device, ranks, document.get("contiguous"))
+        contiguous = document.get("contiguous")
+        if contiguous is not None and not isinstance(contiguous, bool):
+            raise PlanError(f"'contiguous' is {_shown(contiguous)}, not true, false or null")
+        return Plan(device, _priorities(document, graph), contiguous)
+    except PlanError as error:
+        raise PlanError(f"{path}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise PlanError(f"{path}: is no plan: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON in which nothing is there twice: the last one would win unseen."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise PlanError(f"{twice!r} is there twice")
+    return found
+
+
+def _each(document: Mapping[str, Any], field: str, graph: Graph) -> dict[str, Any]:
+    """An object with a value for each operator and for nothing else."""
+    values = document.get(field)
+    if not isinstance(values, dict):
+        raise PlanError(f"{field!r} is {_shown(values)}, not an object")
+    for name in graph.operators:
+        if name not in values:
+            raise PlanError(f"operator {name!r} is missing in {field!r}")
+    if len(values) > len(graph):
+        known = set(graph.operators)
+        stranger = next(name for name in values if name not in known)
+        raise PlanError(f"the graph has no operator {stranger!r}, which is in {field!r}")
+    return values
+
+
+def _priorities(document: Mapping[str, Any], graph: Graph) -> Indices | None:
+    if "priority" not in document:
+        raise PlanError("'priority' is missing")
+    if document["priority"] is None:
+        return None
+    ranks, limits = _each(document, "priority", graph), np.iinfo(np.int32)
+    for name, rank in ranks.items():
+        if type(rank) is not int or not limits.min <= rank <= limits.max:
+            raise PlanError(f"operator {name!r} has priority {_shown(rank)}, not 32 bits")
+    return np.array([ranks[name] for name in graph.operators], np.int32)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

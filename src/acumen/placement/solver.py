@@ -80,9 +80,8 @@ def solve(
         import highspy
     except ImportError as error:
         raise ImportError(MISSING) from error
-    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+    solver = _silent(highspy)
     for option, setting in (
-        ("output_flag", False),
         ("threads", 1),
         ("time_limit", max(seconds, 0.01)),
         ("mip_rel_gap", gap),
@@ -105,6 +104,19 @@ def solve(
         bound = math.inf
     x = np.array(answer.col_value, np.float64) if found and math.isfinite(value) else None
     return Solution(value, bound, x, np.array(answer.row_dual, np.float64))
+
+
+def _silent(highspy: Any) -> Any:
+    """A solver that prints nothing: others greet while they are built, before options are heard."""
+
+    class Silent(highspy.Highs):  # type: ignore[misc]
+        def enableCallbacks(self) -> None:  # noqa: N802
+            self.silent()
+            super().enableCallbacks()
+
+    solver = Silent()
+    solver.silent()
+    return solver
 
 
 def _model(program: Program, highspy: Any) -> Any:

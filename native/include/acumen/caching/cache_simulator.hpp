@@ -6,7 +6,6 @@
 // Guarantee.  LRU, FIFO and Belady are exact.  Belady without bypass evicts the object whose next
 // request is farthest; with bypass a newcomer may itself be the one that is not kept, which is
 // optimal when it need not enter.  O(1) a request, Belady O(log requests).  At most 2^32 - 2 keys.
-// Every simulation polls stop() now and then and ends early, its result void, when that says true.
 //
 // Layout.  The map from key to slot (SlotMap: open addressing, linear probing, at most half full)
 // is the simulator's own, so that the policy's metadata is counted apart: Simulation's
@@ -34,11 +33,7 @@ struct Simulation {
   std::size_t metadata_bytes = 0;  // of the policy, beyond a plain map from key to slot
 };
 
-inline constexpr std::size_t kPollRequests = 65'536;
 inline constexpr std::size_t kAhead = 6;  // requests whose memory is on its way
-struct NeverStop {
-  bool operator()() const { return false; }
-};
 
 class SlotMap {
  public:
@@ -89,16 +84,14 @@ class SlotMap {
 };
 
 // Misses of a policy, which may have learnt before.
-template <typename Stop = NeverStop>
-std::uint64_t simulate(std::span<const std::uint64_t> keys, std::uint32_t capacity,
-                       LearnedEviction& policy, Stop&& stop = {}) {
+inline std::uint64_t simulate(std::span<const std::uint64_t> keys, std::uint32_t capacity,
+                              LearnedEviction& policy) {
   if (capacity == 0) return keys.size();
   SlotMap map(capacity);
   std::vector<std::uint64_t> resident(capacity);
   std::uint32_t used = 0;
   std::uint64_t misses = 0;
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (i % kPollRequests == 0 && stop()) break;
     if (i + kAhead < keys.size()) {
       const std::uint64_t coming = SlotMap::hash(keys[i + kAhead]);
       map.prefetch(coming);
@@ -127,18 +120,16 @@ std::uint64_t simulate(std::span<const std::uint64_t> keys, std::uint32_t capaci
   return misses;
 }
 
-template <typename Stop = NeverStop>
-Simulation simulate_learned(std::span<const std::uint64_t> keys, std::uint32_t capacity,
-                            std::uint64_t seed, EvictionOptions options = {}, Stop&& stop = {}) {
+inline Simulation simulate_learned(std::span<const std::uint64_t> keys, std::uint32_t capacity,
+                                   std::uint64_t seed, EvictionOptions options = {}) {
   LearnedEviction policy(capacity, seed, options);
-  const std::uint64_t misses = simulate(keys, capacity, policy, stop);
+  const std::uint64_t misses = simulate(keys, capacity, policy);
   return {keys.size(), misses, policy.metadata_bytes()};
 }
 
 // LRU, or FIFO where a hit does not promote.
-template <typename Stop = NeverStop>
-std::uint64_t simulate_lru(std::span<const std::uint64_t> keys, std::uint32_t capacity,
-                           bool promote = true, Stop&& stop = {}) {
+inline std::uint64_t simulate_lru(std::span<const std::uint64_t> keys, std::uint32_t capacity,
+                                  bool promote = true) {
   if (capacity == 0) return keys.size();
   SlotMap map(capacity);
   std::vector<std::uint64_t> resident(capacity);
@@ -152,7 +143,6 @@ std::uint64_t simulate_lru(std::span<const std::uint64_t> keys, std::uint32_t ca
   std::uint32_t used = 0;
   std::uint64_t misses = 0;
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (i % kPollRequests == 0 && stop()) break;
     const std::uint64_t key = keys[i], hashed = SlotMap::hash(key);
     std::uint32_t slot = map.find(key, hashed);
     if (slot != SlotMap::kAbsent) {
@@ -178,10 +168,8 @@ std::uint64_t simulate_lru(std::span<const std::uint64_t> keys, std::uint32_t ca
   return misses;
 }
 
-template <typename Stop = NeverStop>
-std::uint64_t simulate_fifo(std::span<const std::uint64_t> keys, std::uint32_t capacity,
-                            Stop&& stop = {}) {
-  return simulate_lru(keys, capacity, false, stop);
+inline std::uint64_t simulate_fifo(std::span<const std::uint64_t> keys, std::uint32_t capacity) {
+  return simulate_lru(keys, capacity, false);
 }
 
 // The future, for Belady: each request's object and when that object is requested next.
@@ -206,9 +194,8 @@ struct Foresight {
   }
 };
 
-template <typename Stop = NeverStop>
-std::uint64_t simulate_belady(std::span<const std::uint64_t> keys, std::uint32_t capacity,
-                              bool bypass, Stop&& stop = {}) {
+inline std::uint64_t simulate_belady(std::span<const std::uint64_t> keys, std::uint32_t capacity,
+                                     bool bypass) {
   if (capacity == 0) return keys.size();
   const Foresight future(keys);
   std::vector<std::uint32_t> due(future.objects);  // the next request of what is held
@@ -217,7 +204,6 @@ std::uint64_t simulate_belady(std::span<const std::uint64_t> keys, std::uint32_t
   std::uint32_t used = 0;
   std::uint64_t misses = 0;
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (i % kPollRequests == 0 && stop()) break;
     const std::uint32_t object = future.object[i], next = future.next[i];
     if (!held[object]) {
       ++misses;

@@ -5,13 +5,14 @@
 // its Gittins index: the hits per unit of space and time that keeping such an object earns.  A
 // class is one list in order of requests, as in LRU, and the index rises and falls along it; the
 // victim is the lowest among each class's oldest and newest member and one near the age where the
-// index is least.  A newcomer that ranks below all of them need not enter (bypass).  Evicted
-// objects leave a ghost (ghost_table.hpp).
+// index is least; a rank once found may be held for C/32 requests (class_ranking.hpp).  A newcomer
+// that ranks below all of them need not enter (bypass).  Evicted objects leave a ghost
+// (ghost_table.hpp).
 //
 // Guarantee.  Memory is bounded by metadata_bytes_per_object, or by the coarsest model and half a
 // ghost an object where that is more; deterministic for a seed; O(classes) a victim and O(1) a hit,
-// plus one pass over residents and ghosts every C/4 requests, in the long run ever more rarely.
-// During that pass it borrows 8 bytes a class and age bin.
+// plus one pass over residents and ghosts every C/4 requests, in the long run every 32 C.  During
+// that pass it borrows 8 bytes a class and age bin.
 //
 // Layout.  A resident object costs 14 to 18 bytes, in arrays by slot:
 //     last_    uint32  time of its last request, in requests
@@ -24,12 +25,9 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "acumen/caching/class_ranking.hpp"
@@ -245,6 +243,11 @@ class ClassEviction {
     return ghost.age_ticks * tick_ + now_ % tick_;
   }
 
+  // What is too old is dropped in time: a ghost's age would begin at 0 again.
+  std::uint64_t sweep_within() const {
+    return std::uint64_t{(GhostTable::kTickMask - kGhostTicksMax) / 2} * tick_;
+  }
+
   void rescale(std::uint32_t objects) {
     capacity_ = objects;
     tick_ = std::max(1u, objects / 16);
@@ -297,8 +300,8 @@ class ClassEviction {
     const float steady = tuning.refit_interval * static_cast<float>(capacity_);
     refit_wait_ = std::min(refit_wait_ + refit_wait_ / 2,
                            static_cast<std::uint32_t>(std::max(steady, tuning.refit_requests_min)));
-    const std::uint64_t slowly = std::min<std::uint64_t>(requests_ / kRefitSlowdown, 1u << 30);
-    refit_at_ = now_ + std::max(refit_wait_, static_cast<std::uint32_t>(slowly));
+    const std::uint64_t slowly = std::max<std::uint64_t>(refit_wait_, requests_ / kRefitSlowdown);
+    refit_at_ = now_ + static_cast<std::uint32_t>(std::min(slowly, sweep_within()));
     std::vector<EvictionModel::LifeTable> tables(model_.classes().count());
     for (std::uint32_t slot = 0; slot < kind_.size(); ++slot)
       if (kind_[slot] != kFree) model_.add_waiting(tables[kind_[slot]], now_ - last_[slot]);

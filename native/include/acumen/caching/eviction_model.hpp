@@ -161,7 +161,7 @@ class EvictionModel {
     const std::uint32_t step = std::min(steps, kSteps - 1);
     const float until = (from + width / kSteps * static_cast<float>(step + 1)) * unit_;
     return {row[bin] * (kSteps - step) + row[bin + 1] * step,
-            std::max(age + 1, static_cast<std::uint32_t>(until))};
+            std::max(age + 1, static_cast<std::uint32_t>(std::min(until, kLatest)))};
   }
   // The bin of the lowest index between two bins, which are the answer where none is lower.
   std::uint32_t valley(std::uint32_t kind, std::uint32_t from, std::uint32_t to) const {
@@ -219,6 +219,8 @@ class EvictionModel {
  private:
   using Hazards = std::array<float, kBins>;
   using Row = std::array<std::uint8_t, kBins>;
+
+  static constexpr float kLatest = 4294967040.0f;  // the largest float that fits 32 bits
 
   float scaled(std::uint32_t age) const { return static_cast<float>(age) * units_; }
   std::uint32_t group_of(std::uint32_t kind) const {

@@ -20,12 +20,13 @@
 //     |  tag (12)  |  tick (11) | kind (9)|     tick = time of the last request / (C / 16)
 //     +------------+------------+---------+
 //
+// Ticks wrap: sweep() must drop what is half of their range old before another half has passed.
+//
 // Paper: the set-associative, partial-tag table is the cuckoo filter's bucket (Fan et al., CoNEXT
 // 2014) without relocation; sampling keys by hash is SHARDS (Waldspurger et al., FAST 2015).
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>

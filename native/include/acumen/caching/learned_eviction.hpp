@@ -19,8 +19,9 @@
 // need up to three kilobytes more; below 56 bytes an object there is no guard); deterministic for a
 // seed; O(classes + slots / 64) a miss and O(1) a hit, plus one pass over residents and ghosts
 // every C/4 requests or more.  A wrong guess, a hash collision included, costs a miss and never a
-// wrong answer.  What the shadow lacks is known but for the objects whose slots it has not learned:
-// it took them in while the cache had none of them, or their bucket was full.
+// wrong answer.  Of what the shadow lacks, the objects are unknown that it took in while the cache
+// had none of them, for it has not learned their slots: before the cache follows the shadow, all
+// slots are asked for, at most once in C/32 misses.
 //
 // Layout.  Beside the learner and the shadow, 9 to 14 bytes an object (slot_column.hpp):
 //     hash_    uint32 by the owner's slot: the key's hash, 0 = free
@@ -78,8 +79,8 @@ class LearnedEviction {
 
   // A request for a resident object.
   void hit(std::uint32_t slot) {
-    if (!running_) return learner_.hit(slot);
     withdraw_pending();
+    if (!running_) return learner_.hit(slot);
     request(hash_[slot], slot);
   }
 
@@ -175,10 +176,15 @@ class LearnedEviction {
       ++indexed;
     }
     if (indexed != learner_.size()) return false;
+    std::vector<std::uint32_t> hashes = hash_;
+    std::sort(hashes.begin(), hashes.end());
     for (std::uint32_t slot = 0; slot < hash_.size(); ++slot) {
-      const bool cached = hash_[slot] != 0;
-      if (learner_lacks_.has(slot) != (cached && find(hash_[slot]) == kNone)) return false;
-      if (shadow_lacks_.has(slot) && !cached) return false;
+      const std::uint32_t hash = hash_[slot];
+      if ((learner_lacks_.has(slot) || shadow_lacks_.has(slot)) && hash == 0) return false;
+      // Of keys with the same hash, what happens to one is noted of one.
+      const auto [first, last] = std::equal_range(hashes.begin(), hashes.end(), hash);
+      const bool unique = hash != 0 && last - first == 1;
+      if (unique && learner_lacks_.has(slot) != (find(hash) == kNone)) return false;
     }
     return learner_.size() <= capacity_ && learner_.size() + free_.size() == link_.size();
   }
@@ -274,7 +280,7 @@ class LearnedEviction {
     const bool hit = shadow_.access(hash, known, [&](std::uint32_t left, auto is_what_left) {
       if (left < hash_.size() && hash_[left] != 0 && is_what_left(hash_[left])) lack(false, left);
     });
-    if (!hit && slot != kNone && shadow_.link_newest(slot)) shadow_lacks_.set(slot, false);
+    if (!hit && slot != kNone) shadow_lacks_.set(slot, !shadow_.link_newest(slot));
     miss_rate_ += ((hit ? 0.0f : 1.0f) - miss_rate_) / static_cast<float>(capacity_);
     return !hit;
   }
@@ -287,14 +293,28 @@ class LearnedEviction {
       lead_ -= lead_ > 0;
       return;
     }
-    // Cached objects that the other one does not hold are what changing would cost.
+    if (++lead_ < price()) return;
+    if (follows_learner_) {
+      ask_what_shadow_lacks();
+      if (lead_ < price()) {
+        lead_ -= lead_min_;  // not asked again at once
+        return;
+      }
+    }
+    follows_learner_ = !follows_learner_;
+    lead_ = leaving_count_ = hand_ = 0;
+  }
+  // Cached objects that the other one does not hold are what changing would cost, in misses.
+  std::uint32_t price() const {
     const EvictionTuning& tuning = learner_.options().tuning;
     const float price = follows_learner_
                             ? tuning.heuristic_price * static_cast<float>(shadow_lacks_.count())
                             : tuning.learner_price * static_cast<float>(learner_lacks_.count());
-    if (++lead_ < std::max(lead_min_, static_cast<std::uint32_t>(price))) return;
-    follows_learner_ = !follows_learner_;
-    lead_ = leaving_count_ = hand_ = 0;
+    return std::max(lead_min_, static_cast<std::uint32_t>(price));
+  }
+  void ask_what_shadow_lacks() {
+    for (std::uint32_t slot = 0; slot < hash_.size(); ++slot)
+      shadow_lacks_.set(slot, hash_[slot] != 0 && !shadow_.holds(hash_[slot]));
   }
   bool followed_holds(std::uint32_t hash) const {
     return follows_learner_ ? find(hash) != kNone : shadow_.holds(hash);
@@ -368,8 +388,9 @@ class LearnedEviction {
     lead_ = leaving_count_ = hand_ = given_up_ = 0;
     lead_min_ = std::max(kLeadMin, capacity_ / 32);
     miss_rate_ = 1;
-    shadow_.reset(capacity_);
     const std::uint32_t slots = learner_.slots();
+    shadow_.reset(capacity_);
+    shadow_.number_slots(slots);
     hash_ = std::vector<std::uint32_t>(slots);
     learner_lacks_ = shadow_lacks_ = SlotSet(slots);
     link_.reserve(slots, slots);

@@ -31,7 +31,9 @@ def read(text: str, name: str) -> Loaded:
         GraphError: the file is damaged, or of another version.
     """
     try:
-        graph = to_graph(parse(json_of(text)), DEVICE_KINDS)
+        captured = parse(json_of(text))
+        graph = to_graph(captured, DEVICE_KINDS)
     except CaptureError as error:
         raise GraphError(str(error)) from None
-    return Loaded(graph, None, "captured", notes=NOTES)
+    modules = [operator.module for operator in captured.operators]
+    return Loaded(graph, None, "captured", notes=NOTES, modules=modules)

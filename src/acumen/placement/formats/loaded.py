@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acumen.placement.cluster import Cluster
@@ -19,6 +20,7 @@ class Loaded:
         source: the format, in one word.
         objective: what the format's authors place for.
         notes: what the reader had to interpret, or left out, in a line each.
+        modules: the module of a PyTorch model that each operator belongs to, where that is known.
     """
 
     graph: Graph
@@ -26,3 +28,4 @@ class Loaded:
     source: str
     objective: Objective = "latency"
     notes: tuple[str, ...] = ()
+    modules: Sequence[str] | None = None

@@ -1,7 +1,8 @@
 """Acumen's own file of a graph: all of it, bit for bit, and the devices if there are any.
 
 {"format": "acumen graph", "version": 1, "name", "source", "objective", "notes": [text],
-"operators": [name], "seconds": {kind: [number, or null where the operator cannot run]},
+"operators": [name], "modules": [n names] or null,
+"seconds": {kind: [number, or null where the operator cannot run]},
 "resident_bytes": [n], "group": [n], "backward": [n of 0 or 1],
 "tensors": {"producer": [m], "size_bytes": [m], "copy_seconds": [m] or null,
     "consumers": [a list of operators' numbers for each of m tensors]},
@@ -53,6 +54,7 @@ def save_graph(
     *,
     objective: Objective = "latency",
     notes: Sequence[str] = (),
+    modules: Sequence[str] | None = None,
 ) -> None:
     """Writes a graph to a file from which `load_graph` makes the same again.
 
@@ -62,6 +64,7 @@ def save_graph(
         cluster: the devices that `acumen place` takes if none are named.
         objective: what it places for if nobody says otherwise.
         notes: what a reader of the file should know, a line each.
+        modules: the module that each operator belongs to, where that is known.
 
     Raises:
         OSError: the folder is missing, read-only or full; an old file is then untouched.
@@ -74,6 +77,7 @@ def save_graph(
         "objective": objective,
         "notes": list(notes),
         "operators": list(graph.operators),
+        "modules": None if modules is None else list(modules),
         "seconds": {kind: _or_null(column) for kind, column in graph.seconds.items()},
         "resident_bytes": graph.resident_bytes.tolist(),
         "group": graph.group.tolist(),
@@ -122,6 +126,9 @@ def read(text_: str, name: str) -> Loaded:
         group=_whole(file, "group", n).astype(np.int32),
         backward=_whole(file, "backward", n).astype(np.bool_),
     )
+    modules = None if file.get("modules") is None else _texts(file, "modules")
+    if modules is not None and len(modules) != n:
+        raise GraphError(f"{len(modules)} modules for {n} operators")
     cluster = file.get("cluster")
     objective = file.get("objective", "latency")
     if objective not in _OBJECTIVES:
@@ -132,6 +139,7 @@ def read(text_: str, name: str) -> Loaded:
         "acumen",
         objective,
         tuple(_texts(file, "notes")) if "notes" in file else (),
+        modules,
     )
 
 

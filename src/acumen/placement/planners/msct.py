@@ -10,8 +10,8 @@ the step takes w seconds on devices without number,
                  w ≥ start[i] + seconds[i],
                  Σ_j (1 - x[i, j]) ≤ 1,   Σ_i (1 - x[i, j]) ≤ 1,   0 ≤ x ≤ 1,   start ≥ 0,
 
-and x < 1/2 counts as 0. It is solved by HiGHS, through scipy, which is optional. Without it, for
-more than `PAIRS_MAX` pairs of operators, or if time is short, favourites are chosen one by one: the
+and x < 1/2 counts as 0. It is solved by HiGHS, which is optional. Without it, for more than
+`PAIRS_MAX` pairs of operators, or if time is short, favourites are chosen one by one: the
 pair first after which most is still to be done.
 """
 
@@ -22,9 +22,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from acumen.placement.graph import Floats, Indices, Ints
-from acumen.placement.linear_program import minimise
 from acumen.placement.plan import Deadline, Plan, Task
 from acumen.placement.planners.lists import Lists, Schedule, plans
+from acumen.placement.solver import Program, available, solve
 
 PAIRS_MAX = 20_000
 _SHARE_OF_TIME = 0.5
@@ -62,7 +62,7 @@ def favourites(task: Task, lists: Lists, seconds: float) -> Indices:
     if not len(sources):
         return chosen
     apart = None
-    if len(sources) <= PAIRS_MAX:
+    if len(sources) <= PAIRS_MAX and available():
         apart = _relaxed(lists.mean_seconds, sources, targets, copies, seconds)
     if apart is not None:
         near = apart < 0.5
@@ -95,26 +95,25 @@ def _relaxed(
     n, k = len(work), len(sources)
     unit = max(float(work.max()), float(copies.max())) or 1.0  # solvers like numbers around 1
     work, copies = work / unit, copies / unit
-    pair, operator = np.arange(k), np.arange(n)
-    ones_n, ones_k = np.ones(n), np.ones(k)
-    rows = np.concatenate(
-        [pair, pair, pair, k + operator, k + operator, k + n + sources, k + n + n + targets]
-    )
-    columns = np.concatenate(
-        [sources, targets, n + pair, operator, np.full(n, n + k), n + pair, n + pair]
-    )
-    values = np.concatenate([ones_k, -ones_k, copies, ones_n, -ones_n, -ones_k, -ones_k])
-    most = np.concatenate(
-        [
-            -work[sources],
-            -work,
-            1.0 - np.bincount(sources, minlength=n),
-            1.0 - np.bincount(targets, minlength=n),
-        ]
-    )
-    cost = np.zeros(n + k + 1)
-    cost[-1] = 1.0
-    upper = np.full(n + k + 1, np.inf)
-    upper[n : n + k] = 1.0
-    solved = minimise(cost, (rows, columns, values), most, upper, seconds)
+    program = Program()
+    for _ in range(n):
+        program.add(0.0, np.inf)
+    for _ in range(k):
+        program.add(0.0, 1.0)
+    last = program.add(1.0, np.inf)
+    takes = work.tolist()
+    children: list[list[int]] = [[] for _ in range(n)]
+    parents: list[list[int]] = [[] for _ in range(n)]
+    for x, (i, j, copy) in enumerate(
+        zip(sources.tolist(), targets.tolist(), copies.tolist(), strict=True), n
+    ):
+        program.row(takes[i], (j, i, x), (1.0, -1.0, -copy), np.inf)
+        children[i].append(x)
+        parents[j].append(x)
+    for i in range(n):
+        program.row(takes[i], (last, i), (1.0, -1.0), np.inf)
+    for near in (*children, *parents):
+        if len(near) > 1:  # all but one of them are 1
+            program.row(len(near) - 1.0, near, [1.0] * len(near), np.inf)
+    solved = solve(program, seconds).x
     return None if solved is None else solved[n : n + k]
