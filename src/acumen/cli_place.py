@@ -5,10 +5,8 @@ Exit codes: 0 there is a plan that fits; 2 the command was wrong, or nothing fit
 
 from __future__ import annotations
 
-import gzip
 import re
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -24,7 +23,6 @@ from acumen.cli_parts import fail
 
 if TYPE_CHECKING:
     from acumen.placement.cluster import Cluster
-    from acumen.placement.formats import Loaded
     from acumen.placement.graph import Graph
     from acumen.placement.plan import Score, Task
     from acumen.placement.portfolio import Result
@@ -69,8 +67,8 @@ class Amount(click.ParamType[float]):
 @click.option(
     "--objective",
     type=click.Choice(["latency", "throughput"]),
-    help="One step by itself, or the largest load of a pipeline. [default: throughput where the "
-    "file names devices, else latency]",
+    help="One step by itself, or the largest load of a pipeline. [default: what the file's format "
+    "is for, if its devices are taken, else latency]",
 )
 @click.option(
     "--budget", type=Amount("time", _UNITS), default="60s", show_default=True, metavar="TIME",
@@ -104,8 +102,9 @@ def place(
 ) -> None:
     r"""Place the operators of GRAPH on devices, and say how far the plan is from optimal.
 
-    GRAPH is a cost graph of Microsoft's study (.json) or a PipeDream profile (.txt), as they are
-    or packed (.zst), or a step of a PyTorch model that acumen.placement.pytorch.save has written.
+    GRAPH is a file of Acumen's own (save_graph), a captured step of a PyTorch module, a cost graph
+    of Microsoft's study or of Piper (.json), a PipeDream profile or a Doppler graph (.txt), as they
+    are or packed (.zst, .gz).
 
     \b
       acumen place bert24_training.json.zst                 devices and limits of the file
@@ -118,6 +117,7 @@ def place(
     keeps the best plan. Where nothing fits, it is said what would.
     """
     from acumen.cli_place_out import check_outputs, search_or_say, show_stages, write
+    from acumen.placement.formats import load_graph
     from acumen.placement.graph import GraphError
     from acumen.placement.pipeline import place_pipeline
     from acumen.placement.plan import PlanError, Task
@@ -125,10 +125,11 @@ def place(
 
     check_outputs(graph, out, trace, page)
     try:
-        loaded = _loaded(graph, devices)
+        loaded = load_graph(graph)
         cluster = _cluster(loaded.graph, loaded.cluster, devices, memory)
-        aim = objective or ("throughput" if loaded.cluster and not devices else "latency")
+        aim = objective or (loaded.objective if loaded.cluster and not devices else "latency")
         task = Task(loaded.graph, cluster, aim)  # type: ignore[arg-type]
+        _note(loaded.notes)
         planned = partial(_search, by=place_pipeline if contiguous else place_anyhow)
         result, problem = search_or_say(task, budget, seed, planned)
     except (GraphError, PlanError, ValueError, OSError) as error:
@@ -145,27 +146,12 @@ def place(
         fail(problem)
 
 
-def _loaded(path: Path, devices: str | None) -> Loaded:
-    """What the file holds; of a captured step the costs on the kinds of device that are named."""
-    from acumen.placement.costs import DEVICE_KINDS
-    from acumen.placement.devices import parse_devices
-    from acumen.placement.formats import Loaded, load_graph
-    from acumen.placement.pytorch import saved, to_graph
-
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rb") as file:
-            is_captured = f'"{saved.FORMAT}"'.encode() in file.read(100)
-    except (OSError, EOFError, zlib.error):
-        is_captured = False  # what it is instead is said by the reader of graphs
-    if not is_captured:
-        return load_graph(path)
-    if devices is None:
-        raise ValueError("a captured step names no devices: say which with --devices")
-    captured = saved.load(path)
-    kinds = sorted({device.kind for device in parse_devices(devices).devices})
-    graph = to_graph(captured, {kind: DEVICE_KINDS[kind] for kind in kinds})
-    return Loaded(graph, None, "captured", [operator.module for operator in captured.operators])
+def _note(lines: tuple[str, ...]) -> None:
+    """Says what the reader of the file had to interpret; apart from results."""
+    for line in lines:
+        Console(stderr=True).print(
+            f"note: {line}", highlight=False, markup=False, soft_wrap=True, style="dim"
+        )
 
 
 def _cluster(
@@ -231,7 +217,7 @@ def _time(seconds: float) -> str:
 def _show(task: Task, result: Result) -> None:
     console = Console()
     what = "a step" if task.objective == "latency" else "largest load, a step"
-    table = Table(title=f"{task.graph.name}: {len(task.graph):,} operators, {what}")
+    table = Table(title=f"{escape(task.graph.name)}: {len(task.graph):,} operators, {what}")
     for name in ("planner", "value", "fits", "thought for"):
         table.add_column(name, justify="left" if name == "planner" else "right")
     for row in result.rows:
@@ -241,7 +227,7 @@ def _show(task: Task, result: Result) -> None:
     console.print(table)
     for device, held in zip(task.cluster.devices, result.score.memory_bytes, strict=True):
         limit = "" if device.memory_bytes is None else f" of {device.memory_bytes / 1e9:,.2f}"
-        console.print(f"  {device.name}: {held / 1e9:,.2f}{limit} GB", highlight=False)
+        console.print(f"  {escape(device.name)}: {held / 1e9:,.2f}{limit} GB", highlight=False)
     alone = [row.score for row in result.rows if row.name == "single" and row.score]
     beside = f"one device: {_time(alone[0].seconds)}" if alone else "no device runs all of it"
     if alone and alone[0].excess_bytes:

@@ -11,44 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from graph_texts import PIPEDREAM, msr_file
 
-from acumen.placement import Graph, GraphError
+from acumen.placement import GraphError
 from acumen.placement.formats import load_graph, msr, pipedream
 from acumen.placement.graph import NO_GROUP
 
 DATA = os.environ.get("ACUMEN_DATA")
 needs_data = pytest.mark.skipif(DATA is None, reason="ACUMEN_DATA names no folder of data")
-
-
-def node(id_: int, **more: Any) -> dict[str, Any]:
-    usual = {
-        "name": f"n{id_}", "id": id_, "supportedOnFpga": 1, "cpuLatency": 10.0 * id_,
-        "fpgaLatency": 1.0 * id_, "isBackwardNode": 0, "colorClass": id_, "size": 100.0,
-    }  # fmt: skip
-    return usual | more
-
-
-def msr_file() -> dict[str, Any]:
-    return {
-        "maxSizePerFPGA": 1e9, "maxFPGAs": 2, "maxCPUs": 1,
-        "nodes": [node(7), node(1, supportedOnFpga=False), node(3, isBackwardNode=1, colorClass=7)],
-        "edges": [
-            {"sourceId": 7, "destId": 1, "cost": 0.5, "size": 64.0},
-            {"sourceId": 7, "destId": 3, "cost": 0.5, "size": 64.0},
-            {"sourceId": 1, "destId": 3, "cost": 2.0},
-        ],
-    }  # fmt: skip
-
-
-PIPEDREAM = (
-    "node1 -- Input0 -- forward_compute_time=0.000, backward_compute_time=0.000, "
-    "activation_size=8.0, parameter_size=0.000\n"
-    "node2 -- Linear(in=3, out=4) -- forward_compute_time=1.500, backward_compute_time=3.000, "
-    "activation_size=[16.0; 4.0], parameter_size=12.000\n"
-    "\tnode1 -- node2\n"
-)
 
 
 def test_msr() -> None:
@@ -156,27 +126,6 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     for name in ("a.zst", "b.txt", "c.json", "absent.json"):
         with pytest.raises(GraphError, match=name):
             load_graph(tmp_path / name)
-
-
-@settings(max_examples=80, deadline=None)
-@given(st.data())
-def test_damaged_text_gives_a_graph_or_an_error(data: st.DataObject) -> None:
-    text = data.draw(st.sampled_from([json.dumps(msr_file()), PIPEDREAM]))
-    at = data.draw(st.integers(0, len(text)))
-    kind = data.draw(st.sampled_from(["cut", "swap", "insert"]))
-    if kind == "cut":
-        text = text[:at]
-    elif kind == "swap":
-        text = text[:at] + data.draw(st.characters()) + text[at + 1 :]
-    else:
-        more = data.draw(st.sampled_from(["1e309", "-", "null", "[", "\t", "9" * 25]))
-        text = text[:at] + more + text[at:]
-    for reader in (msr, pipedream):
-        try:
-            graph = reader.read(text, "damaged").graph
-        except GraphError:
-            continue
-        assert isinstance(graph, Graph)
 
 
 @needs_data

@@ -63,23 +63,26 @@ class Result:
         write_atomically(path, [json.dumps(self.as_dict(), indent=1), "\n"])
 
 
-def write_atomically(path: Path, parts: Iterable[str]) -> None:
+def write_atomically(path: Path, parts: Iterable[str | bytes]) -> None:
     """Replaces `path` in one step: a reader, or a crash, sees the old file or the new one.
+
+    Text is written as UTF-8.
 
     A link stays a link, to the new file. What is no file (a pipe, a device) is written to.
 
     Raises:
         OSError: the folder is missing or may not be written to.
     """
+    data = (part.encode() if isinstance(part, str) else part for part in parts)
     if is_special(path):
-        with open(path, "w", encoding="utf-8") as file:
-            file.writelines(parts)
+        with open(path, "wb") as file:
+            file.writelines(data)
         return
     path = Path(os.path.realpath(path))
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.writelines(parts)
+        with open(handle, "wb") as file:
+            file.writelines(data)
             # mkstemp keeps others out; a result is an ordinary file.
             os.fchmod(file.fileno(), 0o666 & ~_umask())
         os.replace(temporary, path)

@@ -4,7 +4,7 @@ from acumen.placement.bounds import lower_bound
 from acumen.placement.cluster import Channel, Cluster, Device
 from acumen.placement.costs import DEVICE_KINDS, DeviceKind
 from acumen.placement.devices import parse_devices
-from acumen.placement.formats import Loaded, load_graph
+from acumen.placement.formats import Loaded, load_graph, save_graph
 from acumen.placement.graph import Graph, GraphError
 from acumen.placement.page import save_page
 from acumen.placement.pipeline import place_pipeline
@@ -37,6 +37,7 @@ __all__ = [
     "parse_devices",
     "place",
     "place_pipeline",
+    "save_graph",
     "save_page",
     "save_plan",
     "save_trace",

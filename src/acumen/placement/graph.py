@@ -11,7 +11,7 @@ PyTorch model make it, planners and the simulator take it. It is immutable; arra
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,8 @@ Bools = npt.NDArray[np.bool_]
 
 OPERATORS_MAX = 10_000_000
 NO_GROUP = -1
+# Of all operators together, so that no sum of some of them overflows.
+BYTES_MAX = 2**62
 
 
 class GraphError(ValueError):
@@ -162,7 +164,9 @@ class Graph:
             GraphError: see the class.
         """
         pairs = np.asarray(edges, np.int64).reshape(-1, 2)
-        sizes = _whole_bytes(size_bytes, len(pairs), "an edge")
+        sizes = _whole_bytes(
+            size_bytes, len(pairs), lambda edge: f"an edge from {_named(operators, pairs[edge, 0])}"
+        )
         times = None if copy_seconds is None else np.asarray(copy_seconds, np.float64)
         columns: list[npt.NDArray[Any]] = [pairs[:, 1], sizes, pairs[:, 0]]
         if times is not None:
@@ -188,19 +192,24 @@ class Graph:
             name,
             tuple(operators),
             {kind: np.array(column, np.float64) for kind, column in seconds.items()},
-            _whole_bytes(resident_bytes, n, "an operator"),
+            _whole_bytes(resident_bytes, n, lambda one: _named(operators, one)),
             tensors,
             **others,
         )
 
 
-def _whole_bytes(values: Any, count: int, what: str) -> Ints:
+def _named(operators: Sequence[str], number: int) -> str:
+    known = 0 <= number < len(operators)
+    return f"operator {operators[number]!r}" if known else f"operator {number}"
+
+
+def _whole_bytes(values: Any, count: int, label: Callable[[int], str]) -> Ints:
     numbers = np.asarray(values, np.float64)
     if numbers.shape != (count,):
-        raise GraphError(f"sizes of shape {numbers.shape} for {count} times {what}")
-    bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0) & (numbers < 2**62)))
+        raise GraphError(f"{len(numbers)} sizes for {count} operators or edges")
+    bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0) & (numbers < BYTES_MAX)))
     if len(bad):
-        raise GraphError(f"{what} (number {bad[0]}) has a size of {numbers[bad[0]]} bytes")
+        raise GraphError(f"{label(int(bad[0]))} has a size of {numbers[bad[0]]:g} bytes")
     return np.ceil(numbers).astype(np.int64)
 
 
@@ -208,6 +217,10 @@ def _check_operators(graph: Graph) -> None:
     n = len(graph)
     if not 0 < n <= OPERATORS_MAX:
         raise GraphError(f"{n} operators: there must be 1 to {OPERATORS_MAX:,}")
+    try:
+        "".join(graph.operators).encode()
+    except (TypeError, UnicodeEncodeError):
+        raise GraphError("an operator's name is no text") from None
     if len(set(graph.operators)) < n:
         counts = Counter(graph.operators)
         raise GraphError(f"operator {counts.most_common(1)[0][0]!r} is there twice")
@@ -237,6 +250,15 @@ def _check_operators(graph: Graph) -> None:
         raise GraphError(
             f"operator {graph.operators[bad[0]]!r} keeps {graph.resident_bytes[bad[0]]} bytes"
         )
+    if graph.resident_bytes.sum(dtype=np.float64) >= BYTES_MAX:
+        most = int(np.argmax(graph.resident_bytes))
+        raise GraphError(
+            f"operators keep 2^62 bytes or more, {graph.operators[most]!r} alone "
+            f"{graph.resident_bytes[most]}"
+        )
+    bad = np.flatnonzero(graph.group < NO_GROUP)
+    if len(bad):
+        raise GraphError(f"operator {graph.operators[bad[0]]!r} is in group {graph.group[bad[0]]}")
 
 
 def _check_tensors(graph: Graph) -> None:
@@ -258,6 +280,11 @@ def _check_tensors(graph: Graph) -> None:
     if len(bad):
         maker = graph.operators[tensors.producer[bad[0]]]
         raise GraphError(f"operator {maker!r} makes {tensors.size_bytes[bad[0]]} bytes")
+    reads = np.sort(tensors.reads.astype(np.int64) * n + tensors.consumers)
+    bad = np.flatnonzero(reads[1:] == reads[:-1])
+    if len(bad):
+        reader = graph.operators[reads[bad[0]] % n]
+        raise GraphError(f"operator {reader!r} reads the same tensor twice")
     if tensors.copy_seconds is not None:
         times = tensors.copy_seconds
         if times.shape != (m,):
@@ -272,6 +299,8 @@ def _topological_order(n: int, sources: Indices, targets: Indices) -> Indices:
     """As much of an order as there is (Kahn): the first in the file of those that are free."""
     import heapq
 
+    if (sources < targets).all():
+        return np.arange(n, dtype=np.int32)
     rank = np.argsort(sources, kind="stable")
     start = np.searchsorted(sources[rank], np.arange(n + 1)).tolist()
     after = targets[rank].tolist()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acumen.placement.costs import DEVICE_KINDS
@@ -104,7 +104,7 @@ def test_measured_times_take_the_place_of_the_roofline() -> None:
         to_graph(step(), {"cpu": np.array([0.5])})
 
 
-@pytest.mark.parametrize("name", ["step.json", "step.json.gz"])
+@pytest.mark.parametrize("name", ["step.json", "step.json.gz", "step.json.zst"])
 def test_a_file_holds_the_whole_step(tmp_path: Path, name: str) -> None:
     save(step(), tmp_path / name)
     assert load(tmp_path / name) == step()
@@ -168,6 +168,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, change: Any, says: str) -> No
         load(path)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_other_bytes_are_refused_or_read(tmp_path_factory: Any, data: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json.gz"

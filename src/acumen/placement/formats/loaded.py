@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from acumen.placement.cluster import Cluster
 from acumen.placement.graph import Graph
+from acumen.placement.plan import Objective
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,14 @@ class Loaded:
         graph: the operators.
         cluster: the devices that the file names, or None where it names none.
         source: the format, in one word.
+        objective: what the format's authors place for.
+        notes: what the reader had to interpret, or left out, in a line each.
         modules: the module of a PyTorch model that each operator belongs to, where that is known.
     """
 
     graph: Graph
     cluster: Cluster | None
     source: str
+    objective: Objective = "latency"
+    notes: tuple[str, ...] = ()
     modules: Sequence[str] | None = None

@@ -17,20 +17,35 @@ from typing import Any
 import numpy as np
 
 from acumen.placement.cluster import Cluster, Device
+from acumen.placement.files import text_of
 from acumen.placement.formats.loaded import Loaded
-from acumen.placement.formats.reading import as_mapping, field, items, json_of, number, text_of
+from acumen.placement.formats.reading import (
+    as_mapping,
+    ends_of,
+    items,
+    json_of,
+    memory_limit,
+    names_of,
+    number,
+)
 from acumen.placement.graph import NO_GROUP, Graph, GraphError, Indices
 
-__all__ = ["ACCELERATOR", "HOST", "read", "read_split", "recognises"]
+__all__ = ["ACCELERATOR", "HOST", "is_split", "read", "read_split", "recognises"]
 
 ACCELERATOR, HOST = "accelerator", "cpu"
 MILLISECOND = 1e-3
 DEVICES_MAX = 128
+NOTES = ("copies take the times that the file states, whatever lies between the devices",)
 
 
 def recognises(text: str) -> bool:
     """Whether a text looks like such a file."""
     return text.lstrip()[:1] == "{" and '"maxFPGAs"' in text
+
+
+def is_split(text: str) -> bool:
+    """Whether a text looks like a split that `read_split` reads."""
+    return text.lstrip()[:1] == "{" and '"fpgas"' in text and '"cpus"' in text
 
 
 def read(text: str, name: str) -> Loaded:
@@ -41,7 +56,7 @@ def read(text: str, name: str) -> Loaded:
     """
     file = as_mapping(json_of(text), "the file")
     nodes = [as_mapping(node, "a node") for node in items(file, "nodes", "the file")]
-    names, place = _names(nodes)
+    names, place = names_of(nodes)
     labels = [f"node {name!r}" for name in names]
     host = [number(n, "cpuLatency", label) for n, label in zip(nodes, labels, strict=True)]
     fast = [
@@ -63,7 +78,7 @@ def read(text: str, name: str) -> Loaded:
         group=_groups(nodes),
         backward=np.array([bool(node.get("isBackwardNode", False)) for node in nodes], np.bool_),
     )
-    return Loaded(graph, _cluster(file), "msr")
+    return Loaded(graph, _cluster(file), "msr", "throughput", NOTES)
 
 
 def read_split(path: str | Path, graph: Graph) -> Indices:
@@ -93,32 +108,13 @@ def _id_of(name: str) -> str:
     return name.rpartition("#")[2]
 
 
-def _names(nodes: list[dict[str, Any]]) -> tuple[list[str], dict[Any, int]]:
-    """A name for each node, and the nodes' places by id. The same name may be there twice."""
-    names: list[str] = []
-    place: dict[Any, int] = {}
-    for node in nodes:
-        id_ = field(node, "id", "a node")
-        if not isinstance(id_, int | str) or id_ in place:
-            raise GraphError(f"node {id_!r} is there twice, or has no id")
-        place[id_] = len(names)
-        names.append(f"{node.get('name', 'node')}#{id_}")
-    return names, place
-
-
 def _edges(
     file: dict[str, Any], place: dict[Any, int]
 ) -> tuple[list[tuple[int, int]], list[float], list[float]]:
     pairs, sizes, times = [], [], []
     for edge in items(file, "edges", "the file"):
-        ends = []
-        for end in ("sourceId", "destId"):
-            id_ = field(as_mapping(edge, "an edge"), end, "an edge")
-            if not isinstance(id_, int | str) or id_ not in place:
-                raise GraphError(f"an edge leads to node {id_!r}, which does not exist")
-            ends.append(place[id_])
+        pairs.append(ends_of(edge, place))
         label = f"the edge from {edge['sourceId']!r} to {edge['destId']!r}"
-        pairs.append((ends[0], ends[1]))
         sizes.append(number(edge, "size", label, 0.0))
         times.append(number(edge, "cost", label))
     return pairs, sizes, times
@@ -141,9 +137,7 @@ def _cluster(file: dict[str, Any]) -> Cluster:
     many, hosts = (int(number(file, key, "the file")) for key in ("maxFPGAs", "maxCPUs"))
     if not (many >= 0 and hosts >= 0 and 0 < many + hosts <= DEVICES_MAX):
         raise GraphError(f"{many} accelerators and {hosts} hosts")
-    limit = int(number(file, "maxSizePerFPGA", "the file"))
-    if limit < 0:
-        raise GraphError(f"an accelerator holds {limit} bytes")
+    limit = memory_limit(file, "maxSizePerFPGA", "the file")
     devices = [
         *(Device(f"{ACCELERATOR}:{k}", ACCELERATOR, limit) for k in range(many)),
         *(Device(f"{HOST}:{k}", HOST) for k in range(hosts)),

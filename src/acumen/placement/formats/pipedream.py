@@ -14,7 +14,6 @@ Source: Narayanan et al., "PipeDream: Generalized Pipeline Parallelism for DNN T
 
 from __future__ import annotations
 
-import math
 import re
 
 import numpy as np
@@ -26,8 +25,14 @@ __all__ = ["KIND", "read", "recognises"]
 
 KIND = "gpu"
 MILLISECOND = 1e-3
+# Of numbers, so that their multiples are finite.
+LARGEST = 1e300
 # Weights, their gradients, and momentum of the same size.
 COPIES_OF_PARAMETERS = 3
+NOTES = (
+    "a layer is an operator forward and one backward, on the same device; it keeps its parameters "
+    f"{COPIES_OF_PARAMETERS} times: with their gradients, and momentum",
+)
 _NODE = re.compile(r"^(\S+) -- (.*) -- (forward_compute_time=.*)$")
 _EDGE = re.compile(r"^\s+(\S+) -- (\S+)\s*$")
 _FIELDS = ("forward_compute_time", "backward_compute_time", "activation_size", "parameter_size")
@@ -51,15 +56,15 @@ def read(text: str, name: str, *, training: bool = True) -> Loaded:
     """
     place: dict[str, int] = {}
     kinds: list[str] = []
-    rows: list[list[float]] = []
+    rows: list[float] = []
     edges: list[tuple[int, int]] = []
     for at, line in enumerate(text.splitlines(), 1):
         if node := _NODE.match(line):
             if node[1] in place:
                 raise GraphError(f"node {node[1]!r} is there twice")
-            place[node[1]] = len(rows)
+            place[node[1]] = len(kinds)
             kinds.append(node[2].partition("(")[0])
-            rows.append(_values(node[1], node[3]))
+            rows.extend(_values(node[1], node[3]))
         elif edge := _EDGE.match(line):
             for end in edge.groups():
                 if end not in place:
@@ -67,10 +72,11 @@ def read(text: str, name: str, *, training: bool = True) -> Loaded:
             edges.append((place[edge[1]], place[edge[2]]))
         elif line.strip():
             raise GraphError(f"line {at} is neither a node nor an edge: {line[:40]!r}")
-    if not rows:
+    if not kinds:
         raise GraphError("there are no nodes")
     names = [f"{node} {kind}" for node, kind in zip(place, kinds, strict=True)]
-    return Loaded(_graph(name, names, np.array(rows), edges, training), None, "pipedream")
+    graph = _graph(name, names, np.array(rows).reshape(-1, len(_FIELDS)), edges, training)
+    return Loaded(graph, None, "pipedream", notes=NOTES if training else ())
 
 
 def _values(node: str, text: str) -> list[float]:
@@ -83,7 +89,7 @@ def _values(node: str, text: str) -> list[float]:
             values.append(sum(float(part) for part in parts))
         except (KeyError, ValueError):
             raise GraphError(f"node {node!r} has no number {field!r}") from None
-        if not math.isfinite(values[-1]):
+        if not abs(values[-1]) < LARGEST:
             raise GraphError(f"node {node!r}: {field} is {values[-1]}")
     return values
 

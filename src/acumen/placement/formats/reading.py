@@ -1,40 +1,29 @@
-"""Text of a graph file, and numbers in it, with errors that name the file and the place."""
+"""Values in the JSON of a graph file, with errors that name the place."""
 
 from __future__ import annotations
 
 import json
-import math
-from pathlib import Path
+import sys
 from typing import Any
-
-import pyarrow as pa
 
 from acumen.placement.graph import GraphError
 
-__all__ = ["TEXT_MAX", "as_mapping", "field", "items", "json_of", "number", "text_of"]
+__all__ = [
+    "as_mapping",
+    "ends_of",
+    "field",
+    "items",
+    "json_of",
+    "memory_limit",
+    "names_of",
+    "number",
+    "shown",
+    "text",
+]
 
-# What a file may hold once it is unpacked: a graph of a million operators takes some 200 MB.
-TEXT_MAX = 1 << 30
-
-
-def text_of(path: Path) -> str:
-    """The text of a file, unpacked if its name ends in .zst.
-
-    Raises:
-        GraphError: it cannot be read, is no text, is damaged, or is larger than `TEXT_MAX` bytes.
-    """
-    try:
-        with pa.OSFile(str(path)) as file:
-            source = pa.CompressedInputStream(file, "zstd") if path.suffix == ".zst" else file
-            data = source.read(TEXT_MAX + 1)
-    except (OSError, pa.ArrowException) as error:
-        raise GraphError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
-    if len(data) > TEXT_MAX:
-        raise GraphError(f"{path}: holds more than {TEXT_MAX:,} bytes")
-    try:
-        return bytes(data).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise GraphError(f"{path}: is no text: {error}") from None
+# No device holds as much: whoever writes more means that there is no limit.
+_MEMORY_MAX = 1 << 62
+_FLOAT_MAX = sys.float_info.max
 
 
 def json_of(text: str) -> Any:
@@ -56,7 +45,7 @@ def as_mapping(value: Any, what: str) -> dict[str, Any]:
         GraphError: it is something else.
     """
     if not isinstance(value, dict):
-        raise GraphError(f"{what} is {_shown(value)}, not an object")
+        raise GraphError(f"{what} is {shown(value)}, not an object")
     return value
 
 
@@ -92,11 +81,78 @@ def number(owner: dict[str, Any], name: str, what: str, default: float | None = 
     if default is not None and name not in owner:
         return default
     value = field(owner, name, what)
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise GraphError(f"{what}: {name} is {_shown(value)}, not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise GraphError(f"{what}: {name} is {shown(value)}, not a number")
+    if not abs(value) <= _FLOAT_MAX:
+        raise GraphError(f"{what}: {name} is {shown(value)}, not a finite number")
     return float(value)
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+def text(owner: dict[str, Any], name: str, what: str, default: str | None = None) -> str:
+    """A text that an object holds under a name, which can be written to any file or screen.
+
+    Raises:
+        GraphError: it is none, or is missing and there is no `default`.
+    """
+    if default is not None and name not in owner:
+        return default
+    value = field(owner, name, what)
+    if not isinstance(value, str) or any("\ud800" <= one <= "\udfff" for one in value):
+        raise GraphError(f"{what}: {name} is {shown(value)}, not a text")
+    return value
+
+
+def memory_limit(owner: dict[str, Any], name: str, what: str) -> int | None:
+    """What a device holds, in bytes; None: so much that it is no limit.
+
+    Raises:
+        GraphError: it is no number, or negative.
+    """
+    limit = number(owner, name, what)
+    if limit < 0:
+        raise GraphError(f"{what}: {name} is {limit:g} bytes")
+    return int(limit) if limit < _MEMORY_MAX else None
+
+
+def names_of(nodes: list[dict[str, Any]]) -> tuple[list[str], dict[Any, int]]:
+    """A name for each node, and the nodes' places by id. The same name may be there twice.
+
+    Raises:
+        GraphError: a node has no id, or that of another.
+    """
+    names: list[str] = []
+    place: dict[Any, int] = {}
+    for node in nodes:
+        id_ = field(node, "id", "a node")
+        if isinstance(id_, bool) or not isinstance(id_, int | str):
+            raise GraphError(f"a node has the id {shown(id_)}: neither a whole number nor a text")
+        if id_ in place:
+            raise GraphError(f"node {shown(id_)} is there twice")
+        place[id_] = len(names)
+        label = text(node, "id", "a node") if isinstance(id_, str) else str(id_)
+        names.append(f"{text(node, 'name', f'node {label!r}', 'node')}#{label}")
+    return names, place
+
+
+def ends_of(edge: Any, place: dict[Any, int]) -> tuple[int, int]:
+    """The places of the nodes at an edge's ends.
+
+    Raises:
+        GraphError: there is no such node.
+    """
+    ends = []
+    for end in ("sourceId", "destId"):
+        id_ = field(as_mapping(edge, "an edge"), end, "an edge")
+        if isinstance(id_, bool) or not isinstance(id_, int | str) or id_ not in place:
+            raise GraphError(f"an edge leads to node {shown(id_)}, which does not exist")
+        ends.append(place[id_])
+    return ends[0], ends[1]
+
+
+def shown(value: Any) -> str:
+    """A value in at most 40 characters of one line."""
+    try:
+        told = ascii(value)
+    except (ValueError, RecursionError):  # numbers of thousands of digits, lists in lists in lists
+        return f"a {type(value).__name__} that cannot be shown"
+    return told if len(told) <= 40 else told[:37] + "..."

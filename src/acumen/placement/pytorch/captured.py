@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from acumen.placement.costs import Precision
+from acumen.placement.graph import BYTES_MAX
 
 Phase = Literal["input", "forward", "backward", "update"]
 PHASES: tuple[Phase, ...] = ("input", "forward", "backward", "update")
@@ -114,6 +115,9 @@ class Captured:
         ):
             if min(sizes, default=0) < 0:
                 raise CaptureError(f"{what} of a negative size: {min(sizes)}")
+        total = sum(self.tensor_bytes) + sum(sum(one[1:]) for one in self.parameters)
+        if total >= BYTES_MAX:
+            raise CaptureError(f"{self.name}: tensors and parameters of {total:.2g} bytes")
         names = set()
         for number, operator in enumerate(self.operators):
             self._check(number, operator)
@@ -135,7 +139,7 @@ class Captured:
         )
         if wrong:
             raise CaptureError(
-                f"operator {operator.name!r} points to what is not there: {operator}"
+                f"operator {operator.name!r} points to what is not there: {str(operator)[:200]}"
             )
 
     def __len__(self) -> int:

@@ -1,21 +1,19 @@
-"""Captured steps as files: JSON, compressed where the name ends in .gz."""
+"""Captured steps as files: JSON, packed where their names end in .gz or .zst."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import os
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from acumen.placement.costs import PRECISIONS
+from acumen.placement.files import save_text, text_of
+from acumen.placement.graph import BYTES_MAX, GraphError
 from acumen.placement.pytorch.captured import Call, Captured, CaptureError, Operator, Parameter
 
 FORMAT = "acumen captured step"
 VERSION = 1
-FILE_BYTES_MAX = 2**32
 
 
 def save(captured: Captured, path: Path) -> None:
@@ -23,29 +21,40 @@ def save(captured: Captured, path: Path) -> None:
     whole = {"format": FORMAT, "version": VERSION, "name": captured.name}
     for key in ("calls", "operators", "tensor_bytes", "parameters"):
         whole[key] = list(getattr(captured, key))
-    data = json.dumps(whole, separators=(",", ":")).encode()
-    if path.suffix == ".gz":
-        data = gzip.compress(data, 3, mtime=0)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)
+    save_text(path, json.dumps(whole, separators=(",", ":")))
 
 
 def load(path: Path) -> Captured:
     """Reads what `save` wrote.
 
     Raises:
-        CaptureError: the file is damaged, or of another version; the message says which.
-        OSError: it cannot be read.
+        CaptureError: the file cannot be read, is damaged, or of another version; the message says
+            which.
     """
     try:
-        whole = json.loads(_bytes(path))
-    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CaptureError(f"{path}: not JSON: {error}") from error
+        whole = json.loads(text_of(path))
+    except GraphError as error:  # with the file's name
+        raise CaptureError(str(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise CaptureError(f"{path}: not JSON: {error}") from None
+    try:
+        return parse(whole)
+    except CaptureError as error:
+        raise CaptureError(f"{path}: {error}") from None
+
+
+def parse(whole: Any) -> Captured:
+    """The captured step that a file's JSON describes.
+
+    Raises:
+        CaptureError: it describes none, or one of another version.
+    """
     if not isinstance(whole, dict) or whole.get("format") != FORMAT:
-        raise CaptureError(f"{path}: no captured step")
+        raise CaptureError("no captured step")
     if whole.get("version") != VERSION:
-        raise CaptureError(f"{path}: version {whole.get('version')}, not {VERSION}: capture again")
+        raise CaptureError(
+            f"version {ascii(whole.get('version'))[:40]}, not {VERSION}: capture again"
+        )
     try:
         return Captured(
             _typed(whole["name"], str),
@@ -55,7 +64,7 @@ def load(path: Path) -> Captured:
             [_parameter(row) for row in whole["parameters"]],
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise CaptureError(f"{path}: damaged: {error}") from error
+        raise CaptureError(f"damaged: {error}") from None
 
 
 def cached(path: Path, capture: Callable[[], Captured]) -> Captured:
@@ -75,25 +84,18 @@ def cached(path: Path, capture: Callable[[], Captured]) -> Captured:
     return captured
 
 
-def _bytes(path: Path) -> bytes:
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rb") as file:
-        data = file.read(FILE_BYTES_MAX + 1)
-    if len(data) > FILE_BYTES_MAX:
-        raise CaptureError(f"{path}: larger than {FILE_BYTES_MAX} bytes")
-    return bytes(data)
-
-
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise TypeError(f"{value!r} where {kind.__name__} must stand")
+        raise TypeError(f"{ascii(value)[:40]} where {kind.__name__} must stand")
+    if isinstance(value, int) and abs(value) >= BYTES_MAX:
+        raise TypeError(f"a number of {value.bit_length()} bits")
     return value
 
 
 def _call(row: Any) -> Call:
     op, arguments, flops, reads, writes, precision = row
     if precision not in PRECISIONS:
-        raise TypeError(f"{row!r} is no call")
+        raise TypeError(f"{ascii(row)[:80]} is no call")
     return Call(
         _typed(op, str),
         _typed(arguments, str),
