@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from acumen import _native
+from acumen.core.array_file import make_folder
 from acumen.core.journal_format import (
     FATES,
     FIXED,
@@ -155,7 +156,7 @@ def append_records(
         raise JournalError(f"the records have no column {missing[0]!r}")
     batch = _events_of(table, info, replica_of(info.stream))
     last = batch.num_rows
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for _ in merging([iter([(1, last, batch)])], info, folder, None):
         pass
     return info.stream

@@ -24,7 +24,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from acumen.core.array_file import sync_folder
+from acumen.core.array_file import make_folder, sync_folder
 from acumen.core.journal_format import (
     JournalError,
     JournalInfo,
@@ -139,7 +139,7 @@ class LiveSegment:
         self.bytes = 0
         self._looked = 0.0
         self._prefix = 0
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         if self.path.exists():
             raise FileExistsError(f"{self.path} exists")
         # It gets its name when it is locked, or others would take it for a dead process's.

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acumen.core.array_file import make_folder, sync_folder
 from acumen.core.choice import Choice
 from acumen.core.journal import Journal
 from acumen.core.journal_format import JournalError
@@ -209,7 +210,7 @@ class Store:
         if self.path is None:
             yield True
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         name = self.path.with_name(f".{self.path.name}.lock")
         descriptor = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
         self._lock_file = descriptor
@@ -272,6 +273,8 @@ class Store:
                     file.flush()
                     os.fsync(file.fileno())
             os.replace(name, self.path)
+            if durable:
+                sync_folder(self.path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(name)
