@@ -15,7 +15,7 @@ import pytest
 from gated import gate_of, go_to, live, make, modes_in
 
 import acumen
-from acumen.evaluation.promotion.store import Store, StoreError, last_in_journal
+from acumen.evaluation.promotion.store import State, Store, StoreError, last_in_journal
 
 
 def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -214,6 +214,20 @@ with Store(pathlib.Path({str(tmp_path / "state")!r})).locked() as alone:
     assert (run.returncode, run.stdout.strip()) == (-9, "True")
     with store.locked() as alone, Store(tmp_path / "state").locked() as other:
         assert (alone, other) == (True, False)
+
+
+def test_what_a_killed_process_had_begun_goes(tmp_path: Path) -> None:
+    store = Store(tmp_path / "promotion.json")
+    old, new = tmp_path / ".promotion.json.ab12", tmp_path / ".promotion.json.cd34"
+    others = tmp_path / ".other.json.ab12"
+    with store.locked():
+        for path in (old, new, others):
+            path.write_bytes(b"half of a")
+        for path in (old, others, tmp_path / ".promotion.json.lock"):
+            os.utime(path, (0, 0))
+        store.save(State(), durable=True)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"promotion.json", ".promotion.json.lock", new.name, others.name}
 
 
 def test_a_thread_steps_and_ends(tmp_path: Path) -> None:

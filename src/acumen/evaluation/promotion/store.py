@@ -30,6 +30,7 @@ FORMAT = 1
 BYTES_MAX = 1 << 20
 HISTORY_MAX = 50
 WHY_MAX = 1000  # characters
+LEFT_SECONDS = 60.0  # a file that is written takes no longer
 BY = "acumen.Promotion"
 
 
@@ -264,6 +265,8 @@ class Store:
         """
         if self.path is None:
             return
+        if durable:
+            self._sweep()
         text = state.to_json().encode()
         handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
         try:
@@ -279,6 +282,16 @@ class Store:
             with contextlib.suppress(OSError):
                 os.unlink(name)
             raise
+
+    def _sweep(self) -> None:
+        """Files that were begun by processes that were killed."""
+        assert self.path is not None
+        begun = f".{self.path.name}."
+        for path in self.path.parent.iterdir():
+            if path.name.startswith(begun) and path.name != f"{begun}lock":
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime > LEFT_SECONDS:
+                        path.unlink()
 
 
 def last_in_journal(journal: Journal, choice: str) -> State | None:
