@@ -2,10 +2,12 @@
 
     python fleet_process.py measured FAULTED CONTROL SEED [--still] [--hub ADDRESS CHECKPOINTS]
     python fleet_process.py peer FOLDER SEED [--fields N] [--train] [--hub ADDRESS CHECKPOINTS]
+    python fleet_process.py service FOLDER SEED [--follow] [--hub ADDRESS CHECKPOINTS]
     python fleet_process.py head TEMPORARY
 
 `measured` chooses in three choices side by side: one of the fleet that has the fault, two of one
-that has none. `peer` brings a fleet its news. `head` is a cluster of Ray. All end with their input.
+that has none. `peer` brings a fleet its news. `service` chooses so many
+blocks as it is told to. `head` is a cluster of Ray. All end with their input.
 """
 
 from __future__ import annotations
@@ -194,6 +196,27 @@ def peer(options: argparse.Namespace) -> None:
     follower.stop()
 
 
+def service(options: argparse.Namespace) -> None:
+    """A process that has one choice, and its follower, if any, for itself."""
+    choice = make(options.folder, options.seed)
+    rng = np.random.default_rng(options.seed)
+    rows = [tuple(row) for row in rng.normal(size=(BLOCK, FIELDS)).tolist()]
+    for _ in range(20):  # until its scales are set
+        block(choice, rows)
+    following = options.follow or options.hub
+    follower = follow(choice, options.hub) if following else None
+    while follower is not None and follower.health.taken == 0:
+        block(choice, rows)
+        time.sleep(PASS_SECONDS)
+    say("ready")
+    for line in sys.stdin:
+        times = []
+        for _ in range(int(line)):
+            time.sleep(PASS_SECONDS)
+            times.append(block(choice, rows))
+        say([times, follower.health.taken if follower else 0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     roles = parser.add_subparsers(dest="role", required=True)
@@ -207,7 +230,11 @@ def main() -> None:
     other.add_argument("seed", type=int)
     other.add_argument("--fields", type=int, default=FIELDS)
     other.add_argument("--train", action="store_true")
-    for role in (measured, other):
+    alone = roles.add_parser("service")
+    alone.add_argument("folder", type=Path)
+    alone.add_argument("seed", type=int)
+    alone.add_argument("--follow", action="store_true")
+    for role in (measured, other, alone):
         role.add_argument("--hub", nargs=2)
     roles.add_parser("head").add_argument("temporary")
     options = parser.parse_args()
@@ -215,6 +242,8 @@ def main() -> None:
         head(options.temporary)
     elif options.role == "peer":
         peer(options)
+    elif options.role == "service":
+        service(options)
     else:
         Measured(options).run()
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from acumen.evaluation.off_policy import (
     IPS,
@@ -79,6 +83,42 @@ def test_unusable_files(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(LogError, match=message):
         read_open_bandit(path)
+
+
+COLUMNS = ["item_id", "position", "click", "propensity_score", "user_feature_0",
+           "user-item_affinity_0"]  # fmt: skip
+GOOD = ["0", "1", "0", "0.5", "a", "1"]
+CELLS = st.sampled_from(
+    ["", "1", "2e9", "0.5", "-1", "nan", "inf", "1e300", "9" * 25, "2019-11-24", "true", '"', "a,b",
+     "\x00", *COLUMNS]
+) | st.text(max_size=4)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.integers(0, 3),
+    changes=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), CELLS), max_size=2),
+    bytes_at=st.integers(0, 150),
+    garbage=st.sampled_from([b"", b"\xff", b"\n", b","]),
+)
+def test_any_file_is_read_or_refused_in_words(
+    rows: int, changes: list[tuple[int, int, str]], bytes_at: int, garbage: bytes
+) -> None:
+    cells = [COLUMNS[:], *([*GOOD] for _ in range(rows))]
+    for row, column, cell in changes:
+        cells[min(row, rows)][column] = cell
+    contents = "\n".join(",".join(row) for row in cells).encode()
+    contents = contents[:bytes_at] + garbage + contents[bytes_at:]
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = Path(folder) / "log.csv"
+        path.write_bytes(contents)
+        try:
+            read = read_open_bandit(path, affinity=True)
+        except LogError:
+            return
+        assert len(read.position) == len(read.log) == len(read.log.context)
+        assert ((read.position >= 0) & (read.position < read.positions)).all()
 
 
 def test_thompson_sampling_by_its_definition() -> None:

@@ -11,7 +11,9 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
@@ -77,6 +79,48 @@ def state_of(address: str, folder: Path) -> dict[str, object]:
     return fleet.hub_state(make(folder, 0, journal=acumen.Journal(folder)))
 
 
+def one_row_and_many(folder: Path, lessons: int) -> tuple[float, float]:
+    """One row from a choice to the hub that is there and back as a model, then many.
+
+    Args:
+        folder: of a machine that joins now.
+        lessons: that the hub has.
+
+    Returns:
+        Seconds until a model with the row is on its machine; records a second, from the
+        first decision to the hub's word that it has all of them.
+    """
+    choice = make(folder, 77)
+    follower = fleet.join(choice, period_seconds=0.02, poll_seconds=0.01)
+    _until(lambda: choice.model_version == lessons, "the hub's model")
+    assert follower.training is not None
+    health: Any = follower.training.health
+    models = health.models
+    started = time.perf_counter()
+    choice.choose_row((0.25, -0.5)).feedback(0.75)
+    _until(lambda: fleet.hub_state(choice)["lessons"] == lessons + 1, "one row more at the hub")
+    _until(lambda: health.models > models and health.unacknowledged == 0, "it comes back")
+    seconds = time.perf_counter() - started
+    assert choice.model_version == lessons + 1
+    rows = np.random.default_rng(7).normal(size=(500, 2))
+    started = time.perf_counter()
+    for _ in range(20):
+        choice.feedback_many(choice.choose_many(rows).ids, reward=rows[:, 0])
+    total = lessons + choice.counters()["feedback_learned"]
+    _until(lambda: fleet.hub_state(choice)["lessons"] == total, "all records at the hub")
+    rate = 2 * 20 * len(rows) / (time.perf_counter() - started)
+    follower.stop()
+    assert total == lessons + 1 + 20 * len(rows)
+    return seconds, rate
+
+
+def _until(condition: Callable[[], bool], what: str, seconds: float = 40.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.005)
+
+
 def try_shards(folder: Path) -> int:
     """Two hubs and a root; three machines' worth of choices, all in this process. Lessons."""
     settled = make(folder / "settled", 90)
@@ -95,10 +139,7 @@ def try_shards(folder: Path) -> int:
     followers = [fleet.join(choice, shards=2, **times) for choice in members]
     for choice in members:
         choice.feedback_many(choice.choose_many(rows[:200]).ids, reward=rows[:200, 0])
-    deadline = time.monotonic() + 40
-    while {choice.model_version for choice in members} != {600}:
-        assert time.monotonic() < deadline, [f.health for f in followers]
-        time.sleep(0.02)
+    _until(lambda: {choice.model_version for choice in members} == {600}, "600 lessons")
     for follower in followers:
         follower.stop()
     return members[0].model_version

@@ -99,9 +99,11 @@ def main(folder: Path) -> None:
         assert [one.wait(20), again.wait(20)] == [0, 0]
         import ray_process
 
+        seconds, rate = ray_process.one_row_and_many(fleet.folder / "late", total)
         sharded = ray_process.try_shards(fleet.folder)
         print(
-            f"ok: {total} lessons, {state['streams']} streams; {sharded} in shards; {seen}; {afar}"
+            f"ok: {total} lessons, {state['streams']} streams; {sharded} in shards; {seen}; "
+            f"{afar}; one row {seconds:.2f} s; {rate:.0f} records/s"
         )
 
 

@@ -1,6 +1,7 @@
 """The fleet on Ray, real processes: nothing acknowledged is lost, choosing and looking go on."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,13 @@ def test_a_hub_belongs_to_a_kind_of_choice() -> None:
 def test_a_fleet_and_its_page_survive_kills_and_pauses(said: str) -> None:
     assert "lessons" in said
     assert "600 in shards" in said
+
+
+def test_one_row_reaches_the_hub_and_comes_back_and_many_do(said: str) -> None:
+    found = re.search(r"one row (\S+) s; (\d+) records/s", said)
+    assert found is not None
+    assert float(found[1]) < 10
+    assert int(found[2]) > 1000  # a machine at its limits; docs/results/fleet.md has the figures
 
 
 @pytest.mark.skipif(importlib.util.find_spec("grpc") is None, reason="ray:// needs grpcio")

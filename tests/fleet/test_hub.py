@@ -354,6 +354,14 @@ def test_torn_checkpoints_and_foreign_streams(tmp_path: Path) -> None:
     assert len(reply.problems) == 1
 
 
+def test_a_checkpoint_that_is_too_large_is_not_even_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "checkpoint-00000001-0000000001.acumen").write_bytes(bytes(1001))
+    monkeypatch.setattr(model_file, "BYTES_MAX", 1000)
+    assert any("1001 bytes are more than a model" in error for error in Hub(str(tmp_path)).errors)
+
+
 def test_many_processes_of_one_machine_have_one_uplink(tmp_path: Path) -> None:
     line = Line(str(tmp_path / "hub"), publish_seconds=0.02)
     members = [make(acumen.Journal(tmp_path / "m", **FAST), seed=i) for i in range(3)]

@@ -25,7 +25,7 @@ from traffic import close, flush, live, make, note
 from acumen.core.journal_segments import segments_in
 from acumen.watch.guard import SECURITY_HEADERS, host_name, is_loopback
 from acumen.watch.server import PageServer, WatchError, assets
-from acumen.watch.watcher import RANGES, Watcher
+from acumen.watch.watcher import RANGES
 
 TOKEN = "a-token-that-is-long-enough"
 Answer = tuple[int, dict[str, str], bytes]
@@ -337,35 +337,6 @@ def test_broken_requests_break_nothing(shared: PageServer, raw: bytes) -> None:
         answer = connection.recv(300)
     assert b"500" not in answer.split(b"\r\n")[0]
     assert ask(shared, "/api/state")[0] == 200
-
-
-def test_a_choice_that_has_just_been_found_is_whole(tmp_path: Path) -> None:
-    choice = make(tmp_path)
-    live(choice, 10)
-    flush(choice)
-    watcher = Watcher(tmp_path)
-    watcher._find()
-    health = watcher.state("codec", "5m")["selected"]["health"]
-    assert health["present"]
-    assert health["live"] == 1  # before anything of it was read
-    assert health["torn"] == []
-    close(choice)
-
-
-def test_only_what_is_wanted_is_followed(tmp_path: Path) -> None:
-    for name in ("codec", "codec-2", "a/b", "other"):
-        choice = make(tmp_path, name)
-        live(choice, 5)
-        close(choice)
-    for only, wanted in (
-        (["codec"], ["codec"]),
-        (["codec*", "a/b"], ["a/b", "codec", "codec-2"]),
-        (["nothing"], []),
-        ([], ["a/b", "codec", "codec-2", "other"]),
-    ):
-        watcher = Watcher(tmp_path, only)
-        watcher.poll()
-        assert [c["name"] for c in watcher.overview()["choices"]] == wanted
 
 
 def test_an_empty_directory_waits(tmp_path: Path, serve: Serve) -> None:

@@ -206,6 +206,25 @@ def _digest(data: bytes | memoryview) -> hashlib.blake2b:
     return hashlib.blake2b(data, digest_size=_DIGEST_BYTES)
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it that are missing; durable on return.
+
+    A new folder is an entry in the one above it: until that is on the disk, too, whatever was
+    synced inside goes with it when the machine stops.
+
+    Raises:
+        OSError: it cannot be made, or there is something else of that name.
+    """
+    missing = []
+    for above in (folder, *folder.parents):
+        if above.is_dir():
+            break
+        missing.append(above)
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_folder(made.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Makes a rename itself durable, where the system lets a folder be opened."""
     with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from acumen.core.array_file import sync_folder
+from acumen.core.arrow_messages import INFLATED_BYTES_MAX
 from acumen.core.journal_format import (
     JournalError,
     JournalInfo,
@@ -69,6 +70,8 @@ def merging(
             pa.ipc.new_file(sink, schema, options=options) as writer,
         ):
             for first, last, batch in gathered(sources, schema):
+                if compression and batch.nbytes > INFLATED_BYTES_MAX // 2:
+                    raise JournalError("a batch too large to be compressed: nobody would read it")
                 metadata = batch_metadata(first, last, batch_checksum(batch, first, last))
                 writer.write_batch(batch, custom_metadata=metadata)
                 rows += batch.num_rows

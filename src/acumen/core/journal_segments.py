@@ -24,7 +24,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from acumen.core.array_file import sync_folder
+from acumen.core.array_file import make_folder, sync_folder
+from acumen.core.arrow_messages import InflationError, check_file, checked_stream
 from acumen.core.journal_format import (
     JournalError,
     JournalInfo,
@@ -139,7 +140,7 @@ class LiveSegment:
         self.bytes = 0
         self._looked = 0.0
         self._prefix = 0
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         if self.path.exists():
             raise FileExistsError(f"{self.path} exists")
         # It gets its name when it is locked, or others would take it for a dead process's.
@@ -291,6 +292,7 @@ class SegmentReader:
         self._file: Any = None
         try:
             if path.suffix == SEALED:
+                _check_file(path, size)
                 # Not mapped: whoever truncates a mapped file kills its readers.
                 self._file = pa.ipc.open_file(pa.OSFile(str(path), "rb"))
                 self.info = read_info(self._file.schema)
@@ -307,7 +309,8 @@ class SegmentReader:
     def _open_stream(self, path: Path) -> None:
         contents = path.read_bytes()
         start = min(8, len(contents)) if contents[:6] == b"ARROW1" else 0
-        self._buffer = pa.BufferReader(pa.py_buffer(contents).slice(start))
+        self._whole = pa.py_buffer(contents).slice(start)
+        self._buffer = pa.BufferReader(self._whole)
         self._size = len(contents) - start
         try:
             self._stream = pa.ipc.open_stream(self._buffer)
@@ -352,16 +355,24 @@ class SegmentReader:
 
     def _stream_batches(self) -> Iterator[tuple[pa.RecordBatch, Any]]:
         good = 0
+        ahead = checked_stream(self._whole)
         while True:
             try:
+                next(ahead)
                 item = self._stream.read_next_batch_with_custom_metadata()
-            except StopIteration:
+            except InflationError as error:
+                self.reading.problems.append(f"what follows cannot be read: {error}")
                 break
-            except ARROW_ERRORS:
+            except (StopIteration, *ARROW_ERRORS):
                 break
             yield item
             good = self._buffer.tell()
         self.reading.torn_bytes = self._size - good
+
+
+def _check_file(path: Path, size: int) -> None:
+    with path.open("rb") as file:
+        check_file(lambda at, count: os.pread(file.fileno(), count, at), size)
 
 
 def newest_info(folder: Path) -> JournalInfo | None:

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from acumen.core.arrow_messages import InflationError, checked_stream
 from acumen.core.journal import EventBatch
 from acumen.core.journal_format import JournalError, JournalInfo, read_info
 from acumen.core.journal_sealing import gathered
@@ -117,7 +118,8 @@ class LiveTail:
             if not self._prefix:
                 size = bytes_before_batches(pa.py_buffer(data))
                 self._prefix, data, self._offset = data[:size], data[size:], size
-            source = pa.BufferReader(self._prefix + data)
+            whole = pa.py_buffer(self._prefix + data)
+            source = pa.BufferReader(whole)
             stream = pa.ipc.open_stream(source)
             schema = stream.schema
             self.info = read_info(schema)
@@ -128,10 +130,14 @@ class LiveTail:
         except ARROW_ERRORS:
             return  # its first batch is on the way
         batches = []
-        good = len(self._prefix)
+        good, ahead = len(self._prefix), checked_stream(whole)
         while True:
             try:
+                next(ahead)
                 batch, metadata = stream.read_next_batch_with_custom_metadata()
+            except InflationError as error:
+                self.reading.problems.append(f"what follows cannot be read: {error}")
+                break
             except (StopIteration, *ARROW_ERRORS):
                 break
             good = source.tell()

@@ -6,6 +6,8 @@ import os
 
 from acumen.core.array_file import ArrayFile, Contents
 
+BYTES_MAX = 1 << 30
+
 
 class ModelError(ValueError):
     """A model file that is truncated, altered, foreign, or made for another choice."""
@@ -16,7 +18,7 @@ _MODEL = ArrayFile(
     magic=b"ACUMEN\x00M",
     format=1,
     dtypes=frozenset({"<f4", "<f8", "<u8"}),
-    bytes_max=1 << 30,
+    bytes_max=BYTES_MAX,
     error=ModelError,
 )
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from acumen.core import model_file
-from acumen.core.array_file import Arrays, sync_folder
+from acumen.core.array_file import Arrays, make_folder, sync_folder
 from acumen.core.journal_segments import try_lock
 
 MODELS = "_models"  # readers of Arrow pass by what begins so
@@ -109,7 +109,7 @@ class ModelFolder:
             ModelError: it is larger than a model may be; nothing has changed.
             OSError: it cannot be written; likewise.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         term, version = published.stamp
         path = self.folder / f"{what}-{term:08d}-{version:010d}.acumen"
         model_file.write(path, published.header, published.arrays)
@@ -137,7 +137,7 @@ class ModelFolder:
         path = self.folder / "home"
         with contextlib.suppress(FileNotFoundError):
             return path.read_text()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         drawn = path.with_name(f".home.{os.getpid()}")
         drawn.write_text(secrets.token_hex(16))
         try:
@@ -204,7 +204,7 @@ class Candidacy:
         Raises:
             OSError: the folder cannot be written.
         """
-        self._models.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._models.folder)
         descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
         if not try_lock(descriptor):
             sign = os.fstat(descriptor)

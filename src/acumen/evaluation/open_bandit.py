@@ -32,6 +32,7 @@ _USER = "user_feature_"
 _AFFINITY = "user-item_affinity_"
 # So many buckets at most a hashed user feature: more values share them.
 _BUCKETS_MAX = 16
+_INDEX_MAX = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -82,39 +83,63 @@ def read_open_bandit(
         LogError: columns are missing, or values are impossible.
         OSError: the file cannot be read.
     """
+    try:
+        return _read(_table(os.fspath(path)), items, positions, affinity)
+    except LogError as error:
+        raise LogError(f"{os.fspath(path)}: {error}") from None
+
+
+def _table(path: str) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv
 
     try:
-        table = csv.read_csv(os.fspath(path))
-    except pa.ArrowInvalid as error:
-        raise LogError(f"{os.fspath(path)}: {str(error).splitlines()[0]}") from None
-    missing = [name for name in _NEEDED if name not in table.column_names]
+        table = csv.read_csv(path)
+        names = table.column_names
+    except pa.ArrowException as error:
+        raise LogError(_first_line(error)) from None
+    except UnicodeDecodeError as error:
+        raise LogError(f"a column's name is no text: {error}") from None
+    missing = [name for name in _NEEDED if name not in names]
     if missing:
-        raise LogError(f"{os.fspath(path)}: no column {missing[0]!r}")
-    columns = {name: _numbers(table, name) for name in _NEEDED}
-    affinities = [name for name in table.column_names if name.startswith(_AFFINITY)]
-    item, place = columns["item_id"].astype(np.int64), columns["position"].astype(np.int64) - 1
+        raise LogError(f"no column {missing[0]!r}")
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise LogError(f"two columns {repeated[0]!r}")
+    return table
+
+
+def _read(
+    table: pa.Table, items: int | None, positions: int | None, affinity: bool
+) -> OpenBanditLog:
+    item, place = _indices(table, "item_id"), _indices(table, "position") - 1
     count = positions or int(place.max(initial=0)) + 1
     if ((place < 0) | (place >= count)).any():
-        raise LogError(f"{os.fspath(path)}: positions count from 1 to {count}")
-    types: dict[str, object] = {"position": Category(buckets=count)}
+        raise LogError(f"positions count from 1 to {count}")
+    affinities = [name for name in table.column_names if name.startswith(_AFFINITY)]
     context = [place.astype(np.float64)]
-    for name in table.column_names:
-        if name.startswith(_USER):
-            codes = _codes(table, name)
-            types[name] = Category(buckets=int(codes.max(initial=0)) + 1)
-            context.append(codes)
-    for name in affinities if affinity else ():
-        types[name.replace("-", "_")] = float
-        context.append(_numbers(table, name))
+    try:
+        types: dict[str, object] = {"position": Category(buckets=count)}
+        for name in table.column_names:
+            if name.startswith(_USER):
+                codes = _codes(table, name)
+                types[name] = Category(buckets=int(codes.max(initial=0)) + 1)
+                context.append(codes)
+        for name in affinities if affinity else ():
+            types[name.replace("-", "_")] = float
+            context.append(_numbers(table, name))
+        schema = Schema(types)
+    except LogError:
+        raise
+    except ValueError as error:
+        raise LogError(str(error)) from None
     log = DecisionLog.of(
         item,
-        columns["propensity_score"],
-        columns["click"],
+        _numbers(table, "propensity_score"),
+        _numbers(table, "click"),
         arms=items or len(affinities) or None,
         context=np.column_stack(context),
-        schema=Schema(types),
+        schema=schema,
     )
     return OpenBanditLog(log, place, count)
 
@@ -165,15 +190,30 @@ def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
     try:
         return np.array(table[name].cast(pa.float64()).to_numpy(), np.float64)
     except pa.ArrowException as error:
-        raise LogError(f"column {name!r} holds no numbers: {str(error).splitlines()[0]}") from None
+        raise LogError(f"column {name!r} holds no numbers: {_first_line(error)}") from None
+
+
+def _indices(table: pa.Table, name: str) -> NDArray[np.int64]:
+    values = _numbers(table, name)
+    if not ((values == np.floor(values)) & (np.abs(values) < _INDEX_MAX)).all():
+        raise LogError(f"column {name!r} must hold indices")
+    return values.astype(np.int64)
 
 
 def _codes(table: pa.Table, name: str) -> NDArray[np.float64]:
     """Places of the most frequent values; all others share the last."""
     import pyarrow as pa
 
-    texts = np.asarray(table[name].cast(pa.string()).fill_null("").to_pylist(), dtype=np.str_)
+    try:
+        column = table[name].cast(pa.string())
+    except pa.ArrowException as error:
+        raise LogError(f"column {name!r} is no text: {_first_line(error)}") from None
+    texts = np.asarray(column.fill_null("").to_pylist(), dtype=np.str_)
     values, inverse, counts = np.unique(texts, return_inverse=True, return_counts=True)
     rank = np.empty(len(values))
     rank[np.lexsort((values, -counts))] = np.arange(len(values))
     return np.asarray(np.minimum(rank[inverse], _BUCKETS_MAX - 1), np.float64)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

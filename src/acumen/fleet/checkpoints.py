@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from acumen.core import model_file
+from acumen.core.model_file import ModelError
 from acumen.core.published import NONE, Published, Stamp
 from acumen.fleet.stream_table import folded, unfolded
 
@@ -89,6 +90,9 @@ class Checkpoints:
             if stamp >= before:
                 continue
             try:
+                size = self._files.size(name)
+                if size is not None and size > model_file.BYTES_MAX:
+                    raise ModelError(f"{size} bytes are more than a model may have")
                 found = Published(stamp, *model_file.decode(self._files.cat_file(name)))
                 return unfolded(found)
             except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:

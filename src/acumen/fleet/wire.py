@@ -1,18 +1,16 @@
 """Batches of events on their way through a network: Arrow IPC with the journal's own checksums.
 
 They travel as they are: what Arrow would have to decompress is refused before it does, for a small
-message could become gigabytes. Whether one is compressed says its head alone, a FlatBuffer that
-Arrow has verified by then (its schema: Message.fbs of the Arrow project).
+message could become gigabytes. Whether one is compressed says its head alone.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
 
+from acumen.core.arrow_messages import is_plain
 from acumen.core.journal import EventBatch
 from acumen.core.journal_format import (
     JournalError,
@@ -25,11 +23,6 @@ from acumen.core.journal_format import (
 from acumen.core.journal_segments import ARROW_ERRORS
 
 BATCH_BYTES_MAX = 64 << 20
-# Of Message: its version, the kind of its head, the head. Of a batch's head: how it is compressed;
-# of a dictionary's: the batch in it.
-_VERSION, _KIND, _HEAD = 0, 1, 2
-_COMPRESSION, _DICTIONARY_BATCH = 3, 1
-_V5, _DICTIONARY = 4, 2
 
 
 def pieces(batch: EventBatch, bytes_max: int) -> Iterator[EventBatch]:
@@ -109,36 +102,7 @@ def _check_plain(contents: bytes) -> None:
         ArrowException, OSError: damaged.
     """
     for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(contents)):
-        if message.type in ("dictionary", "record batch") and not _is_plain(message):
+        if message.type in ("dictionary", "record batch") and not is_plain(bytes(message.metadata)):
             raise JournalError("a batch must not be compressed")
         if message.type == "record batch":
             return
-
-
-def _is_plain(message: Any) -> bool:
-    head = bytes(message.metadata)
-    try:
-        (root,) = struct.unpack_from("<I", head)
-        version, kind = _place(head, root, _VERSION), _place(head, root, _KIND)
-        # Version 4 had other ways to say that something is compressed.
-        if not (version and struct.unpack_from("<h", head, version)[0] == _V5 and kind):
-            return False
-        table = _follow(head, _place(head, root, _HEAD))
-        if head[kind] == _DICTIONARY:
-            table = _follow(head, _place(head, table, _DICTIONARY_BATCH))
-        return _place(head, table, _COMPRESSION) == 0
-    except (struct.error, IndexError):
-        return False
-
-
-def _place(head: bytes, table: int, field: int) -> int:
-    """Where a table has a field; 0: it has none."""
-    vtable = table - int(struct.unpack_from("<i", head, table)[0])
-    (size,) = struct.unpack_from("<H", head, vtable)
-    slot = 4 + 2 * field
-    (offset,) = struct.unpack_from("<H", head, vtable + slot) if slot < size else (0,)
-    return table + int(offset) if offset else 0
-
-
-def _follow(head: bytes, place: int) -> int:
-    return place + int(struct.unpack_from("<I", head, place)[0])

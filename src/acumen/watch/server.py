@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from acumen.watch.clients import limited
 from acumen.watch.guard import Guard, is_loopback
 from acumen.watch.watcher import RANGES, Watcher
 
@@ -175,6 +176,7 @@ class PageServer:
         try:
             import starlette  # noqa: F401
             import uvicorn
+            from uvicorn.protocols.http.h11_impl import H11Protocol
         except ImportError:
             raise WatchError(
                 "watching needs Starlette and uvicorn: pip install 'acumen[watch]'"
@@ -193,7 +195,7 @@ class PageServer:
         app = _Pages(self.watcher, lambda: self._server.should_exit).app()
         config = uvicorn.Config(
             Guard(app, loopback=loopback, hosts=hosts, token=token),
-            http="h11",
+            http=limited(H11Protocol),
             ws="none",
             lifespan="off",
             loop="asyncio",
@@ -202,7 +204,6 @@ class PageServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=128,
             h11_max_incomplete_event_size=16384,
             timeout_graceful_shutdown=2,
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from acumen.core.journal_segments import choice_of, is_locked, segments_in
-from acumen.core.journal_tail import JournalTail
+from acumen.core.journal_tail import Absences, JournalTail
 from acumen.watch.snapshot import RANGES, details, summary
 from acumen.watch.view import ChoiceView
 
@@ -28,9 +28,19 @@ class _Followed:
         self.view = ChoiceView(choice_of(folder))
         self.tail = JournalTail(folder)
         self.positions: dict[str, int] = {}
+        self._absences = Absences()
         self.refused = 0
         self.health: dict[str, Any] = {}
         self.look()
+
+    def forget(self) -> None:
+        """Streams that have lost their last file to retention: they do not come back.
+
+        Where no stream has any, it is not that: a disk was taken away, for instance.
+        """
+        if self.tail.present and self.tail.streams:
+            for stream in self._absences.gone(self.positions, self.tail.streams):
+                del self.positions[stream]
 
     def look(self) -> None:
         """The files, without reading them."""
@@ -112,6 +122,7 @@ class Watcher:
         if busy or time.monotonic() - self._looked > HEALTH_SECONDS:
             self._looked = time.monotonic()
             for followed in list(self._choices.values()):
+                followed.forget()
                 followed.look()
             self.version += 1
         self.reading = False

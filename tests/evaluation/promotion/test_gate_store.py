@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
+import zlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from gated import gate_of, go_to, live, make, modes_in
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import acumen
-from acumen.evaluation.promotion.store import Store, StoreError, last_in_journal
+from acumen.evaluation.promotion.store import LastTransition, State, Store, StoreError
+from acumen.evaluation.promotion.sums import Moments, Tossed
 
 
 def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -80,8 +89,6 @@ def test_hostile_files(tmp_path: Path) -> None:
         (tmp_path / "promotion.json").write_bytes(broken)
         with pytest.raises(StoreError):
             store.load()
-    import zlib
-
     text = contents.partition(b" ")[2]
     for old, new in (
         (b'"format": 1', b'"format": 2'),
@@ -100,6 +107,47 @@ def test_hostile_files(tmp_path: Path) -> None:
         (tmp_path / "promotion.json").write_bytes(b"%08x " % zlib.crc32(bad) + bad)
         with pytest.raises(StoreError):
             store.load()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_state_is_taken_whole_or_refused(data: st.DataObject) -> None:
+    """Whatever stands in a file whose checksum is right: a state that goes on, or an error."""
+    state = State(tossed=Tossed(Moments(3, 1.0, 2.0)), metrics={"errors": Moments(1, 0.0, 0.0)})
+    state = replace(state.moved(1, ["shadow", "canary"], "for a test"), metrics=state.metrics)
+    said = json.loads(state.to_json())
+    for _ in range(data.draw(st.integers(1, 3))):
+        where: Any = said
+        key = data.draw(st.sampled_from(sorted(said)))
+        while isinstance(where[key], dict | list) and where[key] and data.draw(st.booleans()):
+            where = where[key]
+            keys = sorted(where) if isinstance(where, dict) else range(len(where))
+            key = data.draw(st.sampled_from(keys))
+        where[key] = data.draw(JSON)
+    try:
+        found = State.from_json(json.dumps(said))
+    except StoreError:
+        return
+    assert State.from_json(found.to_json()) == found
+    again = found.moved(0, ["shadow", "canary"], "on") if found.stage < 2 else found
+    assert again.tossed.comparison(0.05).learned_decisions >= 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(contents=st.binary(max_size=300), sealed=st.booleans())
+def test_garbage_is_refused_in_words(contents: bytes, sealed: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "promotion.json"
+        path.write_bytes(b"%08x " % zlib.crc32(contents) + contents if sealed else contents)
+        with pytest.raises(StoreError, match=re.escape(str(path))):
+            Store(path).load()
 
 
 def test_what_cannot_be_put_down_is_not_done_upwards_but_downwards(tmp_path: Path) -> None:
@@ -153,9 +201,10 @@ def test_two_gates_of_one_journal_pool_their_evidence(tmp_path: Path) -> None:
     assert sorted(steps) == [0, 0, 1, 1, 2, 2, 3, 3]
     followed = [e for e in modes_in(tmp_path) if e["by"].endswith("following another process")]
     assert len(followed) == 3
-    found = last_in_journal(acumen.Journal(tmp_path), "codec")
-    assert found is not None
-    assert (found.serial, found.stage) == (3, 0)
+    last = LastTransition(first)
+    assert last.read(60.0)
+    assert last.state is not None
+    assert (last.state.serial, last.state.stage) == (3, 0)
 
 
 def test_other_settings_in_another_process_decide_nothing(tmp_path: Path) -> None:
@@ -214,6 +263,20 @@ with Store(pathlib.Path({str(tmp_path / "state")!r})).locked() as alone:
     assert (run.returncode, run.stdout.strip()) == (-9, "True")
     with store.locked() as alone, Store(tmp_path / "state").locked() as other:
         assert (alone, other) == (True, False)
+
+
+def test_what_a_killed_process_had_begun_goes(tmp_path: Path) -> None:
+    store = Store(tmp_path / "promotion.json")
+    old, new = tmp_path / ".promotion.json.ab12", tmp_path / ".promotion.json.cd34"
+    others = tmp_path / ".other.json.ab12"
+    with store.locked():
+        for path in (old, new, others):
+            path.write_bytes(b"half of a")
+        for path in (old, others, tmp_path / ".promotion.json.lock"):
+            os.utime(path, (0, 0))
+        store.save(State(), durable=True)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"promotion.json", ".promotion.json.lock", new.name, others.name}
 
 
 def test_a_thread_steps_and_ends(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import threading
@@ -23,18 +24,18 @@ from acumen.core.comparison import LOSS_Z_MAX, Comparison
 from acumen.core.modes import MODES
 from acumen.core.objective import Objective
 from acumen.evaluation.off_policy import Limits
-from acumen.evaluation.promotion.evidence import EvidenceError, gather, judge
+from acumen.evaluation.promotion.evidence import READ_SECONDS, EvidenceError, Gatherer, judge
 from acumen.evaluation.promotion.guardrails import Watch, limits_of, status_of
 from acumen.evaluation.promotion.imitation import imitation_of, is_untaught
 from acumen.evaluation.promotion.settings import Settings, shares_of
 from acumen.evaluation.promotion.status import GuardrailStatus, PromotionStatus
 from acumen.evaluation.promotion.store import (
     BY,
+    LastTransition,
     State,
     Store,
     StoreError,
     fingerprint,
-    last_in_journal,
     path_of,
 )
 from acumen.evaluation.promotion.sums import Moments, Tossed
@@ -120,7 +121,7 @@ class Promotion:
             limits=limits,
         )
         self.stages = self.settings.stages
-        self._evidence = evidence
+        self._log, self._last = Gatherer(choice, evidence), LastTransition(choice)
         self._store = Store(path_of(choice, state))
         self._state = State(since=time.time(), plan=self.settings.plan(self.choice))
         self._applied: tuple[str, float] | None = None
@@ -162,7 +163,7 @@ class Promotion:
                 try:
                     with self._store.locked() as alone:
                         if alone or time.monotonic() > deadline:
-                            self._take_over()
+                            self._take_over(whole=True)
                             self._roll_back(f"by hand: {why}")
                             return self.status()
                 except OSError as error:
@@ -220,7 +221,7 @@ class Promotion:
                 since=state.since,
                 waiting=self._waiting,
                 estimate=self._estimate,
-                comparison=state.tossed.comparison(self._step_error()),
+                comparison=state.tossed.comparison(self.settings.step_error(state.attempt)),
                 guardrails=self._guardrails(),
                 imitation=str(imitation_of(self.choice) or ""),
                 transitions=tuple(state.history),
@@ -231,6 +232,8 @@ class Promotion:
         """In the child: a step that the parent is in is not this process's."""
         self._turn = threading.RLock()
         self._store.leave()
+        self._log.start_anew()
+        self._last = LastTransition(self.choice)
         self._rebase()
 
     def _begin(self) -> None:
@@ -259,8 +262,8 @@ class Promotion:
         elif news:
             self._store.save(self._state, durable=False)
 
-    def _take_over(self) -> bool:
-        """The state that all processes share; False: it is not this gate's to decide."""
+    def _take_over(self, whole: bool = False) -> bool:
+        """The state that all processes share; False: it is not this gate's to decide (yet)."""
         found, first = None, self._serial < 0
         try:
             found = self._store.load()
@@ -268,6 +271,11 @@ class Promotion:
             self._problem = f"begun anew: {error}"
             self._unsaved = not first
         if found is None and first and self._store.path is not None:
+            if not self._last.read(math.inf if whole else READ_SECONDS):
+                self._waiting = (
+                    f"looking where it stood: {self._last.events:,} events of the journal"
+                )
+                return False
             found = self._from_journal()
             self._unsaved = found is None  # the next one is to find it
         if found is not None and found.serial >= self._state.serial and not self._unsaved:
@@ -292,8 +300,7 @@ class Promotion:
 
     def _from_journal(self) -> State | None:
         """After the last transition there; its sums are gone: what comes is another attempt's."""
-        writer = self.choice.journal
-        found = last_in_journal(writer.journal, self.choice.name) if writer else None
+        found = copy.copy(self._last.state)
         if found is not None:
             plan = self.settings.plan(self.choice)
             self._rebuilt = True
@@ -375,7 +382,7 @@ class Promotion:
         broken = [g for g in self._guardrails() if g.broken]
         if broken:
             return f"guardrail {broken[0]}"
-        seen = self._state.tossed.comparison(self._alarm_error())
+        seen = self._state.tossed.comparison(self.settings.alarm_error(self._state.window))
         worse = self._enough(seen) and seen.high < -self.settings.margin
         return f"regression: {seen}" if worse else ""
 
@@ -389,7 +396,7 @@ class Promotion:
             return
         try:
             self._next_look = now + self.settings.look_seconds
-            found = gather(self.choice, self._evidence, state.since if state.attempt > 1 else 0.0)
+            found = self._log.gather(state.since if state.attempt > 1 else 0.0)
             if self.settings.look_seconds:
                 # However long the log is, reading it takes a twentieth of the time at most.
                 self._next_look = max(self._next_look, now + 20 * (time.time() - now))
@@ -419,7 +426,7 @@ class Promotion:
     def _compare(self) -> None:
         """A canary stage: the holdback's interval."""
         state = self._state
-        seen = state.tossed.comparison(self._step_error())
+        seen = state.tossed.comparison(self.settings.step_error(state.attempt))
         kept = [g for g in self._guardrails() if not g.kept]
         if not self._enough(seen):
             self._waiting = (
@@ -486,14 +493,8 @@ class Promotion:
         self._seen = Tossed.native(self.choice._comparison_sums())
         self._watch = Watch(self.choice, tuple(t.metric for t in self.settings.terms))
 
-    def _step_error(self) -> float:
-        return self.settings.step_error(self._state.attempt)
-
-    def _alarm_error(self) -> float:
-        return self.settings.alarm_error(self._state.window)
-
     def _guardrails(self) -> tuple[GuardrailStatus, ...]:
-        metrics, alpha = self._state.metrics, self._alarm_error()
+        metrics, alpha = self._state.metrics, self.settings.alarm_error(self._state.window)
         return tuple(
             status_of(t, metrics.get(t.metric, Moments()), alpha) for t in self.settings.terms
         )

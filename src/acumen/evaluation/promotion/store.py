@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acumen.core.array_file import make_folder, sync_folder
 from acumen.core.choice import Choice
-from acumen.core.journal import Journal
 from acumen.core.journal_format import JournalError
 from acumen.core.journal_segments import folder_of
 from acumen.evaluation.promotion.sums import Moments, Tossed, finite, moments
@@ -29,6 +29,7 @@ FORMAT = 1
 BYTES_MAX = 1 << 20
 HISTORY_MAX = 50
 WHY_MAX = 1000  # characters
+LEFT_SECONDS = 60.0  # a file that is written takes no longer
 BY = "acumen.Promotion"
 
 
@@ -209,7 +210,7 @@ class Store:
         if self.path is None:
             yield True
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         name = self.path.with_name(f".{self.path.name}.lock")
         descriptor = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
         self._lock_file = descriptor
@@ -263,6 +264,8 @@ class Store:
         """
         if self.path is None:
             return
+        if durable:
+            self._sweep()
         text = state.to_json().encode()
         handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
         try:
@@ -272,28 +275,57 @@ class Store:
                     file.flush()
                     os.fsync(file.fileno())
             os.replace(name, self.path)
+            if durable:
+                sync_folder(self.path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(name)
             raise
 
+    def _sweep(self) -> None:
+        """Files that were begun by processes that were killed."""
+        assert self.path is not None
+        begun = f".{self.path.name}."
+        for path in self.path.parent.iterdir():
+            if path.name.startswith(begun) and path.name != f"{begun}lock":
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime > LEFT_SECONDS:
+                        path.unlink()
 
-def last_in_journal(journal: Journal, choice: str) -> State | None:
-    """The state after the last transition that a journal tells of; None if it tells of none."""
-    newest: State | None = None
-    problems: list[str] = []
-    with contextlib.suppress(JournalError, OSError):
-        for batch in journal.events(choice, problems=problems):
-            texts = batch.rows.column("text")
-            if texts.null_count == batch.rows.num_rows:
-                continue
-            for kind, text in zip(
-                batch.rows.column("kind").to_pylist(), texts.to_pylist(), strict=True
-            ):
-                state = _told(text) if kind == "mode" and text and BY in text else None
-                if state and (newest is None or state.serial >= newest.serial):
-                    newest = state
-    return newest
+
+class LastTransition:
+    """Looks for the last transition that a choice's journal tells of, in pieces.
+
+    Attributes:
+        state: after that transition; None if it tells of none, so far as it was read.
+        events: that were read.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        self.state: State | None = None
+        self.events = 0
+        writer = choice.journal
+        self._batches = writer.journal.events(choice.name, problems=[]) if writer else iter(())
+
+    def read(self, seconds: float) -> bool:
+        """Reads for so long, or one batch; whether that was all."""
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(JournalError, OSError):
+            for batch in self._batches:
+                self.events += batch.rows.num_rows
+                self._take(batch.rows)
+                if time.monotonic() > deadline:
+                    return False
+        return True
+
+    def _take(self, rows: Any) -> None:
+        texts = rows.column("text")
+        if texts.null_count == rows.num_rows:
+            return
+        for kind, text in zip(rows.column("kind").to_pylist(), texts.to_pylist(), strict=True):
+            state = _told(text) if kind == "mode" and text and BY in text else None
+            if state and (self.state is None or state.serial >= self.state.serial):
+                self.state = state
 
 
 def _told(text: str) -> State | None:
