@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,12 @@ from acumen.cli_parts import fail
 
 if TYPE_CHECKING:
     from acumen.placement.cluster import Cluster
+    from acumen.placement.formats import Loaded
     from acumen.placement.graph import Graph
     from acumen.placement.plan import Score, Task
     from acumen.placement.portfolio import Result
+
+    Search = Callable[[Task, float, int, Callable[[str, Score], None] | None], Result]
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "min": 60.0}
 _SIZES = {"gb": 10**9, "gib": 2**30, "mb": 10**6, "mib": 2**20}
@@ -75,6 +79,19 @@ class Amount(click.ParamType[float]):
     help="Write one step there, for chrome://tracing or ui.perfetto.dev.",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--run", is_flag=True,
+    help="Run the plan of a MODEL as a pipeline, in a process a device, on the GPUs that are here "
+    "or else on the CPU; say what a step takes beside what the simulator expects.",
+)  # fmt: skip
+@click.option(
+    "--microbatches", type=click.IntRange(1, 1024), default=1, show_default=True,
+    help="With --run: into how many parts a step's batch is cut.",
+)  # fmt: skip
+@click.option(
+    "--steps", type=click.IntRange(1, 10_000), default=20, show_default=True,
+    help="With --run: how many steps are measured.",
+)  # fmt: skip
 def place(
     graph: Path,
     devices: str | None,
@@ -84,38 +101,52 @@ def place(
     out: Path | None,
     trace: Path | None,
     seed: int,
+    run: bool,
+    microbatches: int,
+    steps: int,
 ) -> None:
     r"""Place the operators of GRAPH on devices, and say how far the plan is from optimal.
 
     GRAPH is a cost graph of Microsoft's study (.json), or a PipeDream profile (.txt), as they are
-    or packed (.zst).
+    or packed (.zst). It may also be a PyTorch model, as package.module:factory: a function that
+    answers the module and its example inputs, then, if wanted, loss, targets and optimiser.
 
     \b
       acumen place bert24_training.json.zst                 devices and limits of the file
       acumen place gnmt.txt --devices 'gpu*4' --memory 16GiB --out plan.json --trace trace.json
       acumen place inception_v3.txt --devices 'gpu*4' --objective throughput --budget 5m
+      acumen place examples.split_gpt2:model --devices 'gpu:k80*2,cpu'
+      acumen place examples.split_gpt2:untied --run --microbatches 4
 
     Every planner gets a share of the time; the best plan is kept, and is never worse than one
     device. The bound beside it is what no plan at all can be below. Ctrl-C ends the search and
     keeps the best plan.
     """
+    from acumen.cli_place_run import run_here
     from acumen.placement.formats import load_graph
     from acumen.placement.graph import GraphError
     from acumen.placement.plan import PlanError, Task
     from acumen.placement.plan_file import save_plan
+    from acumen.placement.portfolio import place as best
+    from acumen.placement.pytorch.model_source import is_source
     from acumen.placement.trace import save_trace
 
     try:
-        loaded = load_graph(graph)
+        if run:
+            run_here(str(graph), devices, memory, budget, out, seed, microbatches, steps)
+            return
+        source = str(graph)
+        model = is_source(source) and not graph.exists()
+        loaded = _captured(source, devices) if model else load_graph(graph)
         cluster = _cluster(loaded.graph, loaded.cluster, devices, memory)
         aim = objective or ("throughput" if loaded.cluster and not devices else "latency")
         task = Task(loaded.graph, cluster, aim)  # type: ignore[arg-type]
-        result = _search(task, budget, seed)
-    except (GraphError, PlanError, ValueError) as error:
+        result = search(task, budget, seed, best)
+    except (GraphError, PlanError, ValueError, ImportError) as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped before there was a plan")
-    _show(task, result)
+    show(task, result)
     try:
         if out is not None:
             save_plan(out, task, result)
@@ -125,6 +156,20 @@ def place(
         fail(str(error))
     if result.score.excess_bytes:
         fail(f"no plan fits: the best one needs {result.score.excess_bytes:,} bytes more")
+
+
+def _captured(source: str, spec: str | None) -> Loaded:
+    """A training step of a PyTorch model, with costs of the kinds of device that are named."""
+    from acumen.placement.costs import DEVICE_KINDS
+    from acumen.placement.devices import parse_devices
+    from acumen.placement.formats import Loaded
+    from acumen.placement.pytorch.graphs import to_graph
+    from acumen.placement.pytorch.model_source import capture_example
+
+    if spec is None:
+        raise ValueError("a model names no devices: say which with --devices, as in 'gpu*4'")
+    kinds = {one.kind: DEVICE_KINDS[one.kind] for one in parse_devices(spec).devices}
+    return Loaded(to_graph(capture_example(source), kinds), None, "pytorch")
 
 
 def _cluster(
@@ -164,9 +209,8 @@ def _kind(graph: Graph, name: str, kind: str) -> str:
     )
 
 
-def _search(task: Task, budget: float, seed: int) -> Result:
-    from acumen.placement.portfolio import place as search
-
+def search(task: Task, budget: float, seed: int, by: Search) -> Result:
+    """The best plan that is found, with a bar that shows how the search goes."""
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
@@ -182,14 +226,15 @@ def _search(task: Task, budget: float, seed: int) -> Result:
                 description=f"{_time(score.seconds)} by {name}",
             )
 
-        return search(task, budget, seed, told)
+        return by(task, budget, seed, told)
 
 
 def _time(seconds: float) -> str:
     return f"{seconds * 1e3:,.3f} ms"
 
 
-def _show(task: Task, result: Result) -> None:
+def show(task: Task, result: Result) -> None:
+    """Prints what each planner found, what each device holds, and how far it is from best."""
     console = Console()
     what = "a step" if task.objective == "latency" else "largest load, a step"
     table = Table(title=f"{task.graph.name}: {len(task.graph):,} operators, {what}")
