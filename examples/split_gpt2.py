@@ -18,7 +18,7 @@ from acumen.placement import DEVICE_KINDS, Task, parse_devices, place
 from acumen.placement.pytorch import capture_training_step, device_map, parameter_devices, to_graph
 from acumen.placement.pytorch.models import cross_entropy, gpt2
 
-DEVICES = "gpu:k80@3GiB*2,cpu"
+DEVICES = "gpu:k80@2GiB*2,cpu"
 
 
 def model(**size):
@@ -43,7 +43,7 @@ def main() -> None:
     cluster = parse_devices(DEVICES)
     graph = to_graph(step, {one.kind: DEVICE_KINDS[one.kind] for one in cluster.devices})
     task = Task(graph, cluster, "latency")
-    result = place(task, seconds=5)
+    result = place(task, seconds=3)
     print(f"GPT-2's training step: {len(graph):,} operators on {DEVICES}")
     for device, held in zip(cluster.devices, result.score.memory_bytes, strict=True):
         print(f"  {device.name}: {held / 2**30:.2f} of {device.memory_bytes / 2**30:.0f} GiB")
@@ -51,10 +51,28 @@ def main() -> None:
 
     where = device_map(module, parameter_devices(step, result.plan, cluster), ["Transformer"])
     print(where)
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    bytes_on = dict.fromkeys(where.values(), 0)
+    for name, tensor in tensors.items():
+        (entry,) = (one for one in where if f"{name}.".startswith(f"{one}." if one else ""))
+        bytes_on[where[entry]] += tensor.nbytes
+    print(f"all {len(tensors)} parameters and buffers are in it; bytes: {bytes_on}")
+    load(module, where)
+
+
+def load(module, where):
+    """With accelerate: onto the GPUs if they are here; if not, its own check of the map."""
     try:
-        from accelerate import load_checkpoint_and_dispatch
+        from accelerate import dispatch_model
+        from accelerate.utils import check_device_map
     except ImportError:
-        print("accelerate is not here to load it")
+        print("to load it: pip install accelerate")
+        return
+    check_device_map(module, where)
+    print("accelerate takes it")
+    if torch.cuda.device_count() > max(one for one in where.values() if one != "cpu"):
+        real, (words,), *_ = model()
+        print(dispatch_model(real, where)(words[:1]).shape)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `acumen place MODEL --run` does: plans a pipeline, runs it here, compares with the simulator.
+"""What `acumen place MODEL --run` does: plans a pipeline and runs it, beside its simulation.
 
 Costs are measured on the devices that are used, before the search.
 """

@@ -183,7 +183,7 @@ def _pipe(model: Any, inputs: Any, mark: Any) -> Any:
 
     args, kwargs = ((), dict(inputs)) if isinstance(inputs, Mapping) else (tuple(inputs), {})
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of PyTorch's own code about itself
+        warnings.simplefilter("ignore")  # of PyTorch's own code about itself
         try:
             return pipelining().pipeline(model, args, kwargs, split_policy=policy)
         except PlanError:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -225,7 +226,7 @@ class Bench:
         sums = dict(zip(adding, measured[cut.devices[0]][n:].tolist(), strict=True))
         return stage_costs(split, [measured[one][:n] for one in cut.devices], sums)
 
-    def _run(self, cut: Cut, steps: int) -> list[dict[str, list[tuple[float, float]]]]:
+    def _run(self, cut: Cut, steps: int) -> list[dict[str, Any]]:
         meeting = self.processes.meeting()
         question = {"do": "stage", "source": self.source, "parts": self.parts, "steps": steps}
         answers = self.processes.ask(
@@ -238,16 +239,35 @@ class Bench:
         first = cut.devices[0]
         question = {"do": "whole", "source": self.source, "parts": self.parts}
         whole = self.processes.ask({first: question})[first]
-        if ran[-1]["outputs"] != whole["outputs"]:
-            raise RunError(
-                "the stages' outputs are not those of the model in one piece: does it draw "
-                "random numbers (dropout)?"
-            )
-        for stage, answer in enumerate(ran):
-            for name, digest in answer["gradients"].items():
-                if whole["gradients"].get(name) != digest:
-                    raise RunError(f"stage {stage}'s gradient of {name!r} is not the model's")
+        check_same(ran, whole)
         return ran
+
+
+def check_same(ran: Sequence[Mapping[str, Any]], whole: Mapping[str, Any]) -> None:
+    """The stages together have made what the model makes in one piece, to the last bit.
+
+    Args:
+        ran: what each stage has made: digests of "outputs" (of the last one) and of "gradients"
+            by the parameter's name.
+        whole: the same, of the model.
+
+    Raises:
+        RunError: they have not.
+    """
+    if list(ran[-1]["outputs"]) != list(whole["outputs"]):
+        raise RunError(
+            "the stages' outputs are not those of the model in one piece: does it draw random "
+            "numbers (dropout)?"
+        )
+    missing = set(whole["gradients"].values())
+    for stage, answer in enumerate(ran):
+        for name, digest in answer["gradients"].items():
+            if whole["gradients"].get(name) != digest:
+                raise RunError(f"stage {stage}'s gradient of {name!r} is not the model's")
+            missing.discard(digest)
+    if missing:
+        name = next(one for one, digest in whole["gradients"].items() if digest in missing)
+        raise RunError(f"no stage has a gradient of {name!r}")
 
 
 def fit_link(sizes: Sequence[int], seconds: Sequence[float]) -> Channel:

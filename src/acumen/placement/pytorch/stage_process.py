@@ -13,7 +13,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -208,7 +208,13 @@ def _wait(device: str) -> None:
         torch().cuda.synchronize(device)
 
 
-_DO = {"ready": _ready, "measure": _measure, "link": _link, "stage": _stage, "whole": _whole}
+_DO: dict[str, Callable[..., dict[str, Any]]] = {
+    "ready": _ready,
+    "measure": _measure,
+    "link": _link,
+    "stage": _stage,
+    "whole": _whole,
+}
 
 if __name__ == "__main__":
     main()
