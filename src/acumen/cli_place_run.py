@@ -47,7 +47,7 @@ def run_here(
     try:
         with Bench(source, _cluster(devices, memory), microbatches, _SECONDS_MAX + budget) as bench:
             task = bench.task()
-            result = search(task, budget, seed, _pipelines)
+            result = search(task, budget, seed, pipelines)
             show(task, result)
             if out is not None:
                 save_plan(out, task, result)
@@ -71,7 +71,7 @@ def _cluster(spec: str | None, memory: float | None) -> Cluster:
     return replace(cluster, devices=limited)
 
 
-def _pipelines(
+def pipelines(
     task: Task, seconds: float, seed: int, told: Callable[[str, Score], None] | None
 ) -> Result:
     """The best of the plans whose data never flow back, which a pipeline can run."""
@@ -89,12 +89,13 @@ def _pipelines(
 def _tell(say: Callable[[str], None], bench: Bench, found: Rehearsal) -> None:
     names = [bench.cluster.devices[one].name for one in found.cut.devices]
     say(f"run: {len(names)} stages, {found.microbatches} microbatches a step")
-    for stage, (name, costs) in enumerate(zip(names, found.stages, strict=True)):
+    rows = zip(names, found.stages, found.spent_seconds, strict=True)
+    for stage, (name, costs, spent) in enumerate(rows):
         sent = sum(costs.sends.values()) + sum(costs.returns.values())
+        computed = costs.step_seconds(found.microbatches)
         say(
-            f"  stage {stage} on {name}, by its operators: forward "
-            f"{_ms(costs.forward_seconds)}, backward {_ms(costs.backward_seconds)} a microbatch, "
-            f"update {_ms(costs.update_seconds)}; sends {sent:,} bytes a microbatch"
+            f"  stage {stage} on {name}: its operators take {_ms(computed)} a step, its process "
+            f"{_ms(spent)} of CPU time; it sends {sent:,} bytes a microbatch"
         )
     for a, b in zip(found.cut.devices, found.cut.devices[1:], strict=False):
         link = bench.cluster.channels[bench.cluster.route[a, b]]

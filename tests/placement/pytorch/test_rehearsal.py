@@ -61,7 +61,7 @@ def test_two_stages_make_what_the_model_makes() -> None:
     assert len(found.steps) == 3
     assert 0 < found.simulated_seconds < 1
     assert min(found.steps) > 0
-    # Two layers forward and back, twice the weights of which there are two.
+    assert all(0 < spent < 1 for spent in found.spent_seconds)
     assert all(0 < stage.forward_seconds < 1 for stage in found.stages)
     assert all(0 < stage.accumulate_seconds < 1 for stage in found.stages)
     assert all(gone(pid) for pid in pids)

@@ -44,6 +44,12 @@ class StageCosts:
     sends: dict[int, int]
     returns: dict[int, int]
 
+    def step_seconds(self, microbatches: int) -> float:
+        """What the stage computes in a step."""
+        once = self.forward_seconds + self.backward_seconds
+        adding = (microbatches - 1) * self.accumulate_seconds
+        return microbatches * once + adding + self.update_seconds
+
 
 def accumulating_calls(captured: Captured) -> dict[int, Call]:
     """For each number of bytes that a gradient has, adding another one to it, as a call."""

@@ -54,6 +54,8 @@ class Rehearsal:
         stages: what each was measured to take, operator by operator.
         microbatches: of a step.
         steps: how long each measured step took, in seconds.
+        spent_seconds: CPU time of each stage's process a step, the median: that of its operators,
+            and of what runs them and sends their results; shape (stages,).
         simulated_seconds: how long a step takes in the simulator.
     """
 
@@ -61,6 +63,7 @@ class Rehearsal:
     stages: tuple[StageCosts, ...]
     microbatches: int
     steps: tuple[float, ...]
+    spent_seconds: tuple[float, ...]
     simulated_seconds: float
 
     @property
@@ -159,10 +162,11 @@ class Bench:
         ran = self._run(cut, steps)
         times = [answer["times"] for answer in ran]
         lasted = tuple(
-            max(end for _, end in together) - min(start for start, _ in together)
+            max(end for _, end, _ in together) - min(start for start, _, _ in together)
             for together in zip(*times, strict=True)
         )
-        return Rehearsal(cut, tuple(stages), self.parts, lasted, simulated)
+        spent = tuple(float(np.median([one[2] for one in stage])) for stage in times)
+        return Rehearsal(cut, tuple(stages), self.parts, lasted, spent, simulated)
 
     def _first(self) -> object:
         return microbatches(self.example.inputs, self.parts)[0]

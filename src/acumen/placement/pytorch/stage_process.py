@@ -112,7 +112,7 @@ def _stage(
         gradients: dict[str, str] = {}
         for number in range(steps + 2):
             torch().distributed.barrier()
-            start = time.monotonic()
+            start, before = time.monotonic(), time.process_time()
             schedule.step(*given[0], target=loss.numbers, return_outputs=False, **given[1])
             if not number:
                 gradients = _gradients(stage.submod)
@@ -120,7 +120,7 @@ def _stage(
             optimizer.step()
             optimizer.zero_grad()
             _wait(device)
-            times.append((start, time.monotonic()))
+            times.append((start, time.monotonic(), time.process_time() - before))
     return {"times": times[2:], "outputs": [_digest(one) for one in seen], "gradients": gradients}
 
 
