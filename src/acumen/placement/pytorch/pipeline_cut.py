@@ -148,7 +148,7 @@ def split_model(model: Any, inputs: Any, cut: Cut) -> Any:
         raise PlanError(f"{len(cut.devices)} stages were planned, and {pipe.num_stages} made")
     for shared in pipe.replicated_params:
         name = next(iter(shared.values()))
-        raise PlanError(f"the weight {name!r} is used by {len(shared)} stages: have it in one")
+        raise PlanError(f"the weight {name!r} is used by {len(shared)} stages, which share none")
     for node in pipe.split_gm.graph.nodes:
         later = node.op == "call_module" and node.target != f"{STAGE}0"
         for one in node.all_input_nodes if later else ():

@@ -287,7 +287,7 @@ def fit_link(sizes: Sequence[int], seconds: Sequence[float]) -> Channel:
     if latency < 0:  # a straight line through nothing fits better
         latency = 0.0
         per_byte = float(rows[:, 1].sum() / (rows[:, 1] ** 2).sum())
-    return Channel(float(latency), 1 / per_byte if per_byte > 0 else math.inf)
+    return Channel(float(latency), float(1 / per_byte) if per_byte > 0 else math.inf)
 
 
 def devices_here() -> Cluster:
