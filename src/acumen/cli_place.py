@@ -23,6 +23,7 @@ from acumen.cli_parts import fail
 
 if TYPE_CHECKING:
     from acumen.placement.cluster import Cluster
+    from acumen.placement.formats import Loaded
     from acumen.placement.graph import Graph
     from acumen.placement.plan import Score, Task
     from acumen.placement.portfolio import Result
@@ -88,6 +89,19 @@ class Amount(click.ParamType[float]):
     help="Only plans that are a pipeline of stages: data never flow back between devices.",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--run", is_flag=True,
+    help="Run the plan of a MODEL as a pipeline, in a process a device, on the GPUs that are here "
+    "or else on the CPU; say what a step takes beside what the simulator expects.",
+)  # fmt: skip
+@click.option(
+    "--microbatches", type=click.IntRange(1, 1024), default=1, show_default=True,
+    help="With --run: into how many parts a step's batch is cut.",
+)  # fmt: skip
+@click.option(
+    "--steps", type=click.IntRange(1, 10_000), default=20, show_default=True,
+    help="With --run: how many steps are measured.",
+)  # fmt: skip
 def place(
     graph: Path,
     devices: str | None,
@@ -99,25 +113,32 @@ def place(
     page: Path | None,
     contiguous: bool,
     seed: int,
+    run: bool,
+    microbatches: int,
+    steps: int,
 ) -> None:
     r"""Place the operators of GRAPH on devices, and say how far the plan is from optimal.
 
     GRAPH is a file of Acumen's own (save_graph), a captured step of a PyTorch module, a cost graph
     of Microsoft's study or of Piper (.json), a PipeDream profile or a Doppler graph (.txt), as they
-    are or packed (.zst, .gz).
+    are or packed (.zst, .gz). It may also be a PyTorch model, as package.module:factory: a
+    function that answers the module and its example inputs, then, if wanted, loss, targets and
+    optimiser.
 
     \b
       acumen place bert24_training.json.zst                 devices and limits of the file
       acumen place gnmt.txt --devices 'gpu*4' --memory 16GiB --out plan.json --trace trace.json
       acumen place gpt2.json.gz --devices 'gpu:a100*2,cpu' --html plan.html
       acumen place inception_v3.txt --devices 'gpu*4' --objective throughput --contiguous
+      acumen place examples.split_gpt2:model --devices 'gpu:k80*2,cpu'
+      acumen place examples.split_gpt2:untied --run --microbatches 4
 
     Every planner gets a share of the time; the best plan is kept, and is never worse than one
     device. The bound beside it is what no plan at all can be below. Ctrl-C ends the search and
     keeps the best plan. Where nothing fits, it is said what would.
     """
     from acumen.cli_place_out import check_outputs, search_or_say, show_stages, write
-    from acumen.placement.formats import load_graph
+    from acumen.cli_place_run import run_here
     from acumen.placement.graph import GraphError
     from acumen.placement.pipeline import place_pipeline
     from acumen.placement.plan import PlanError, Task
@@ -125,18 +146,23 @@ def place(
 
     check_outputs(graph, out, trace, page)
     try:
-        loaded = load_graph(graph)
+        if run:
+            run_here(
+                str(graph), devices, memory, budget, seed, microbatches, steps, (out, trace, page)
+            )  # fmt: skip
+            return
+        loaded = _loaded(str(graph))
         cluster = _cluster(loaded.graph, loaded.cluster, devices, memory)
         aim = objective or (loaded.objective if loaded.cluster and not devices else "latency")
         task = Task(loaded.graph, cluster, aim)  # type: ignore[arg-type]
         _note(loaded.notes)
-        planned = partial(_search, by=place_pipeline if contiguous else place_anyhow)
+        planned = partial(search, by=place_pipeline if contiguous else place_anyhow)
         result, problem = search_or_say(task, budget, seed, planned)
-    except (GraphError, PlanError, ValueError, OSError) as error:
+    except (GraphError, PlanError, ValueError, OSError, ImportError) as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped before there was a plan")
-    _show(task, result)
+    show(task, result)
     show_stages(task, result, loaded.modules)
     try:
         write(task, result, loaded.modules, out, trace, page)
@@ -152,6 +178,20 @@ def _note(lines: tuple[str, ...]) -> None:
         Console(stderr=True).print(
             f"note: {line}", highlight=False, markup=False, soft_wrap=True, style="dim"
         )
+
+
+def _loaded(source: str) -> Loaded:
+    """A file's graph, or the training step of a PyTorch model."""
+    from acumen.placement.formats import load_graph
+    from acumen.placement.formats.captured_step import loaded
+    from acumen.placement.pytorch.model_source import capture_example, is_source
+
+    path = Path(source)
+    return (
+        loaded(capture_example(source))
+        if is_source(source) and not path.exists()
+        else load_graph(path)
+    )
 
 
 def _cluster(
@@ -191,7 +231,8 @@ def _kind(graph: Graph, name: str, kind: str) -> str:
     )
 
 
-def _search(task: Task, budget: float, seed: int, by: Search) -> Result:
+def search(task: Task, budget: float, seed: int, by: Search) -> Result:
+    """The best plan that is found, with a bar that shows how the search goes."""
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
@@ -214,7 +255,8 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1e3:,.3f} ms"
 
 
-def _show(task: Task, result: Result) -> None:
+def show(task: Task, result: Result) -> None:
+    """Prints what each planner found, what each device holds, and how far it is from best."""
     console = Console()
     what = "a step" if task.objective == "latency" else "largest load, a step"
     table = Table(title=f"{escape(task.graph.name)}: {len(task.graph):,} operators, {what}")

@@ -5,3 +5,6 @@ from __future__ import annotations
 import logging
 
 logging.getLogger("torch.__trace").propagate = False
+
+# Not a test, but looked at for examples in docstrings.
+collect_ignore = ["running_models.py"]

@@ -10,11 +10,11 @@ from acumen.placement.costs import DEVICE_KINDS
 from acumen.placement.formats.loaded import Loaded
 from acumen.placement.formats.reading import json_of
 from acumen.placement.graph import GraphError
-from acumen.placement.pytorch.captured import CaptureError
+from acumen.placement.pytorch.captured import Captured, CaptureError
 from acumen.placement.pytorch.graphs import to_graph
 from acumen.placement.pytorch.saved import FORMAT, parse
 
-__all__ = ["read", "recognises"]
+__all__ = ["loaded", "read", "recognises"]
 
 NOTES = ("times are estimates: a roofline of each kind of device",)
 
@@ -31,9 +31,13 @@ def read(text: str, name: str) -> Loaded:
         GraphError: the file is damaged, or of another version.
     """
     try:
-        captured = parse(json_of(text))
-        graph = to_graph(captured, DEVICE_KINDS)
+        return loaded(parse(json_of(text)))
     except CaptureError as error:
         raise GraphError(str(error)) from None
+
+
+def loaded(captured: Captured) -> Loaded:
+    """A captured step with the costs of all kinds of device; it names no devices."""
+    graph = to_graph(captured, DEVICE_KINDS)
     modules = [operator.module for operator in captured.operators]
     return Loaded(graph, None, "captured", notes=NOTES, modules=modules)

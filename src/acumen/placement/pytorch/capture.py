@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from acumen.placement.pytorch.captured import Captured, CaptureError
 from acumen.placement.pytorch.library import torch
 from acumen.placement.pytorch.recorder import Recorder
 
 Optimizer = Literal["sgd", "adam"]
+Found = TypeVar("Found")
 # Of no consequence for the graph: what an update needs to be written out.
 _LEARNING_RATE = 1e-3
 
@@ -23,6 +24,7 @@ def capture_training_step(
     targets: tuple[Any, ...] = (),
     optimizer: Optimizer = "sgd",
     name: str | None = None,
+    rebuild: Callable[[Any, Any], Any] | None = None,
 ) -> Captured:
     """One training step: forward, backward and the update of every parameter.
 
@@ -38,6 +40,8 @@ def capture_training_step(
         optimizer: whose update is written out: "sgd" without momentum, or "adam", which keeps
             two numbers for each parameter.
         name: of the result; the model's class if None.
+        rebuild: makes another module of the fake one and its fake inputs, which is captured
+            instead (a pipeline of stages, say); None: the module stays as it is.
 
     Returns:
         The step.
@@ -51,7 +55,10 @@ def capture_training_step(
     t = torch()
     with _fake():
         module = _copy_without_memory(model)
+        named = name or type(module).__name__
         recorder = Recorder()
+        if rebuild is not None:
+            module = rebuild(module, _likes(example_inputs))
         states = _parameters(recorder, module, STATES[optimizer])
         args, kwargs = _inputs(recorder, example_inputs)
         extra, _ = _inputs(recorder, targets, "target")
@@ -67,7 +74,13 @@ def capture_training_step(
                     if gradient is not None:
                         recorder.path, state = states[id(parameter)]
                         _UPDATES[optimizer](parameter, gradient, *state)
-    return recorder.captured(name or type(module).__name__)
+    return recorder.captured(named)
+
+
+def on_fakes(model: Any, example_inputs: Any, look: Callable[[Any, Any], Found]) -> Found:
+    """What a function finds out about a model from a copy of it, and of inputs, without memory."""
+    with _fake():
+        return look(_copy_without_memory(model), _likes(example_inputs))
 
 
 def capture_inference(
@@ -139,6 +152,13 @@ def _copy_without_memory(model: Any) -> Any:
             fake = t.nn.Parameter(fake, requires_grad=tensor.requires_grad)
         copies[id(tensor)] = fake
     return copy.deepcopy(model, copies)
+
+
+def _likes(example: Any) -> Any:
+    t = torch()
+    return t.utils._pytree.tree_map(
+        lambda one: _like(one) if isinstance(one, t.Tensor) else one, example
+    )
 
 
 def _like(tensor: Any) -> Any:

@@ -26,3 +26,18 @@ def torch() -> Any:
         message = f"reading models needs PyTorch: pip install 'acumen[torch]' ({error})"
         raise ImportError(message) from error
     return torch
+
+
+@cache
+def pipelining() -> Any:
+    """The module `torch.distributed.pipelining`, which takes a second to import.
+
+    Raises:
+        ImportError: PyTorch is not installed, or was built without it.
+    """
+    torch()
+    try:
+        import torch.distributed.pipelining as found
+    except ImportError as error:
+        raise ImportError(f"this PyTorch has no pipelines: {error}") from error
+    return found
