@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from acumen.evaluation import BrokenError, Measurement
 from acumen.placement import loads
-from acumen.placement.plan import Deadline, Objective, Plan, PlanError, Score, Task
+from acumen.placement.plan import (
+    Deadline,
+    Objective,
+    Plan,
+    PlanError,
+    Score,
+    Task,
+    by_processor_time,
+)
 from acumen.placement.problems import Problem, Source
 from acumen.placement.simulator import Simulator
 
@@ -23,7 +31,7 @@ class Entry:
 
     Attributes:
         source: of the graph and the devices.
-        budget_seconds: how long each contender may think, by the clock.
+        budget_seconds: how long each contender may think, in seconds of processor time.
     """
 
     source: Source
@@ -65,14 +73,15 @@ def measure(find: Finder, entry: Entry, setting: Objective, seed: int) -> Measur
     contest = contest_of(entry.source, setting)
     best: Score | None = None
     began = time.process_time()
-    deadline = Deadline.after(entry.budget_seconds)
     try:
-        for plan in find(contest, deadline, seed):
-            score = contest.score(plan)
-            if score.better_than(best):
-                best = score
-            if not deadline:
-                break
+        with by_processor_time():
+            deadline = Deadline.after(entry.budget_seconds)
+            for plan in find(contest, deadline, seed):
+                score = contest.score(plan)
+                if score.better_than(best):
+                    best = score
+                if not deadline:
+                    break
     except (PlanError, ImportError) as error:
         if best is None:
             raise BrokenError(str(error)) from error

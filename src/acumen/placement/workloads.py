@@ -14,8 +14,8 @@ from acumen.placement.problems import GraphFile, Source
 from acumen.placement.pytorch.steps import captured_steps
 from acumen.placement.recurrent import Recurrent
 
-# How long each contender may think in each cell.
-BUDGET_SECONDS, QUICK_SECONDS, OWN_QUICK_SECONDS = 10.0, 1.0, 0.15
+# How long each contender may think in each cell, in processor time.
+BUDGET_SECONDS, QUICK_SECONDS, OWN_QUICK_SECONDS = 6.0, 1.0, 0.15
 OWN, OWN_QUICK = Recurrent(layers=4, words=20), Recurrent(layers=4, words=6)
 # A quick race takes so many files of each folder.
 QUICK_FILES = 1
