@@ -40,7 +40,7 @@ from acumen.placement.planners import (
     single,
 )
 
-DEFAULT = "expert"
+DEFAULT = "single"
 INSTALL = "pip install 'acumen[placement]'"
 
 
