@@ -1,6 +1,6 @@
 """Measures learned choices: the noun `Race`, the runner, statistics and the report."""
 
-from acumen.evaluation.data import find_data
+from acumen.evaluation.data import cache_directory, find_data
 from acumen.evaluation.race import (
     Ask,
     BrokenError,
@@ -32,6 +32,7 @@ __all__ = [
     "Setting",
     "Workload",
     "WorkloadError",
+    "cache_directory",
     "describe_machine",
     "find_data",
     "run",

@@ -29,7 +29,7 @@ def find_data(domain: str, given: Path | None) -> Path | None:
             return named / domain
         if origin == "--data":
             return named
-    cached = _cache_directory() / domain
+    cached = cache_directory() / domain
     return cached if cached.is_dir() else None
 
 
@@ -38,6 +38,7 @@ def _from_environment() -> Path | None:
     return Path(value) if value else None
 
 
-def _cache_directory() -> Path:
+def cache_directory() -> Path:
+    """Acumen's folder in the user's cache directory, which need not exist yet."""
     root = os.environ.get("XDG_CACHE_HOME")
     return (Path(root) if root else Path.home() / ".cache") / "acumen"

@@ -165,6 +165,7 @@ class Contender:
         repeats: runs with consecutive seeds; more than one where something is random, and then
             the row bears their mean and its 95 % interval.
         default: this is what the program does today; residuals are measured against it.
+        by_clock: it searches until a time is up: what it finds differs from run to run.
         control: the learned contender once more (an A/A control): how far the two are apart is
             noise, and it is judged nowhere.
         about: one line for people.
@@ -176,6 +177,7 @@ class Contender:
     cost: float = 1.0
     repeats: int = 1
     default: bool = False
+    by_clock: bool = False
     control: bool = False
     about: str = ""
 

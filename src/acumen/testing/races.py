@@ -6,7 +6,16 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-from acumen.evaluation import Ask, Contender, Measurement, Prepared, Race, Setting, Workload
+from acumen.evaluation import (
+    Ask,
+    BrokenError,
+    Contender,
+    Measurement,
+    Prepared,
+    Race,
+    Setting,
+    Workload,
+)
 from acumen.evaluation.discovery import find_races
 
 
@@ -82,7 +91,7 @@ class RaceContract:
     def test_runs_are_finite_repeatable_and_within_the_bound(self, tmp_path: Path) -> None:
         """What is not random gives the same twice; what learns gives the same for a seed.
 
-        Times are never the same; of them only the bound is checked.
+        Times are never the same, nor what is found in a time; of them only the bound is checked.
         """
         prepared: Prepared = self.smallest().prepare(tmp_path)
         assert prepared.operations > 0
@@ -90,15 +99,19 @@ class RaceContract:
         setting = prepared.settings[0]
         values = {}
         for contender in self.everyone():
-            first, second = (self.measure(contender, prepared, setting) for _ in range(2))
+            try:
+                first, second = (self.measure(contender, prepared, setting) for _ in range(2))
+            except BrokenError:  # It is left out of this cell, as a race would say.
+                continue
             assert math.isfinite(first.value), contender.name
             assert first.operations > 0
             assert first.cpu_seconds >= 0
             assert (first.price is None) == (self.race.metric.price is None), contender.name
             fixed = contender.repeats == 1 or contender.kind == "learned"
-            if fixed and not self.race.metric.timed:
+            if fixed and not (self.race.metric.timed or contender.by_clock):
                 assert first.value == second.value, contender.name
             values[contender.name] = first.value
+        assert values
         bound = self.race.bound(self.ask)
         if bound is not None:
             sign = 1 if self.race.metric.goal == "minimize" else -1
