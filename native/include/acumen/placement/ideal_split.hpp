@@ -113,6 +113,7 @@ class IdealSplit {
 
   void prepare_classes() {
     if (count_.size() != classes()) throw std::invalid_argument("one count a class");
+    if (classes() > 256) throw std::invalid_argument("too many kinds of device");  // see via_
     used_sets_ = 1;
     for (const std::uint32_t n : count_) {
       stride_.push_back(std::uint32_t(used_sets_));
