@@ -740,6 +740,15 @@ class ListScheduler:
     ) -> NDArray[np.float64]: ...
 
 @final
+def earliest_ends(
+    seconds: NDArray[np.float64],
+    from_: NDArray[np.uint32],
+    to: NDArray[np.uint32],
+    copy: NDArray[np.float64],
+    devices: int,
+    window: int,
+) -> NDArray[np.float64]: ...
+
 class DearestSet:
     def __init__(self, model: tuple[NDArray[Any], ...], states_max: int) -> None: ...
     def search(

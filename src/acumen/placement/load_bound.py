@@ -206,12 +206,18 @@ class Certificate:
         self, prices: Floats, load: float, gap: float, deadline: Deadline
     ) -> tuple[float, bool]:
         """What all devices together carry at these prices, at most; whether a new set was found."""
-        most, new = 0.0, False
-        for kind in self._kinds:
-            best, chosen = self._dearest(kind, prices, load, gap, deadline)
-            most += kind.count * best
-            if chosen is not None:
-                new |= kind.learn(chosen)
+        most, found, new = 0.0, 0.0, False
+        for nodes in (NODES_MAX, 20 * NODES_MAX):
+            most = found = 0.0
+            for kind in self._kinds:
+                best, chosen = self._dearest(kind, prices, load, gap, nodes, deadline)
+                most += kind.count * best
+                if chosen is not None:
+                    found += kind.count * float(prices @ chosen)
+                    new |= kind.learn(chosen)
+            if most < 1 - SAFETY or found >= 1 - SAFETY or not deadline:
+                break
+            gap = GAP  # as far as is known these prices exclude the load: it pays to be certain
         return most, new
 
     def _trim(self, load: float) -> None:
@@ -266,11 +272,17 @@ class Certificate:
         return prices / prices.sum(), solution.value
 
     def _dearest(
-        self, kind: _Kind, prices: Floats, load: float, gap: float, deadline: Deadline
+        self,
+        kind: _Kind,
+        prices: Floats,
+        load: float,
+        gap: float,
+        nodes: int,
+        deadline: Deadline,
     ) -> tuple[float, Floats | None]:
         """What the dearest set costs that a device of this kind can bear, at most; and one."""
         if kind.pricing.small:
-            most = kind.pricing.search(prices, load, gap, NODES_MAX)
+            most = kind.pricing.search(prices, load, gap, nodes)
             return min(most, 1.0), kind.pricing.chosen().astype(np.float64)
         items, q = self.items, len(self.items)
         seconds = items.seconds[kind.device]
