@@ -208,6 +208,8 @@ class IntervalBound {
     ends_.assign(seconds_.size(), 0.0);
     for (std::size_t u = 0; u < seconds_.size(); ++u) {
       ends_[u] += seconds_[u];
+      for (const Edge& edge : behind_[u])  // which may be behind the window
+        ends_[edge.other] = std::max(ends_[edge.other], ends_[u]);
       const Window& own = windows_[u];
       for (std::size_t k = 0; k < own.ids.size(); ++k)
         ends_[own.ids[k]] = std::max(ends_[own.ids[k]], ends_[u] + own.far[k].any);
