@@ -739,7 +739,6 @@ class ListScheduler:
         self, order: NDArray[np.int32], seconds: NDArray[np.float64], copies: NDArray[np.float64]
     ) -> NDArray[np.float64]: ...
 
-@final
 def earliest_ends(
     seconds: NDArray[np.float64],
     from_: NDArray[np.uint32],
@@ -749,6 +748,7 @@ def earliest_ends(
     window: int,
 ) -> NDArray[np.float64]: ...
 
+@final
 class DearestSet:
     def __init__(self, model: tuple[NDArray[Any], ...], states_max: int) -> None: ...
     def search(
@@ -760,6 +760,7 @@ class DearestSet:
     @property
     def states(self) -> int: ...
 
+@final
 class LoadSearch:
     def __init__(
         self, model: tuple[NDArray[Any], ...], device: NDArray[np.uint32], seed: int
