@@ -43,6 +43,8 @@ GAP, GAP_MAX = 1e-3, 0.2
 WIDTH, WIDTH_MAX = 2.0, 1e6
 """By which factor prices may leave the best ones met; it grows where that is too little."""
 CLIMBS = 5
+SHORTEST = 0.3
+"""Seconds that a question has at least, if there are as many."""
 STATES_MAX, NODES_MAX = 1_000_000, 50
 """Of the dynamic program, 60 bytes each; and how often it branches."""
 
@@ -341,12 +343,17 @@ def certified_bound(
     if not available() or not np.isfinite(reached) or not deadline:
         return best
     certificate = Certificate(task, reached, known)
-    asked = reached
-    while deadline and asked - best > GAP * reached:
+    asked = limit = reached
+    while deadline and limit - best > GAP * reached:
+        if asked - best <= GAP * reached:
+            asked = limit  # what there was no time for is asked again
         # From below, and not too much at once: sets found for a load are of use for higher ones.
         load = best + (asked - best) / 3
-        if certificate.excludes(load, Deadline.after(deadline.left / 3)):
+        mine = Deadline.after(max(deadline.left / 3, min(deadline.left, SHORTEST)))
+        if certificate.excludes(load, mine):
             best = certificate.climb(load, asked, deadline) * (1 - SAFETY)
         else:
             asked = load
+            if mine:  # not for lack of time
+                limit = load
     return best
