@@ -110,7 +110,8 @@ void bind_placement_loads(nb::module_& m) {
           "prices"_a, "load"_a, "gap"_a, "nodes_max"_a)
       .def("chosen", [](const DearestSet& self) { return column(std::vector(self.chosen())); })
       .def_prop_ro("small", &DearestSet::small)
-      .def_prop_ro("states", &DearestSet::states);
+      .def_prop_ro("states", &DearestSet::states)
+      .def_prop_ro("branchings", &DearestSet::branchings);
 }
 
 }  // namespace acumen::bindings

@@ -17,6 +17,7 @@ Research 1975). `certified_bound` bisects between what is excluded and what has 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -118,6 +119,18 @@ class _Kind:
     pricing: _native.DearestSet
     count: int = 0
     sets: dict[bytes, Floats] = field(default_factory=dict)
+    _branching_seconds: float = 0.01
+
+    def dearest(
+        self, prices: Floats, load: float, gap: float, nodes: int, deadline: Deadline
+    ) -> tuple[float, Floats]:
+        """By dynamic programming, with as many branchings as there is time for."""
+        began = time.monotonic()
+        affordable = int(deadline.left / self._branching_seconds)
+        most = self.pricing.search(prices, load, gap, min(nodes, affordable))
+        took = (time.monotonic() - began) / (self.pricing.branchings + 1)
+        self._branching_seconds = max(took, 0.9 * self._branching_seconds)
+        return min(most, 1.0), self.pricing.chosen().astype(np.float64)
 
     def learn(self, chosen: Floats) -> bool:
         """Remembers a set, 1 for each item in it; whether it is new."""
@@ -284,8 +297,7 @@ class Certificate:
     ) -> tuple[float, Floats | None]:
         """What the dearest set costs that a device of this kind can bear, at most; and one."""
         if kind.pricing.small:
-            most = kind.pricing.search(prices, load, gap, nodes)
-            return min(most, 1.0), kind.pricing.chosen().astype(np.float64)
+            return kind.dearest(prices, load, gap, nodes, deadline)
         items, q = self.items, len(self.items)
         seconds = items.seconds[kind.device]
         program = Program()

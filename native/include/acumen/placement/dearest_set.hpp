@@ -55,6 +55,8 @@ class DearestSet {
 
   bool small() const { return small_; }
   std::size_t states() const { return rows_.size(); }
+  /// Of the last search: by these its time goes.
+  std::size_t branchings() const { return branchings_; }
 
   /// What a set of a load of at most `load` costs at most. It may be too much by a part of `gap`;
   /// by more if there would have to be more than `nodes_max` branchings.
@@ -72,6 +74,7 @@ class DearestSet {
     left_open_ = 0.0;
     nodes_left_ = nodes_max;
     const double dual = branch(gap);
+    branchings_ = nodes_max - nodes_left_;
     return std::min(dual, std::max(best_ * (1 + gap), left_open_));
   }
 
@@ -422,7 +425,7 @@ class DearestSet {
   // The search.
   std::vector<double> price_;
   double load_ = 0.0, multiplier_ = 0.0, best_ = 0.0, left_open_ = 0.0;
-  std::size_t nodes_left_ = 0;
+  std::size_t nodes_left_ = 0, branchings_ = 0;
   std::vector<std::uint8_t> fixed_;
   std::vector<Rest> rest_;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> trail_;  // from which label, and the choice
