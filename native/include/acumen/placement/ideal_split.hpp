@@ -103,7 +103,7 @@ class IdealSplit {
  private:
   static constexpr std::uint32_t kNone = UINT32_MAX;
   /// One ideal with more larger ones than this is one of too many, and `step` returns soon.
-  static constexpr std::size_t kPairsOfOne = 1'000'000;
+  static constexpr std::size_t kPairsOfOne = 300'000;
   static constexpr double kNever = std::numeric_limits<double>::infinity();
 
   std::size_t classes() const { return model_.devices; }
