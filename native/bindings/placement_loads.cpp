@@ -1,5 +1,5 @@
-// Binds load_search.hpp and ideal_split.hpp: what planners of a pipeline's largest load are made
-// of.
+// Binds load_search.hpp, ideal_split.hpp and dearest_set.hpp: what planners of a pipeline's largest
+// load are made of, and their bounds.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "acumen/placement/dearest_set.hpp"
 #include "acumen/placement/ideal_split.hpp"
 #include "acumen/placement/load_search.hpp"
 #include "bindings.hpp"
@@ -19,6 +20,7 @@ namespace {
 
 namespace nb = nanobind;
 using namespace nb::literals;
+using placement::DearestSet;
 using placement::IdealSplit;
 using placement::LoadModel;
 using placement::LoadSearch;
@@ -83,6 +85,27 @@ void bind_placement_loads(nb::module_& m) {
       .def_prop_ro("bound", &IdealSplit::bound)
       .def_prop_ro("found", &IdealSplit::found)
       .def_prop_ro("ideals", &IdealSplit::ideals);
+
+  nb::class_<DearestSet>(m, "DearestSet", nb::is_final())
+      .def(
+          "__init__",
+          [](DearestSet* self, const nb::tuple& model, std::size_t states_max) {
+            new (self) DearestSet(read_model(model), states_max);
+          },
+          "model"_a, "states_max"_a)
+      .def(
+          "search",
+          [](DearestSet& self, const Column<double>& prices, double load, double gap,
+             std::size_t nodes_max) {
+            const auto values = copied(prices);
+            nb::gil_scoped_release free;
+            return self.search(values, load, gap, nodes_max);
+          },
+          "prices"_a, "load"_a, "gap"_a, "nodes_max"_a)
+      .def("chosen", [](const DearestSet& self) { return column(std::vector(self.chosen())); })
+      .def_prop_ro("small", &DearestSet::small)
+      .def_prop_ro("states", &DearestSet::states)
+      .def_prop_ro("branchings", &DearestSet::branchings);
 }
 
 }  // namespace acumen::bindings

@@ -1,4 +1,4 @@
-// Binds list_schedule.hpp.
+// Binds list_schedule.hpp and interval_bound.hpp.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "acumen/placement/interval_bound.hpp"
 #include "acumen/placement/list_schedule.hpp"
 #include "bindings.hpp"
 #include "columns.hpp"
@@ -108,6 +109,24 @@ void bind_placement_schedule(nb::module_& m) {
            "favourite"_a.noconvert(), "contention"_a)
       .def("upward_ranks", &ListScheduler::upward_ranks, "order"_a.noconvert(),
            "seconds"_a.noconvert(), "copies"_a.noconvert());
+
+  m.def(
+      "earliest_ends",
+      [](const Column<double>& seconds, const Column<std::uint32_t>& from,
+         const Column<std::uint32_t>& to, const Column<double>& copy, std::size_t devices,
+         std::size_t window) {
+        auto times = copied(seconds), copies = copied(copy);
+        const auto sources = copied(from), targets = copied(to);
+        std::vector<double> ends;
+        {
+          const nb::gil_scoped_release others_may_run;
+          ends =
+              placement::IntervalBound(std::move(times), sources, targets, copies, devices, window)
+                  .ends();
+        }
+        return handed_over(std::move(ends));
+      },
+      "seconds"_a, "from_"_a, "to"_a, "copy"_a, "devices"_a, "window"_a);
 }
 
 }  // namespace acumen::bindings

@@ -739,6 +739,29 @@ class ListScheduler:
         self, order: NDArray[np.int32], seconds: NDArray[np.float64], copies: NDArray[np.float64]
     ) -> NDArray[np.float64]: ...
 
+def earliest_ends(
+    seconds: NDArray[np.float64],
+    from_: NDArray[np.uint32],
+    to: NDArray[np.uint32],
+    copy: NDArray[np.float64],
+    devices: int,
+    window: int,
+) -> NDArray[np.float64]: ...
+
+@final
+class DearestSet:
+    def __init__(self, model: tuple[NDArray[Any], ...], states_max: int) -> None: ...
+    def search(
+        self, prices: NDArray[np.float64], load: float, gap: float, nodes_max: int
+    ) -> float: ...
+    def chosen(self) -> NDArray[np.uint8]: ...
+    @property
+    def small(self) -> bool: ...
+    @property
+    def states(self) -> int: ...
+    @property
+    def branchings(self) -> int: ...
+
 @final
 class LoadSearch:
     def __init__(

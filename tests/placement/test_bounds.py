@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from small_tasks import Asked, asked, tasks
 
 from acumen.placement import Cluster, Device, Graph
-from acumen.placement.bounds import critical_path, lower_bound, work_bound
+from acumen.placement.bounds import copying_path, critical_path, lower_bound, work_bound
 from acumen.placement.plan import PlanError, Task
 from acumen.placement.simulator import Simulator
 
@@ -40,6 +40,54 @@ def test_not_even_the_best_plan_is_below(task: Task) -> None:
     every = itertools.product(range(len(task.cluster)), repeat=len(task.graph))
     seconds = Simulator(task).seconds_of(np.array(list(every), np.int32))
     assert seconds.min() >= lower_bound(task)
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_forks_and_joins_cost_no_more_than_in_the_best_plan(devices: int) -> None:
+    rng, better = np.random.default_rng(devices), 0
+    every = np.array(list(itertools.product(range(devices), repeat=7)), np.int32)
+    for _ in range(60):
+        edges = [(int(rng.integers(max(0, v - 3), v)), v) for v in range(1, 7)]
+        edges += [(a, a + int(gap)) for a, gap in enumerate(rng.integers(2, 5, 4)) if a + gap < 7]
+        edges = sorted(set(edges))
+        graph = Graph.from_edges(
+            "drawn",
+            [f"op{i}" for i in range(7)],
+            {"gpu": rng.integers(1, 9, 7).astype(np.float64)},
+            np.zeros(7),
+            edges,
+            rng.integers(0, 12, len(edges)),
+        )
+        cluster = Cluster.full_mesh([Device(f"d{i}", "gpu") for i in range(devices)], 0.25, 2.0)
+        task = Task(graph, cluster, "latency")
+        bound = copying_path(task)
+        for priority in (None, rng.permutation(7).astype(np.int32)):
+            best = Simulator(task, contention=False).seconds_of(every, priority).min()
+            assert bound <= best
+        assert bound >= critical_path(task) * (1 - 1e-8)
+        better += bound > max(critical_path(task), work_bound(task)) * (1 + 1e-6)
+    assert better >= 10  # of 60
+
+
+def test_branches_take_turns_or_copy() -> None:
+    def fork(copy_bytes: int, devices: int) -> float:
+        edges = [(0, 1), (0, 2), (1, 3), (2, 3)]
+        graph = Graph.from_edges(
+            "fork",
+            list("uabv"),
+            {"gpu": [1.0, 5.0, 4.0, 1.0]},
+            np.zeros(4),
+            edges,
+            [copy_bytes] * 4,
+        )
+        cluster = Cluster.full_mesh([Device(f"d{i}", "gpu") for i in range(devices)], 0.0, 10.0)
+        return copying_path(Task(graph, cluster, "latency"))
+
+    assert fork(90, 4) == pytest.approx(11, rel=1e-3)  # a and b one after the other
+    assert fork(15, 4) == pytest.approx(8.5, rel=1e-3)  # a with u, b with v
+    assert fork(1, 4) == pytest.approx(7, rel=1e-3)  # b elsewhere, while a runs
+    assert fork(0, 4) == pytest.approx(7, rel=1e-3)  # the longest chain
+    assert fork(0, 1) == pytest.approx(11, rel=1e-3)
 
 
 def test_the_longest_chain() -> None:

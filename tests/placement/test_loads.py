@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acumen import _native
-from acumen.placement import Channel, Cluster, Device, Graph
+from acumen.placement import Channel, Cluster, Device, Graph, load_bound
 from acumen.placement.load_bound import certified_bound, throughput_bound
 from acumen.placement.load_items import condense, grouped, merge_heavy, merge_leaves
 from acumen.placement.load_order import contiguous
@@ -157,6 +157,45 @@ def test_merging_keeps_every_better_plan(task: Task, bound: float) -> None:
     assert min(values) == pytest.approx(best)
 
 
+@given(tasks(), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1]))
+@settings(max_examples=60, deadline=None)
+def test_the_dearest_set_is_that_of_brute_force(task: Task, seed: int, gap: float) -> None:
+    items, rng = condense(task, grouped(task.graph)), np.random.default_rng(seed)
+    prices = np.round(rng.uniform(0, 9, len(items))) * (rng.random(len(items)) < 0.8)
+    load = float(rng.integers(0, 20))
+    for device in range(len(task.cluster)):
+        pricing = _native.DearestSet(items.model_of(device), 10_000)
+
+        def bearable(
+            inside: np.ndarray, limit: float = items.limit[device], at: int = device
+        ) -> bool:
+            # Who is not in the set is on one more device, where it costs this one nothing.
+            busy = items.seconds[at][inside > 0].sum()
+            for net in range(len(items.copy) if items.pays[at] else 0):
+                pins = inside[items.pins[items.start[net] : items.start[net + 1]]]
+                busy += items.copy[net] * (pins.min() != pins.max())
+            return bool(busy <= load and items.resident_bytes @ inside <= limit)
+
+        sets = np.array(list(itertools.product((0, 1), repeat=len(items))))
+        best = max(float(prices @ one) for one in sets if bearable(one))
+        most = pricing.search(prices, load, gap, 1_000)
+        assert best - 1e-9 <= most <= best * (1 + gap) + 1e-9
+        assert bearable(pricing.chosen())
+        assert prices @ pricing.chosen() >= most / (1 + gap) - 1e-9
+        assert pricing.search(prices, load, gap, 0) >= best - 1e-9  # less time, less certain
+
+
+def test_wide_graphs_are_left_to_the_mixed_integer_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("highspy")
+    task = Task(chain([4, 4, 2, 2], 0.5).graph, cluster(2, 0, None), "throughput")
+    best = min(load for load, _ in every_plan(task))
+    known = [np.zeros(4, np.int32)]
+    narrow = certified_bound(task, best, known, Deadline.after(5))
+    monkeypatch.setattr(load_bound, "STATES_MAX", 0)
+    assert certified_bound(task, best, known, Deadline.after(5)) == pytest.approx(narrow, rel=2e-3)
+    assert best * 0.998 <= narrow <= best
+
+
 def chain(
     weights: list[float],
     copy: float,
@@ -291,6 +330,9 @@ def two_items() -> tuple[np.ndarray, ...]:
         {4: np.array([0, 1], np.uint32)},
         {5: np.array([0, 0], np.uint32)},
         {1: np.array([1.0])},
+        {1: np.array([1e101, 0.0])},
+        {6: np.array([1e101])},
+        {0: np.array([[1.0, 1e101]])},
         {0: np.full((1, 2), np.nan)},
     ],
 )
@@ -303,6 +345,8 @@ def test_native_code_refuses_a_damaged_model(change: dict[int, np.ndarray]) -> N
         _native.LoadSearch(bad, np.zeros(2, np.uint32), 0)
     with pytest.raises(ValueError):
         _native.IdealSplit(bad, np.ones(1, np.uint32), none, none, np.inf, 100)
+    with pytest.raises(ValueError):
+        _native.DearestSet(bad, 100)
 
 
 def test_native_code_refuses_items_and_edges_that_do_not_exist() -> None:

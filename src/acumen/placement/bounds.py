@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from acumen import _native
 from acumen.placement.graph import Floats, Graph
 from acumen.placement.plan import Task
+
+_WINDOW_MAX, _PAIRS = 200, 5e7  # so that 80,000 operators take a second or two
+_ROUNDING = 1e-9  # relative: more than sums along a chain lose
+_COST_MAX = 1e100
 
 
 def critical_path(task: Task) -> float:
@@ -37,6 +42,51 @@ def _chain_ends(graph: Graph, seconds: Floats) -> list[float]:
         for reader in readers[start[operator] : start[operator + 1]]:
             end[reader] = max(end[reader], end[operator])
     return end
+
+
+def copying_path(task: Task) -> float:
+    """Seconds of the longest chain, if forks and joins cost either copies or their branches' work.
+
+    Of two operators and all that lies between them: on one device the branches take turns, and
+    on several their data are copied. `interval_bound.hpp` has the argument. An operator counts with
+    its quickest device, a tensor with the quickest copy between any two devices, and copies do not
+    wait for each other, so that it holds without contention too. Never below `critical_path`, but
+    for rounding; 0 where a cost is above 1e100.
+
+    Raises:
+        PlanError: an operator runs on none of the devices.
+    """
+    graph, quickest = task.graph, task.seconds().min(axis=0)
+    if not len(graph) or quickest.max() > _COST_MAX:
+        return 0.0
+    place = np.empty(len(graph), np.uint32)
+    place[graph.order] = np.arange(len(graph), dtype=np.uint32)
+    sources, targets = graph.edges
+    ends = _native.earliest_ends(
+        np.ascontiguousarray(quickest[graph.order]),
+        place[sources],
+        place[targets],
+        np.ascontiguousarray(_quickest_copies(task)[graph.tensors.reads]),
+        len(task.cluster),
+        max(1, min(_WINDOW_MAX, int((_PAIRS / len(graph)) ** 0.5))),
+    )
+    return float(ends.max()) * (1.0 - _ROUNDING)
+
+
+def _quickest_copies(task: Task) -> Floats:
+    """How long each tensor's quickest copy to another device takes; shape (m,)."""
+    tensors, cluster = task.graph.tensors, task.cluster
+    if len(cluster) == 1:
+        return np.full(len(tensors), np.inf)
+    if tensors.copy_seconds is not None:
+        return tensors.copy_seconds
+    takes = np.full(len(tensors), np.inf)
+    for number in np.unique(cluster.route[~np.eye(len(cluster), dtype=np.bool_)]):
+        one = cluster.channels[number]
+        np.minimum(
+            takes, one.latency_seconds + tensors.size_bytes / one.bytes_per_second, out=takes
+        )
+    return takes
 
 
 def work_bound(task: Task) -> float:
@@ -74,7 +124,9 @@ def lower_bound(task: Task) -> float:
         PlanError: an operator runs on none of the devices.
     """
     work = work_bound(task)
-    return work if task.objective == "throughput" else max(critical_path(task), work)
+    if task.objective == "throughput":
+        return work
+    return max(critical_path(task), copying_path(task), work)
 
 
 def _climb(rows: Floats) -> float:

@@ -5,18 +5,25 @@ reached at all, and knows about copies, memory and that operators are not divisi
 items can be found at which all devices together, each within T, cannot carry as much as all items
 cost, then T cannot be reached by any plan. The best prices are the dual of a linear program with a
 column for every set of items that a device can bear (Gilmore & Gomory, "A linear programming
-approach to the cutting-stock problem", Operations Research 1961); the sets are found one by one, by
-a mixed-integer program of a single device, which has none of the symmetry that makes the
+approach to the cutting-stock problem", Operations Research 1961). The sets are found one by one:
+the dearest one of a single device, by dynamic programming where the graph is narrow
+(`dearest_set.hpp`), by a mixed-integer program elsewhere; neither knows the symmetry that makes the
 mixed-integer program of all devices hopeless.
+
+With few sets the program's own prices are extreme, so they stay in a box around the best ones met
+(Marsten, Hogan & Blankenship, "The boxstep method for large-scale optimization", Operations
+Research 1975). `certified_bound` bisects between what is excluded and what has been reached.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from acumen import _native
 from acumen.placement.graph import Floats, Indices
 from acumen.placement.load_items import (
     Items,
@@ -32,10 +39,15 @@ from acumen.placement.solver import Program, available, solve
 SAFETY = 1e-6
 """Relative: solvers work with tolerances, bounds are lowered by as much."""
 WEIGHT_TURNS = 300
-GAPS = (0.3, 0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.02, 0.015, 0.01, 0.005, 0.002, 0.001)
-"""Which distances to what is reached are tried, one after the other."""
-GAP = 1e-3
-"""How far from the dearest set the search for it may end."""
+GAP, GAP_MAX = 1e-3, 0.2
+"""How far from the dearest set the search for it may end, in the end and at first."""
+WIDTH, WIDTH_MAX = 2.0, 1e6
+"""By which factor prices may leave the best ones met; it grows where that is too little."""
+CLIMBS = 5
+SHORTEST = 0.3
+"""Seconds that a question has at least, if there are as many."""
+STATES_MAX, NODES_MAX = 1_000_000, 50
+"""Of the dynamic program, 60 bytes each; and how often it branches."""
 
 
 def throughput_bound(task: Task) -> float:
@@ -104,8 +116,21 @@ class _Kind:
     """Devices that are alike: one of them, how many there are, and sets that one can bear."""
 
     device: int
-    count: int
+    pricing: _native.DearestSet
+    count: int = 0
     sets: dict[bytes, Floats] = field(default_factory=dict)
+    _branching_seconds: float = 0.01
+
+    def dearest(
+        self, prices: Floats, load: float, gap: float, nodes: int, deadline: Deadline
+    ) -> tuple[float, Floats]:
+        """By dynamic programming, with as many branchings as there is time for."""
+        began = time.monotonic()
+        affordable = int(deadline.left / self._branching_seconds)
+        most = self.pricing.search(prices, load, gap, min(nodes, affordable))
+        took = (time.monotonic() - began) / (self.pricing.branchings + 1)
+        self._branching_seconds = max(took, 0.9 * self._branching_seconds)
+        return min(most, 1.0), self.pricing.chosen().astype(np.float64)
 
     def learn(self, chosen: Floats) -> bool:
         """Remembers a set, 1 for each item in it; whether it is new."""
@@ -132,15 +157,23 @@ class Certificate:
         self.work = throughput_bound(task)
         rows = np.column_stack([self.items.seconds, self.items.limit, self.items.pays])
         kinds: dict[bytes, _Kind] = {}
-        each = [kinds.setdefault(row.tobytes(), _Kind(d, 0)) for d, row in enumerate(rows)]
-        for kind in each:
-            kind.count += 1
+        each = []
+        for device, row in enumerate(rows):
+            if row.tobytes() not in kinds:
+                pricing = _native.DearestSet(self.items.model_of(device), STATES_MAX)
+                kinds[row.tobytes()] = _Kind(device, pricing)
+            each.append(kinds[row.tobytes()])
+            each[-1].count += 1
         self._kinds = list(kinds.values())
-        for device in known:
-            where = np.empty(len(self.items), np.int64)
-            where[self.items.item] = device
-            for number, kind in enumerate(each):
-                kind.learn((where == number).astype(np.float64))
+        self._plans: list[tuple[_Kind, Floats]] = []
+        for where in known:
+            at = np.empty(len(self.items), np.int64)
+            at[self.items.item] = where
+            self._plans += [(kind, (at == d).astype(np.float64)) for d, kind in enumerate(each)]
+        for kind, inside in self._plans:
+            kind.learn(inside)
+        work = self.items.seconds.min(axis=0) + work_bound(self.items.seconds) * SAFETY
+        self._best_prices: Floats = work / work.sum() if work.sum() > 0 else work + 1 / len(work)
 
     def excludes(self, load: float, deadline: Deadline) -> bool:
         """True if no plan has a largest load of `load` or less; False if that is not known.
@@ -152,21 +185,70 @@ class Certificate:
         """
         if load < self.work:
             return True
+        self._trim(load)
+        centre, lowest, carried, width = self._best_prices, np.inf, 0.0, WIDTH
+        prices = centre
         while deadline:
-            prices, carried = self._prices(load, deadline)
-            if carried >= 1 - SAFETY:  # as far as is known, all can be carried
-                return False
-            most, new = 0.0, False
+            gap = min(max(GAP, (lowest - carried) / 4), GAP_MAX)
+            most, new = self._most(prices, load, gap, deadline)
+            if most < 1 - SAFETY:
+                self._best_prices = prices
+                return True
+            if most < lowest:
+                centre, lowest = prices, most
+            elif not new or lowest - carried < GAP:
+                if width > WIDTH_MAX:
+                    return False
+                width *= WIDTH
+            prices, carried = self._prices(load, deadline, centre, width)
+            if carried >= 1 and self._prices(load, deadline, centre, np.inf)[1] >= 1 - SAFETY:
+                return False  # as far as is known, all can be carried
+        return False
+
+    def climb(self, load: float, asked: float, deadline: Deadline) -> float:
+        """The highest load below `asked`, nearly, that the prices which exclude `load` exclude."""
+        for _ in range(CLIMBS):
+            middle = (load + asked) / 2
+            if not deadline:
+                break
+            if self._most(self._best_prices, middle, GAP, deadline)[0] < 1 - SAFETY:
+                load = middle
+            else:
+                asked = middle
+        return load
+
+    def _most(
+        self, prices: Floats, load: float, gap: float, deadline: Deadline
+    ) -> tuple[float, bool]:
+        """What all devices together carry at these prices, at most; whether a new set was found."""
+        most, found, new = 0.0, 0.0, False
+        for nodes in (NODES_MAX, 20 * NODES_MAX):
+            most = found = 0.0
             for kind in self._kinds:
-                best, chosen = self._best_set(kind, prices, load, deadline)
+                best, chosen = self._dearest(kind, prices, load, gap, nodes, deadline)
                 most += kind.count * best
                 if chosen is not None:
+                    found += kind.count * float(prices @ chosen)
                     new |= kind.learn(chosen)
-            if most < 1 - SAFETY:
-                return True
-            if not new:
-                return False
-        return False
+            if most < 1 - SAFETY or found >= 1 - SAFETY or not deadline:
+                break
+            gap = GAP  # as far as is known these prices exclude the load: it pays to be certain
+        return most, new
+
+    def _trim(self, load: float) -> None:
+        """Of each set in a plan that is too much, the most of its first and of its last items."""
+        for kind, whole in self._plans:
+            if self._bearable(kind, whole, load):
+                continue
+            members = np.flatnonzero(whole)
+            for order in (members, members[::-1]):
+                part, most = np.zeros(len(whole)), None
+                for item in order.tolist():
+                    part[item] = 1.0
+                    if self._bearable(kind, part, load):
+                        most = part.copy()
+                if most is not None:
+                    kind.learn(most)
 
     def _bearable(self, kind: _Kind, chosen: Floats, load: float) -> bool:
         items = self.items
@@ -178,12 +260,19 @@ class Certificate:
             busy += float(items.copy[cut].sum())
         return busy <= load and float(items.resident_bytes @ chosen) <= items.limit[kind.device]
 
-    def _prices(self, load: float, deadline: Deadline) -> tuple[Floats, float]:
-        """Prices that add up to 1 at which the known sets carry least, and how much that is."""
+    def _prices(
+        self, load: float, deadline: Deadline, centre: Floats, width: float
+    ) -> tuple[Floats, float]:
+        """Prices that add up to 1 at which the known sets carry least, and how much that is.
+
+        No price is below `centre` / width; nor above `centre` x width, and some more where that is
+        next to nothing.
+        """
         q = len(self.items)
         program = Program()
-        for _ in range(q):
-            program.add(0.0)
+        highest = np.minimum(width * (centre + 0.1 / q), 1.0)
+        for low, high in zip((centre / width).tolist(), highest.tolist(), strict=True):
+            program.add(0.0, high, lower=low)
         program.row(1.0, range(q), [1.0] * q, 1.0)
         for kind in self._kinds:
             most = program.add(float(kind.count))
@@ -193,14 +282,22 @@ class Certificate:
                     program.row(0.0, [most, *inside], [1.0] + [-1.0] * len(inside), np.inf)
         solution = solve(program, deadline.left)
         if solution.x is None:
-            return np.full(q, 1 / q), 1.0
+            return centre, 1.0
         prices = np.maximum(solution.x[:q], 0.0)
         return prices / prices.sum(), solution.value
 
-    def _best_set(
-        self, kind: _Kind, prices: Floats, load: float, deadline: Deadline
+    def _dearest(
+        self,
+        kind: _Kind,
+        prices: Floats,
+        load: float,
+        gap: float,
+        nodes: int,
+        deadline: Deadline,
     ) -> tuple[float, Floats | None]:
         """What the dearest set costs that a device of this kind can bear, at most; and one."""
+        if kind.pricing.small:
+            return kind.dearest(prices, load, gap, nodes, deadline)
         items, q = self.items, len(self.items)
         seconds = items.seconds[kind.device]
         program = Program()
@@ -215,7 +312,7 @@ class Certificate:
         if np.isfinite(limit) and items.resident_bytes.sum() > limit:
             shares = items.resident_bytes / max(limit, 1.0)
             program.row(-np.inf, range(q), shares.tolist(), limit / max(limit, 1.0))
-        solution = solve(program, deadline.left, gap=GAP)
+        solution = solve(program, deadline.left, gap=gap)
         chosen = None if solution.x is None else np.round(solution.x[:q])
         return min(-solution.bound, 1.0), chosen
 
@@ -258,11 +355,17 @@ def certified_bound(
     if not available() or not np.isfinite(reached) or not deadline:
         return best
     certificate = Certificate(task, reached, known)
-    for gap in GAPS:
-        load = reached * (1 - gap)
-        if load > best:
-            # What is hard to exclude may be so for long: time is left for nothing else then.
-            if not certificate.excludes(load, deadline):
-                break
-            best = load * (1 - SAFETY)
+    asked = limit = reached
+    while deadline and limit - best > GAP * reached:
+        if asked - best <= GAP * reached:
+            asked = limit  # what there was no time for is asked again
+        # From below, and not too much at once: sets found for a load are of use for higher ones.
+        load = best + (asked - best) / 3
+        mine = Deadline.after(max(deadline.left / 3, min(deadline.left, SHORTEST)))
+        if certificate.excludes(load, mine):
+            best = certificate.climb(load, asked, deadline) * (1 - SAFETY)
+        else:
+            asked = load
+            if mine:  # not for lack of time
+                limit = load
     return best

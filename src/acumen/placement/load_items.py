@@ -59,6 +59,12 @@ class Items:
             self.copy,
         )
 
+    def model_of(self, device: int) -> tuple[npt.NDArray[Any], ...]:
+        """The same, of one device."""
+        seconds, kept, limit, pays, *nets = self.model
+        one = slice(device, device + 1)
+        return np.ascontiguousarray(seconds[one]), kept, limit[one], pays[one], *nets
+
     @property
     def nets(self) -> Ints:
         """Which net each pin belongs to; as many as pins."""

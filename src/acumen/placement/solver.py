@@ -22,13 +22,15 @@ class Program:
     """Minimise cost x subject to lower <= x <= upper, row bounds, and x whole where it must be."""
 
     cost: list[float] = field(default_factory=list)
+    lower: list[float] = field(default_factory=list)
     upper: list[float] = field(default_factory=list)
     whole: list[bool] = field(default_factory=list)
     rows: list[tuple[float, Sequence[int], Sequence[float], float]] = field(default_factory=list)
 
-    def add(self, cost: float, upper: float = 1.0, whole: bool = False) -> int:
-        """A new variable, at least 0; its number."""
+    def add(self, cost: float, upper: float = 1.0, whole: bool = False, lower: float = 0.0) -> int:
+        """A new variable; its number."""
         self.cost.append(cost)
+        self.lower.append(lower)
         self.upper.append(upper)
         self.whole.append(whole)
         return len(self.cost) - 1
@@ -124,7 +126,7 @@ def _model(program: Program, highspy: Any) -> Any:
     lp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = columns, len(rows)
     lp.col_cost_ = np.array(program.cost, np.float64)
-    lp.col_lower_ = np.zeros(columns)
+    lp.col_lower_ = np.array(program.lower, np.float64)
     lp.col_upper_ = np.array(program.upper, np.float64)
     lp.row_lower_ = np.array([row[0] for row in rows], np.float64)
     lp.row_upper_ = np.array([row[3] for row in rows], np.float64)

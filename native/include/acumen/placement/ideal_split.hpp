@@ -103,7 +103,7 @@ class IdealSplit {
  private:
   static constexpr std::uint32_t kNone = UINT32_MAX;
   /// One ideal with more larger ones than this is one of too many, and `step` returns soon.
-  static constexpr std::size_t kPairsOfOne = 1'000'000;
+  static constexpr std::size_t kPairsOfOne = 300'000;
   static constexpr double kNever = std::numeric_limits<double>::infinity();
 
   std::size_t classes() const { return model_.devices; }
@@ -113,6 +113,7 @@ class IdealSplit {
 
   void prepare_classes() {
     if (count_.size() != classes()) throw std::invalid_argument("one count a class");
+    if (classes() > 256) throw std::invalid_argument("too many kinds of device");  // see via_
     used_sets_ = 1;
     for (const std::uint32_t n : count_) {
       stride_.push_back(std::uint32_t(used_sets_));

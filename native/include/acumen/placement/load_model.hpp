@@ -9,8 +9,8 @@
 //
 // Guarantee  `validate` refuses what would lead out of an array or add up to no number.
 // Layout     seconds: devices x items, row by row. Nets and the nets of an item as offsets and
-// lists. Paper      Tarnawski, Phanishayee, Devanur, Mahajan, Nina Paravecino, "Efficient
-// Algorithms for
+//            lists.
+// Paper      Tarnawski, Phanishayee, Devanur, Mahajan, Nina Paravecino, "Efficient Algorithms for
 //            Device Placement of DNN Graph Operators", NeurIPS 2020.
 #pragma once
 
@@ -21,6 +21,9 @@
 #include <vector>
 
 namespace acumen::placement {
+
+/// What takes longer, or keeps more, is a mistake. Sums of 2^32 of these still have a place.
+inline constexpr double kCostMax = 1e100;
 
 struct LoadModel {
   std::size_t items = 0;
@@ -50,11 +53,12 @@ struct LoadModel {
     require(limit.size() == devices && pays.size() == devices, "limit and pays: one a device");
     require(start.size() == copy.size() + 1 && start.front() == 0 && start.back() == pins.size(),
             "start spans the pins");
-    for (const double value : seconds) require(value >= 0, "seconds are at least 0");
-    for (const double value : bytes)
-      require(value >= 0 && std::isfinite(value), "bytes: 0 or more");
+    const auto sane = [](double value) { return value >= 0 && value <= kCostMax; };
+    for (const double value : seconds)
+      require(sane(value) || value == INFINITY, "seconds are 0 to 1e100, or infinite");
+    for (const double value : bytes) require(sane(value), "bytes are 0 to 1e100");
     for (const double value : limit) require(value >= 0, "limits are at least 0");
-    for (const double value : copy) require(value >= 0 && std::isfinite(value), "copies take time");
+    for (const double value : copy) require(sane(value), "copies take 0 to 1e100 seconds");
     for (std::size_t t = 0; t < nets(); ++t) require(start[t] <= start[t + 1], "start ascends");
     for (const std::uint32_t item : pins) require(item < items, "a pin is no item");
     list_nets();
