@@ -23,6 +23,7 @@ from acumen.placement.planners import (
     metf,
     metis,
     milp,
+    modules,
     msct,
     mtopo,
     refine,
@@ -46,6 +47,7 @@ LATENCY_PLANNERS: Mapping[str, Planner] = {
     "metf": metf.plan,
     "metis": metis.plan,
     "msct": msct.plan,
+    "modules": modules.plan,
 }
 IMPROVERS: Mapping[str, Improver] = {"refine": refine.plan}
 # Not among them: it has improved no plan of a real graph, and takes local search's time.
@@ -55,6 +57,7 @@ THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
     "single": single.plan,
     "layers": layers.plan,
     "metis": metis.plan,
+    "modules": modules.plan,
     "dp": dp.plan,
     "local": local.plan,
     "milp": milp.plan,
