@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -48,42 +48,23 @@ def info_metadata(info: JournalInfo) -> dict[bytes, bytes]:
 
 def decisions_of(batches: Iterable[EventBatch]) -> pa.Table:
     """All decisions, joined with their feedback; see `Journal.decisions`."""
-    info = None
-
-    def noted() -> Iterator[EventBatch]:
-        nonlocal info
-        for batch in batches:
-            info = batch.info
-            yield batch
-
-    events = events_of(noted())
-    if info is None:
-        raise JournalError("the journal has no events")
-    if events is None:
-        events = schema_of(info).remove_metadata().empty_table()
-        events = events.append_column("stream", pa.array([], pa.utf8()))
-    return joined(events).replace_schema_metadata(info_metadata(info))
-
-
-def events_of(batches: Iterable[EventBatch], without: tuple[str, ...] = ()) -> pa.Table | None:
-    """Decisions, feedback and time-outs in one table, with their stream; None if there are none.
-
-    Args:
-        batches: their other events are left out.
-        without: beginnings of the names of columns that are left out.
-    """
     tables = []
+    info = None
     for batch in batches:
+        info = batch.info
         keep = pc.less_equal(batch.rows.column("kind").indices, KIND_CODES["timeout"])
-        rows = batch.rows.select([n for n in batch.rows.schema.names if not n.startswith(without)])
-        rows = rows.filter(keep)
+        rows = batch.rows.filter(keep)
         if rows.num_rows:
-            stream = pa.array([batch.info.stream] * rows.num_rows, pa.utf8())
+            stream = pa.array([info.stream] * rows.num_rows, pa.utf8())
             table = pa.Table.from_batches([rows.replace_schema_metadata(None)])
             tables.append(table.append_column("stream", stream))
+    if info is None:
+        raise JournalError("the journal has no events")
     if not tables:
-        return None
-    return pa.concat_tables(tables, promote_options="default").combine_chunks()
+        empty = schema_of(info).remove_metadata().empty_table()
+        tables = [empty.append_column("stream", pa.array([], pa.utf8()))]
+    events = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    return _joined(events).replace_schema_metadata(info_metadata(info))
 
 
 def _codes(column: Any, labels: tuple[str, ...]) -> NDArray[np.int64]:
@@ -93,8 +74,7 @@ def _codes(column: Any, labels: tuple[str, ...]) -> NDArray[np.int64]:
     return codes
 
 
-def joined(events: pa.Table) -> pa.Table:
-    """The decisions among events, in their order, with what the others say of them."""
+def _joined(events: pa.Table) -> pa.Table:
     kinds = _codes(events["kind"], KINDS)
     fates = _codes(events["fate"], FATES)
     whose = _whose(events, kinds, fates)

@@ -11,8 +11,7 @@ from gated import gate_of, go_to, live, make, modes_in, nothing
 
 import acumen
 from acumen.evaluation.off_policy import Limits
-from acumen.evaluation.promotion.evidence import Gatherer, judge
-from acumen.evaluation.promotion.journal_evidence import as_it_was
+from acumen.evaluation.promotion.evidence import gather, judge
 
 
 def test_a_better_candidate_goes_all_the_way(tmp_path: Path) -> None:
@@ -301,16 +300,16 @@ def test_the_candidate_is_judged_as_it_was(tmp_path: Path) -> None:
     choice, rng = make(tmp_path, mode="on"), np.random.default_rng(13)
     live(choice, rng, 1000, gap=0.5)
     choice.set_mode("canary", 0.3)
+    since = time.time()
     rows = rng.standard_normal((3000, 1))
     made = choice.choose_many(rows)
     was = choice.distributions(rows)[np.arange(3000), made.indices]
     choice.feedback_many(made.ids, gain=rng.standard_normal(3000), errors=np.zeros(3000))
     assert choice.journal is not None
     assert choice.journal.flush()
-    table = choice.journal.journal.decisions()
-    log, learned = as_it_was(table.slice(len(table) - 3000), choice)
-    assert len(log) == 3000
-    np.testing.assert_allclose(learned, was, atol=1e-5)
+    found = gather(choice, None, since)
+    assert found.rows == 3000
+    np.testing.assert_allclose(found.candidate, was, atol=1e-5)
 
 
 def test_estimates_from_the_journal_hold(tmp_path: Path) -> None:
@@ -328,7 +327,7 @@ def test_estimates_from_the_journal_hold(tmp_path: Path) -> None:
         choice.feedback_many(made.ids, gain=gain, errors=np.zeros(2000))
         assert choice.journal is not None
         assert choice.journal.flush()
-        told = judge(Gatherer(choice, None).gather(since), 0.05, None)
+        told = judge(gather(choice, None, since), 0.05, None)
         assert told.low is not None
         assert told.high is not None
         missed += not told.low <= truth <= told.high

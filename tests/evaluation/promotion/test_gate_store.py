@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import acumen
-from acumen.evaluation.promotion.store import LastTransition, State, Store, StoreError
+from acumen.evaluation.promotion.store import State, Store, StoreError, last_in_journal
 from acumen.evaluation.promotion.sums import Moments, Tossed
 
 
@@ -201,10 +201,9 @@ def test_two_gates_of_one_journal_pool_their_evidence(tmp_path: Path) -> None:
     assert sorted(steps) == [0, 0, 1, 1, 2, 2, 3, 3]
     followed = [e for e in modes_in(tmp_path) if e["by"].endswith("following another process")]
     assert len(followed) == 3
-    last = LastTransition(first)
-    assert last.read(60.0)
-    assert last.state is not None
-    assert (last.state.serial, last.state.stage) == (3, 0)
+    found = last_in_journal(acumen.Journal(tmp_path), "codec")
+    assert found is not None
+    assert (found.serial, found.stage) == (3, 0)
 
 
 def test_other_settings_in_another_process_decide_nothing(tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_damage_is_noticed_where_the_file_has_checksums(tmp_path: Path) -> None:
     pq.write_table(
         pa.table({"key": keys}),
         sink,
-        save_page_checksum=True,
+        write_page_checksum=True,
         compression="none",
         use_dictionary=False,
     )

@@ -102,10 +102,10 @@ def compare(
     estimator, limits = estimator or DoublyRobust(), limits or Limits()
     answered = ~np.isnan(log.reward)
     targets = [resolve(candidate, log), resolve(baseline, log)]
-    judges = [Judge.of(log, target, answered, confidence, limits) for target in targets]
+    judges = [Judge(log, target, answered, confidence, limits) for target in targets]
     if not answered.any():
         answers = [judge.answer(estimator, None) for judge in judges]
-        return difference_of(estimator.name, answers, None, judges[0])
+        return _refused(answers, confidence)
     rows = log.take(answered)
     cases = [Case(rows, take(targets[0], answered), modelling)]
     answers = [judges[0].answer(estimator, cases[0])]
@@ -113,39 +113,22 @@ def compare(
     known = cases[0].__dict__.get("predictions")
     cases.append(Case(rows, take(targets[1], answered), modelling, known))
     answers.append(judges[1].answer(estimator, cases[1]))
-    if any(judge.refusal(case.weights) for judge, case in zip(judges, cases, strict=True)):
-        return difference_of(estimator.name, answers, None, judges[0])
-    scores = [scores_of(estimator, case) for case in cases]
-    return difference_of(estimator.name, answers, scores, judges[0])
-
-
-def difference_of(
-    name: str, answers: list[Estimate], scores: list[Scores] | None, judge: Judge
-) -> Difference:
-    """The difference of two estimates of the same rows.
-
-    Args:
-        name: of the estimator.
-        answers: the candidate's and the baseline's.
-        scores: theirs; None: one of them was refused.
-        judge: with which confidence, and what is refused.
-    """
-    if scores is None:
-        return _refused(answers, judge.confidence)
-    scored = _difference(*scores)
-    spread = spread_of(scored.influence, judge.confidence)
-    refusal = deviation_refusal(scored, spread, judge.limits)
-    if not scored.unbiased:
-        refusal = f"{name} knows no interval"
+    if any(judge.refusal(case) for judge, case in zip(judges, cases, strict=True)):
+        return _refused(answers, confidence)
+    scores = _difference(*(scores_of(estimator, case) for case in cases))
+    spread = spread_of(scores.influence, confidence)
+    refusal = deviation_refusal(scores, spread, limits)
+    if not scores.unbiased:
+        refusal = f"{estimator.name} knows no interval"
     told = not refusal
     return Difference(
         candidate=answers[0],
         baseline=answers[1],
-        value=scored.value if told else None,
+        value=scores.value if told else None,
         standard_error=spread.standard_error if told else None,
-        low=scored.value - spread.below - scored.bias_max if told else None,
-        high=scored.value + spread.above + scored.bias_max if told else None,
-        confidence=judge.confidence,
+        low=scores.value - spread.below - scores.bias_max if told else None,
+        high=scores.value + spread.above + scores.bias_max if told else None,
+        confidence=confidence,
         refusal=refusal,
     )
 

@@ -15,7 +15,7 @@ from acumen.evaluation.off_policy.estimator import Case, Estimator, Modelling, S
 from acumen.evaluation.off_policy.intervals import Spread, spread_of
 from acumen.evaluation.off_policy.log import ROUNDING, DecisionLog
 from acumen.evaluation.off_policy.policies import Policy, Target, resolve, take
-from acumen.evaluation.off_policy.weights import Floats, Weights, weigh
+from acumen.evaluation.off_policy.weights import weigh
 
 MISSING_Z_MAX = 3.0  # beyond it, a difference in missing rewards is no accident
 
@@ -155,7 +155,7 @@ def estimates(
     check_confidence(confidence)
     target = resolve(policy, log)
     answered = ~np.isnan(log.reward)
-    judge = Judge.of(log, target, answered, confidence, limits or Limits())
+    judge = Judge(log, target, answered, confidence, limits or Limits())
     if not answered.any():
         return [judge.answer(estimator, None) for estimator in estimators]
     case = Case(log.take(answered), take(target, answered), modelling)
@@ -168,66 +168,40 @@ def check_confidence(confidence: float) -> None:
         raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
 
 
-@dataclass
 class Judge:
-    """Says what weights and scores amount to, or refuses.
+    """Says what a case amounts to, or refuses."""
 
-    Attributes:
-        every: weights of all rows; support and propensities are the log's own, whether rewards
-            came or not. None: there are no rows.
-        missing: rows without a reward.
-        missing_z: see `Estimate`.
-        duplicates: the same.
-        excluded: the same.
-        confidence: of intervals.
-        limits: what is refused.
-    """
-
-    every: Weights | None
-    missing: int
-    missing_z: float
-    duplicates: int
-    excluded: int
-    confidence: float
-    limits: Limits
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         log: DecisionLog,
         target: Target,
         answered: NDArray[np.bool_],
         confidence: float,
         limits: Limits,
-    ) -> Judge:
-        """For a policy in a log."""
-        weights, missing = target.taken / log.propensity, ~answered
-        return cls(
-            every=weigh(log, target) if len(log) else None,
-            missing=int(missing.sum()),
-            missing_z=missing_z(weights, weights * missing, missing.astype(np.float64)),
-            duplicates=log.duplicates,
-            excluded=sum(log.excluded.values()),
-            confidence=confidence,
-            limits=limits,
-        )
+    ) -> None:
+        self.log, self.confidence, self.limits = log, confidence, limits
+        self.missing = int((~answered).sum())
+        # Support and propensities are the log's own, whether rewards came or not.
+        self.weights = weigh(log, target) if len(log) else None
+        self.missing_z = missing_z(target.taken / log.propensity, ~answered)
 
     def answer(self, estimator: Estimator, case: Case | None) -> Estimate:
         """The estimate; None: no record has a reward."""
         if case is None:
-            return self.told(estimator.name, 0, None, None, "not enough data: no rewards")
-        refusal = self.refusal(case.weights)
-        scores = None if refusal else scores_of(estimator, case)
-        return self.told(estimator.name, len(case.log), case.weights, scores, refusal)
+            return self._estimate(estimator.name, None, None, None, "not enough data: no rewards")
+        refusal = self.refusal(case)
+        if refusal:
+            return self._estimate(estimator.name, case, None, None, refusal)
+        scores = scores_of(estimator, case)
+        spread = spread_of(scores.influence, self.confidence)
+        return self._estimate(
+            estimator.name, case, scores, spread, deviation_refusal(scores, spread, self.limits)
+        )
 
-    def refusal(self, answered: Weights) -> str:
-        """Why the log cannot say anything of the policy, whatever the estimator; or nothing.
-
-        Args:
-            answered: weights of the rows with a reward.
-        """
-        w, limits = answered, self.limits
-        every = self.every or w
+    def refusal(self, case: Case) -> str:
+        """Why the log cannot say anything of the policy, whatever the estimator; or nothing."""
+        w, limits = case.weights, self.limits
+        every = self.weights or w
         if every.unsupported_mass > limits.unsupported_mass:
             return (
                 f"no support: {every.unsupported_mass:.1%} of the policy's decisions would take "
@@ -252,19 +226,17 @@ class Judge:
             )
         return ""
 
-    def told(
-        self, name: str, records: int, w: Weights | None, scores: Scores | None, refusal: str
+    def _estimate(
+        self, name: str, case: Case | None, scores: Scores | None, spread: Spread | None, no: str
     ) -> Estimate:
-        """The estimate that scores amount to; None: it was refused for the reason given."""
-        spread = None if scores is None else spread_of(scores.influence, self.confidence)
+        told = scores is not None and spread is not None and not no
         value = error = low = high = None
-        if scores is not None and spread is not None:
-            refusal = deviation_refusal(scores, spread, self.limits)
-            if not refusal:
-                value, error = scores.value, spread.standard_error
-                if scores.unbiased:
-                    low = value - spread.below - scores.bias_max
-                    high = value + spread.above + scores.bias_max
+        if told and scores is not None and spread is not None:
+            value, error = scores.value, spread.standard_error
+            if scores.unbiased:
+                low = value - spread.below - scores.bias_max
+                high = value + spread.above + scores.bias_max
+        w = case.weights if case else None
         return Estimate(
             estimator=name,
             value=value,
@@ -272,7 +244,7 @@ class Judge:
             low=low,
             high=high,
             confidence=self.confidence,
-            records=records,
+            records=len(case.log) if case else 0,
             effective_sample_size=w.effective_sample_size if w else 0.0,
             spread_size=w.spread_size if w else 0.0,
             deviating_size=spread.size if spread else 0.0,
@@ -281,9 +253,9 @@ class Judge:
             unsupported=w.unsupported_records if w else 0.0,
             missing=self.missing,
             missing_z=self.missing_z,
-            duplicates=self.duplicates,
-            excluded=self.excluded,
-            refusal=refusal,
+            duplicates=self.log.duplicates,
+            excluded=sum(self.log.excluded.values()),
+            refusal=no,
         )
 
 
@@ -304,22 +276,14 @@ def deviation_refusal(scores: Scores, spread: Spread, limits: Limits) -> str:
     )
 
 
-def missing_z(weights: Floats, lost: Floats, missing: Floats, rows: Floats | int = 1) -> float:
-    """The weighted share of missing rewards minus the plain one, in standard errors.
-
-    Args:
-        weights: float64[n], of rows, or sums over some rows each.
-        lost: the same, of those whose reward is missing.
-        missing: how many are.
-        rows: how many rows each is of.
-    """
-    n = float(np.sum(rows * np.ones(len(weights))))
-    total, count = float(weights.sum()), float(missing.sum())
-    if not 0 < count < n or total <= 0:
+def missing_z(weights: NDArray[np.float64], missing: NDArray[np.bool_]) -> float:
+    """The weighted share of missing rewards minus the plain one, in standard errors."""
+    n, total = len(weights), float(weights.sum())
+    if not missing.any() or missing.all() or total <= 0:
         return 0.0
-    share = count / n
-    difference = float(lost.sum()) / total - share
-    influence = (lost - share * weights) * n / total - (missing - share * rows)
+    share = missing.mean()
+    difference = float((weights * missing).sum()) / total - share
+    influence = (weights * n / total - 1.0) * (missing - share)
     error = math.sqrt(float((influence * influence).sum())) / n
     # Equal weights leave rounding errors only.
     return difference / error if error > 1e-12 else 0.0

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acumen.evaluation.off_policy.estimator import Case, Floats, Scores
+from acumen.evaluation.off_policy.estimator import Case, Scores
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,11 @@ class SNIPS:
 
     def scores(self, case: Case) -> Scores:
         """See `Estimator`."""
-        w = case.weights.values
-        return self_normalised(w, w * case.log.reward)
-
-
-def self_normalised(weights: Floats, earned: Floats) -> Scores:
-    """Σ earned / Σ weights, and what it would be without one of them.
-
-    Args:
-        weights: float64[n], of records, or sums over some records each (the grouped jackknife).
-        earned: the same of weight times reward.
-    """
-    total = float(weights.sum())
-    if total <= 0.0:
-        return Scores(float("nan"), np.zeros(len(weights)), unbiased=False)
-    value = float(earned.sum()) / total
-    # A weight that is all there is leaves nothing to compare with: so few are refused anyway.
-    rest = np.maximum(total - weights, 1e-12 * total)
-    return Scores(value, (len(weights) - 1) * (earned - weights * value) / rest)
+        w, reward = case.weights.values, case.log.reward
+        total = float(w.sum())
+        if total <= 0.0:
+            return Scores(float("nan"), np.zeros(len(w)), unbiased=False)
+        value = float((w * reward).sum()) / total
+        # A weight that is all there is leaves nothing to compare with: so few are refused anyway.
+        rest = np.maximum(total - w, 1e-12 * total)
+        return Scores(value, (len(w) - 1) * w * (reward - value) / rest)

@@ -49,89 +49,21 @@ class Weights:
     unsupported_mass: float
 
 
-@dataclass(frozen=True)
-class WeightSums:
-    """What the weights of rows add up to, where only the probability of the taken arm is known.
-
-    Attributes:
-        rows: how many.
-        first: Σ w.
-        second: Σ w².
-        fourth: Σ w⁴.
-        expected: Σ of the bound of E[w²] of every row.
-        lost: Σ of the unsupported mass of every row.
-        unsupported: rows that have some.
-        largest: the largest weight.
-    """
-
-    rows: int = 0
-    first: float = 0.0
-    second: float = 0.0
-    fourth: float = 0.0
-    expected: float = 0.0
-    lost: float = 0.0
-    unsupported: int = 0
-    largest: float = 0.0
-
-    @classmethod
-    def of(cls, taken: Floats, propensity: Floats) -> WeightSums:
-        """Of rows: float64[n] each, the policy's and the log's probability of the taken arm."""
-        w = taken / propensity
-        squares = w * w
-        rest, left = np.maximum(1.0 - taken, 0.0), 1.0 - propensity
-        certain = left <= ROUNDING
-        others = np.divide(rest**2, left, out=np.zeros_like(rest), where=~certain)
-        lost = np.where(certain, rest, 0.0)
-        return cls(
-            len(w),
-            float(w.sum()),
-            float(squares.sum()),
-            float((squares * squares).sum()),
-            float((taken * taken / propensity + others).sum()),
-            float(lost.sum()),
-            int((lost > ROUNDING).sum()),
-            float(w.max(initial=0.0)),
-        )
-
-    def __add__(self, other: WeightSums) -> WeightSums:
-        """Of both together."""
-        sums = {name: value + getattr(other, name) for name, value in vars(self).items()}
-        return WeightSums(**sums | {"largest": max(self.largest, other.largest)})
-
-    def weights(self, values: Floats) -> Weights:
-        """What they say.
-
-        Args:
-            values: float64[m], the weights, or means of as many of them each.
-        """
-        n = self.rows
-        second = max(self.expected / n, 0.0)
-        kish = self.first**2 / self.second if self.second > 0 else 0.0
-        # The fourth moment has no such bound that is worth its name: that of the sample stands in.
-        ratio = self.fourth * n / self.second**2 if self.second > 0 else 0.0
-        return Weights(
-            values=values,
-            effective_sample_size=min(kish, n / second if second > 0 else np.inf),
-            spread_size=n / ratio if ratio > 0 else 0.0,
-            largest=self.largest,
-            mean=self.first / n,
-            unsupported_records=self.unsupported / n,
-            unsupported_mass=self.lost / n,
-        )
-
-
 def weigh(log: DecisionLog, target: Target) -> Weights:
     """The weights of `target` in all rows of `log`, which has at least one."""
     w = target.taken / log.propensity
-    if log.logging is None or target.matrix is None:
-        return WeightSums.of(target.taken, log.propensity).weights(w)
     n = len(w)
-    second, fourth, lost = _moments(target.matrix, log.logging)
-    spread = float((w * w).sum())
+    squares = w * w
+    if log.logging is not None and target.matrix is not None:
+        second, fourth, lost = _moments(target.matrix, log.logging)
+    else:
+        second, fourth, lost = _bounds(target.taken, log.propensity, squares)
+    spread = float(squares.sum())
     kish = float(w.sum()) ** 2 / spread if spread > 0 else 0.0
+    expected = n / second if second > 0 else np.inf
     return Weights(
         values=w,
-        effective_sample_size=min(kish, n / second if second > 0 else np.inf),
+        effective_sample_size=float(min(kish, expected)),
         spread_size=n * second**2 / fourth if fourth > 0 else 0.0,
         largest=float(w.max()),
         mean=float(w.mean()),
@@ -147,3 +79,15 @@ def _moments(wanted: Floats, logging: Floats) -> tuple[float, float, Floats]:
     second = (wanted * ratio).sum(1).mean()
     fourth = (wanted * ratio**3).sum(1).mean()
     return float(second), float(fourth), np.where(possible, 0.0, wanted).sum(1)
+
+
+def _bounds(taken: Floats, propensity: Floats, squares: Floats) -> tuple[float, float, Floats]:
+    rest, left = np.maximum(1.0 - taken, 0.0), 1.0 - propensity
+    certain = left <= ROUNDING
+    others = np.divide(rest**2, left, out=np.zeros_like(rest), where=~certain)
+    second = max(float((taken * taken / propensity + others).mean()), 0.0)
+    # The fourth moment has no such bound that is worth its name: that of the sample stands in.
+    fourth = float((squares * squares).mean())
+    scale = float(squares.mean())
+    ratio = fourth / scale**2 if scale > 0 else 0.0
+    return second, ratio * second**2, np.where(certain, rest, 0.0)

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from acumen.core.choice import Choice
 from acumen.evaluation.off_policy import (
+    SNIPS,
     DecisionLog,
     Difference,
     Limits,
@@ -30,125 +31,109 @@ from acumen.evaluation.off_policy import (
     compare,
     read_records,
 )
-from acumen.evaluation.promotion.pooled import Pooled
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from acumen.evaluation.promotion.journal_evidence import JournalEvidence
-
     Log: TypeAlias = DecisionLog | pa.Table
     Evidence: TypeAlias = Log | Callable[[], Log]
-
-READ_SECONDS = 1.0  # a step reads no longer; others wait for it
 
 
 @dataclass(frozen=True)
 class Case:
-    """A log that was handed in, and the candidate as it is now."""
+    """A log, and the candidate in it."""
 
     log: DecisionLog
-    candidate: Choice
+    candidate: Any
 
     @property
     def rows(self) -> int:
         """Decisions with a reward."""
         return int((~np.isnan(self.log.reward)).sum())
 
-    def compare(self, confidence: float, limits: Limits | None = None) -> Difference:
-        """Learned minus default."""
-        return compare(self.log, self.candidate, "default", confidence=confidence, limits=limits)
-
-
-class Found(Protocol):
-    """What there is to judge from: a `Case`, or what was `Pooled` from the journal."""
-
-    @property
-    def rows(self) -> int:
-        """Decisions with a reward."""
-        ...
-
-    def compare(self, confidence: float, limits: Limits | None = None) -> Difference:
-        """Learned minus default."""
-        ...
-
 
 class EvidenceError(ValueError):
     """There is no log to judge from; the text says why."""
 
 
-class Gatherer:
-    """Fetches what there is to judge from.
+def gather(choice: Choice, evidence: Evidence | None, since: float) -> Case:
+    """The log that is there now.
 
     Args:
         choice: the candidate is its learned policy.
         evidence: a log, or a function that fetches it; None: the choice's own journal.
+        since: decisions of the journal before that do not count; seconds since 1970.
+
+    Raises:
+        EvidenceError: it is empty, or cannot be used.
     """
-
-    def __init__(self, choice: Choice, evidence: Evidence | None) -> None:
-        self._choice, self._evidence = choice, evidence
-        self._journal: JournalEvidence | None = None
-        self._problem = ""
-
-    def start_anew(self) -> None:
-        """Forgets what was read of the journal, which will be read again."""
-        self._journal, self._problem = None, ""
-
-    def gather(self, since: float) -> Found:
-        """What is there now; of a journal, what could be read of it so far.
-
-        Args:
-            since: decisions of the journal before that do not count; seconds since 1970.
-
-        Raises:
-            EvidenceError: it is empty, or cannot be used.
-        """
-        try:
-            return self._journaled(since) if self._evidence is None else self._given()
-        except EvidenceError:
-            raise
-        # Whatever is wrong with somebody's log or function, the gate stays closed and says so.
-        except Exception as error:
-            self._problem = f"{type(error).__name__}: {error}"
-            raise EvidenceError(self._problem) from None
-
-    def _given(self) -> Case:
-        choice, log = self._choice, self._evidence
-        log = log() if callable(log) else log
+    timeout_reward: Any = choice._settings["timeout_reward"]
+    try:
+        if evidence is None:
+            return _journaled(choice, since)
+        log = evidence() if callable(evidence) else evidence
         if not isinstance(log, DecisionLog):
-            assert log is not None
-            timeout_reward: Any = choice._settings["timeout_reward"]
             arms = None if choice._arms.takes_candidates else len(choice.arms)
             log = read_records(log, choice.objective, arms=arms, timeout_reward=timeout_reward)
         if log.default is None:
             raise EvidenceError("the log does not tell what the default would have done")
-        return Case(log, choice)
-
-    def _journaled(self, since: float) -> Pooled:
-        from acumen.evaluation.promotion.journal_evidence import JournalEvidence
-
-        if self._journal is None or self._journal.since != since:
-            self.start_anew()
-            self._journal = JournalEvidence(self._choice, since)
-        if self._problem:
-            raise EvidenceError(self._problem)  # it does not pass: what was read, was read
-        self._journal.read(READ_SECONDS)
-        found = self._journal.now()
-        if not len(found):
-            raise EvidenceError(
-                "no decision yet in which a coin took part; a shadow serves the default only, "
-                "which says nothing of other arms: give probe= a small share, or evidence= a log"
-            )
-        return found
+    except EvidenceError:
+        raise
+    # Whatever is wrong with somebody's log or function, the gate stays closed and says so.
+    except Exception as error:
+        raise EvidenceError(f"{type(error).__name__}: {error}") from None
+    return Case(log, choice)
 
 
-def judge(found: Found, alpha: float, limits: Limits | None) -> Difference:
+def _journaled(choice: Choice, since: float) -> Case:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    timeout_reward: Any = choice._settings["timeout_reward"]
+    writer = choice.journal
+    assert writer is not None
+    table = writer.journal.decisions(choice.name)
+    share = table["learned_share"].to_numpy()
+    when = table["time"].cast(pa.int64()).to_numpy() / 1e6
+    table = table.filter(pa.array((share > 0) & (when >= since)))
+    if not len(table):
+        raise EvidenceError(
+            "no decision yet in which a coin took part; a shadow serves the default only, which "
+            "says nothing of other arms: give probe= a small share, or evidence= a log"
+        )
+    most = pc.max(pc.max_element_wise(table["arm"], table["default_arm"])).as_py() + 1
+    log = read_records(
+        table,
+        choice.objective,
+        arms=max(most, 0 if choice._arms.takes_candidates else len(choice.arms)),
+        timeout_reward=timeout_reward,
+    )
+    assert log.id is not None
+    assert log.default is not None
+    ids = table["id"].to_numpy()
+    order = np.argsort(ids, kind="stable")
+    shares = table["learned_share"].to_numpy()[order[np.searchsorted(ids[order], log.id)]]
+    shares = shares.astype(np.float64)
+    by_default = np.where(log.arm == log.default, 1.0 - shares, 0.0)
+    learned = np.clip((log.propensity - by_default) / shares, 0.0, 1.0)
+    return Case(log, learned)
+
+
+def judge(found: Case, alpha: float, limits: Limits | None) -> Difference:
     """Learned minus default, with a lower end that is too high with probability alpha.
 
     Raises:
         EvidenceError: the log does not fit the candidate.
     """
+    as_it_was = isinstance(found.candidate, np.ndarray)
     try:
-        return found.compare(1 - 2 * alpha, limits)
+        return compare(
+            found.log,
+            found.candidate,
+            "default",
+            estimator=SNIPS() if as_it_was else None,
+            confidence=1 - 2 * alpha,
+            limits=limits,
+        )
     except (PolicyError, LogError, ValueError) as error:
         raise EvidenceError(str(error)) from None

@@ -10,7 +10,6 @@ References:
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import threading
@@ -24,18 +23,18 @@ from acumen.core.comparison import LOSS_Z_MAX, Comparison
 from acumen.core.modes import MODES
 from acumen.core.objective import Objective
 from acumen.evaluation.off_policy import Limits
-from acumen.evaluation.promotion.evidence import READ_SECONDS, EvidenceError, Gatherer, judge
+from acumen.evaluation.promotion.evidence import EvidenceError, gather, judge
 from acumen.evaluation.promotion.guardrails import Watch, limits_of, status_of
 from acumen.evaluation.promotion.imitation import imitation_of, is_untaught
 from acumen.evaluation.promotion.settings import Settings, shares_of
 from acumen.evaluation.promotion.status import GuardrailStatus, PromotionStatus
 from acumen.evaluation.promotion.store import (
     BY,
-    LastTransition,
     State,
     Store,
     StoreError,
     fingerprint,
+    last_in_journal,
     path_of,
 )
 from acumen.evaluation.promotion.sums import Moments, Tossed
@@ -121,7 +120,7 @@ class Promotion:
             limits=limits,
         )
         self.stages = self.settings.stages
-        self._log, self._last = Gatherer(choice, evidence), LastTransition(choice)
+        self._evidence = evidence
         self._store = Store(path_of(choice, state))
         self._state = State(since=time.time(), plan=self.settings.plan(self.choice))
         self._applied: tuple[str, float] | None = None
@@ -163,7 +162,7 @@ class Promotion:
                 try:
                     with self._store.locked() as alone:
                         if alone or time.monotonic() > deadline:
-                            self._take_over(whole=True)
+                            self._take_over()
                             self._roll_back(f"by hand: {why}")
                             return self.status()
                 except OSError as error:
@@ -221,7 +220,7 @@ class Promotion:
                 since=state.since,
                 waiting=self._waiting,
                 estimate=self._estimate,
-                comparison=state.tossed.comparison(self.settings.step_error(state.attempt)),
+                comparison=state.tossed.comparison(self._step_error()),
                 guardrails=self._guardrails(),
                 imitation=str(imitation_of(self.choice) or ""),
                 transitions=tuple(state.history),
@@ -232,8 +231,6 @@ class Promotion:
         """In the child: a step that the parent is in is not this process's."""
         self._turn = threading.RLock()
         self._store.leave()
-        self._log.start_anew()
-        self._last = LastTransition(self.choice)
         self._rebase()
 
     def _begin(self) -> None:
@@ -262,8 +259,8 @@ class Promotion:
         elif news:
             self._store.save(self._state, durable=False)
 
-    def _take_over(self, whole: bool = False) -> bool:
-        """The state that all processes share; False: it is not this gate's to decide (yet)."""
+    def _take_over(self) -> bool:
+        """The state that all processes share; False: it is not this gate's to decide."""
         found, first = None, self._serial < 0
         try:
             found = self._store.load()
@@ -271,11 +268,6 @@ class Promotion:
             self._problem = f"begun anew: {error}"
             self._unsaved = not first
         if found is None and first and self._store.path is not None:
-            if not self._last.read(math.inf if whole else READ_SECONDS):
-                self._waiting = (
-                    f"looking where it stood: {self._last.events:,} events of the journal"
-                )
-                return False
             found = self._from_journal()
             self._unsaved = found is None  # the next one is to find it
         if found is not None and found.serial >= self._state.serial and not self._unsaved:
@@ -300,7 +292,8 @@ class Promotion:
 
     def _from_journal(self) -> State | None:
         """After the last transition there; its sums are gone: what comes is another attempt's."""
-        found = copy.copy(self._last.state)
+        writer = self.choice.journal
+        found = last_in_journal(writer.journal, self.choice.name) if writer else None
         if found is not None:
             plan = self.settings.plan(self.choice)
             self._rebuilt = True
@@ -382,7 +375,7 @@ class Promotion:
         broken = [g for g in self._guardrails() if g.broken]
         if broken:
             return f"guardrail {broken[0]}"
-        seen = self._state.tossed.comparison(self.settings.alarm_error(self._state.window))
+        seen = self._state.tossed.comparison(self._alarm_error())
         worse = self._enough(seen) and seen.high < -self.settings.margin
         return f"regression: {seen}" if worse else ""
 
@@ -396,7 +389,7 @@ class Promotion:
             return
         try:
             self._next_look = now + self.settings.look_seconds
-            found = self._log.gather(state.since if state.attempt > 1 else 0.0)
+            found = gather(self.choice, self._evidence, state.since if state.attempt > 1 else 0.0)
             if self.settings.look_seconds:
                 # However long the log is, reading it takes a twentieth of the time at most.
                 self._next_look = max(self._next_look, now + 20 * (time.time() - now))
@@ -426,7 +419,7 @@ class Promotion:
     def _compare(self) -> None:
         """A canary stage: the holdback's interval."""
         state = self._state
-        seen = state.tossed.comparison(self.settings.step_error(state.attempt))
+        seen = state.tossed.comparison(self._step_error())
         kept = [g for g in self._guardrails() if not g.kept]
         if not self._enough(seen):
             self._waiting = (
@@ -493,8 +486,14 @@ class Promotion:
         self._seen = Tossed.native(self.choice._comparison_sums())
         self._watch = Watch(self.choice, tuple(t.metric for t in self.settings.terms))
 
+    def _step_error(self) -> float:
+        return self.settings.step_error(self._state.attempt)
+
+    def _alarm_error(self) -> float:
+        return self.settings.alarm_error(self._state.window)
+
     def _guardrails(self) -> tuple[GuardrailStatus, ...]:
-        metrics, alpha = self._state.metrics, self.settings.alarm_error(self._state.window)
+        metrics, alpha = self._state.metrics, self._alarm_error()
         return tuple(
             status_of(t, metrics.get(t.metric, Moments()), alpha) for t in self.settings.terms
         )

@@ -21,6 +21,7 @@ from typing import Any
 
 from acumen.core.array_file import make_folder, sync_folder
 from acumen.core.choice import Choice
+from acumen.core.journal import Journal
 from acumen.core.journal_format import JournalError
 from acumen.core.journal_segments import folder_of
 from acumen.evaluation.promotion.sums import Moments, Tossed, finite, moments
@@ -293,39 +294,22 @@ class Store:
                         path.unlink()
 
 
-class LastTransition:
-    """Looks for the last transition that a choice's journal tells of, in pieces.
-
-    Attributes:
-        state: after that transition; None if it tells of none, so far as it was read.
-        events: that were read.
-    """
-
-    def __init__(self, choice: Choice) -> None:
-        self.state: State | None = None
-        self.events = 0
-        writer = choice.journal
-        self._batches = writer.journal.events(choice.name, problems=[]) if writer else iter(())
-
-    def read(self, seconds: float) -> bool:
-        """Reads for so long, or one batch; whether that was all."""
-        deadline = time.monotonic() + seconds
-        with contextlib.suppress(JournalError, OSError):
-            for batch in self._batches:
-                self.events += batch.rows.num_rows
-                self._take(batch.rows)
-                if time.monotonic() > deadline:
-                    return False
-        return True
-
-    def _take(self, rows: Any) -> None:
-        texts = rows.column("text")
-        if texts.null_count == rows.num_rows:
-            return
-        for kind, text in zip(rows.column("kind").to_pylist(), texts.to_pylist(), strict=True):
-            state = _told(text) if kind == "mode" and text and BY in text else None
-            if state and (self.state is None or state.serial >= self.state.serial):
-                self.state = state
+def last_in_journal(journal: Journal, choice: str) -> State | None:
+    """The state after the last transition that a journal tells of; None if it tells of none."""
+    newest: State | None = None
+    problems: list[str] = []
+    with contextlib.suppress(JournalError, OSError):
+        for batch in journal.events(choice, problems=problems):
+            texts = batch.rows.column("text")
+            if texts.null_count == batch.rows.num_rows:
+                continue
+            for kind, text in zip(
+                batch.rows.column("kind").to_pylist(), texts.to_pylist(), strict=True
+            ):
+                state = _told(text) if kind == "mode" and text and BY in text else None
+                if state and (newest is None or state.serial >= newest.serial):
+                    newest = state
+    return newest
 
 
 def _told(text: str) -> State | None:
