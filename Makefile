@@ -42,9 +42,9 @@ CHECKED := tests/test_tidy.py
 test-python: $(VENV)/.installed | $(filter check,$(MAKECMDGOALS)) $(if $(filter test,$(MAKECMDGOALS)),test-native)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests $(addprefix --ignore=,$(CLUSTER) $(LATER) $(CHECKED))
 	$(MAKE) -j$(JOBS) --no-print-directory test-cluster test-later
-test-cluster:
+test-cluster: $(VENV)/.installed
 	$(BIN)/python -m pytest $(CLUSTER)
-test-later:
+test-later: $(VENV)/.installed
 	$(BIN)/python -m pytest $(LATER)
 
 build-native: $(SANITIZED)/CMakeCache.txt $(THREADED)/CMakeCache.txt

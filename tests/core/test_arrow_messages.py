@@ -15,12 +15,19 @@ from hypothesis import strategies as st
 from journaled import live, make
 
 import acumen
-from acumen.core.arrow_messages import INFLATED_BYTES_MAX, InflationError, check_file, is_plain
+from acumen.core.arrow_messages import (
+    INFLATED_BYTES_MAX,
+    InflationError,
+    _blocks,
+    check_file,
+    is_plain,
+)
 from acumen.core.journal_sealing import merge
 from acumen.core.journal_segments import SegmentReader, segments_in
 from acumen.core.journal_tail import JournalTail
 
 ZSTD, BOMB_BYTES = b"\x28\xb5\x2f\xfd", 1 << 30
+POOLS: list[pa.MemoryPool] = []  # whose buffers may outlive a test
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +48,7 @@ def peak() -> Iterator[list[int]]:
     """The most bytes that Arrow held at a time in the block."""
     before, found = pa.default_memory_pool(), [0]
     pool = pa.proxy_memory_pool(before)
+    POOLS.append(pool)
     pa.set_memory_pool(pool)
     try:
         yield found
@@ -72,6 +80,45 @@ def test_a_bomb_is_told_and_not_inflated(
         assert list(tail.read({})) == []
     assert most[0] < 1 << 24
     assert any("larger than" in text for text in (*reader.reading.problems, *tail.problems))
+
+
+@pytest.mark.parametrize("suffix", [".arrows", ".arrow"])
+def test_dictionaries_have_one_bound_together(compact: Path, tmp_path: Path, suffix: str) -> None:
+    """Arrow keeps every dictionary and what is added to it: small messages, each within bounds."""
+    (_, _, rows) = next(iter(SegmentReader(compact)))
+    kind = rows.schema.get_field_index("kind")
+    options = pa.ipc.IpcWriteOptions(compression="zstd", emit_dictionary_deltas=True)
+    path = tmp_path / "codec" / (compact.stem + suffix)
+    path.parent.mkdir()
+    labels = rows.column(kind).dictionary.to_pylist()
+    schema = pa.ipc.open_file(compact).schema
+    new = pa.ipc.new_file if suffix == ".arrow" else pa.ipc.new_stream
+    with pa.OSFile(str(path), "wb") as sink, new(sink, schema, options=options) as writer:
+        for extra in range(12):
+            labels.append("a" * ((1 << 18) - extra))
+            columns = rows.slice(0, 1).columns
+            columns[kind] = pa.DictionaryArray.from_arrays(
+                pa.array([0], rows.column(kind).indices.type), pa.array(labels)
+            )
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    with peak() as most:
+        reader, tail = SegmentReader(path), JournalTail(path.parent)
+        assert list(reader) == []
+        assert list(tail.read({})) == []
+    assert most[0] < 1 << 23
+    assert any("larger than" in text for text in (*reader.reading.problems, *tail.problems))
+
+
+def test_messages_are_named_once(compact: Path) -> None:
+    """A footer that names one message many times would have it checked, and kept, as often."""
+    contents = compact.read_bytes()
+    dictionaries, _ = _blocks(lambda at, count: contents[at : at + count], len(contents))
+    assert dictionaries
+    second = struct.pack("<qi4xq", *dictionaries[1])
+    twice = contents.replace(second, struct.pack("<qi4xq", *dictionaries[0]))
+    assert twice != contents
+    with pytest.raises(InflationError, match="overlap"):
+        check_file(lambda at, count: twice[at : at + count], len(twice))
 
 
 def test_what_is_as_large_as_it_says_is_read(compact: Path, tmp_path: Path) -> None:

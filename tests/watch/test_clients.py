@@ -62,9 +62,11 @@ def cut_after(client: socket.socket, drip: bytes = b"") -> float:
     ids=["silent", "head", "body"],
 )
 def test_a_request_that_takes_too_long_is_cut(page: PageServer, said: bytes, drip: bytes) -> None:
+    before = time.monotonic()
     with socket.create_connection(("127.0.0.1", page.port)) as client:
         client.sendall(said)
-        assert PATIENCE_SECONDS / 2 < cut_after(client, drip) < 4
+        assert cut_after(client, drip) < 4
+        assert time.monotonic() - before > PATIENCE_SECONDS / 2
         assert status(page) == 200
 
 
@@ -101,6 +103,7 @@ def test_clients_beyond_the_most_are_cut_and_the_others_stay(page: PageServer) -
         ended = sorted(cut_after(client) for client in many[:1] + many[-1:])
         assert ended[0] < PATIENCE_SECONDS / 2  # the last one, at once
         assert stream.readline().startswith(b"data: ")
+        assert status(page) == 200  # who comes now is heard
     deadline = time.monotonic() + 5
     while page._server.server_state.connections and time.monotonic() < deadline:
         time.sleep(0.01)

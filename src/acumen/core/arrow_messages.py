@@ -16,6 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 INFLATED_BYTES_MAX = 256 << 20  # of one batch; the largest that is made is a few commits
+# Of all dictionaries of a stream or file, which Arrow keeps; those of a journal are a few labels.
+DICTIONARIES_BYTES_MAX = 1 << 20
+_HEAD_BYTES_MAX = 1 << 20
 
 # Fields of Message: its version, the kind of its head, the head. Of a batch's head: its buffers,
 # and how they are compressed; of a dictionary's: the batch in it. Of Footer: where messages are.
@@ -45,15 +48,20 @@ def is_plain(head: bytes) -> bool:
         return False
 
 
-def check_inflated(message: Any, bytes_max: int = INFLATED_BYTES_MAX) -> None:
+def check_inflated(message: Any, bytes_max: int = INFLATED_BYTES_MAX) -> int:
     """Refuses a `pyarrow.ipc.Message` whose buffers would become larger than that together.
+
+    Returns:
+        How many bytes they will have; 0: it holds none.
 
     Raises:
         InflationError: they would, or it cannot be told.
     """
-    if message.type in ("dictionary", "record batch"):
-        body = memoryview(message.body)
-        _check(bytes(message.metadata), lambda at, size: bytes(body[at : at + size]), bytes_max)
+    if message.type not in ("dictionary", "record batch"):
+        return 0
+    body = memoryview(message.body)
+    head = bytes(message.metadata)
+    return _check(head, lambda at, size: bytes(body[at : at + size]), len(body), bytes_max)
 
 
 def checked_stream(data: pa.Buffer) -> Iterator[None]:
@@ -63,49 +71,63 @@ def checked_stream(data: pa.Buffer) -> Iterator[None]:
         InflationError: what comes next must not be read.
         ArrowException, OSError: it is damaged.
     """
+    left = DICTIONARIES_BYTES_MAX
     for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(data)):
-        check_inflated(message)
+        if message.type == "dictionary":
+            left -= check_inflated(message, left)
+        else:
+            check_inflated(message)
         if message.type == "record batch":
             yield
 
 
 def check_file(read: Bytes, size: int, bytes_max: int = INFLATED_BYTES_MAX) -> None:
-    """Checks every message that the footer of an Arrow file names, each by itself.
+    """Checks every message that the footer of an Arrow file names, each once.
 
     Args:
         read: the file's bytes.
         size: of the file.
-        bytes_max: that a message may become.
+        bytes_max: that a batch may become.
 
     Raises:
         InflationError: one becomes larger, or it cannot be told.
         OSError: the file cannot be read.
     """
     try:
-        for at, head_bytes, body_bytes in _blocks(read, size):
+        left, end = DICTIONARIES_BYTES_MAX, 0
+        dictionaries, batches = _blocks(read, size)
+        # Messages lie one after the other: named twice, one would be looked at, and kept, twice.
+        for at, head_bytes, body_bytes in sorted(dictionaries + batches):
             body = at + head_bytes
-            if not 0 <= at <= body - 8 <= body + body_bytes - 8 <= size - 8:
-                raise InflationError("a message lies outside the file")
+            if not end <= at <= body - 8 <= body + body_bytes - 8 <= size - 8:
+                raise InflationError("messages that overlap, or lie outside the file")
+            if head_bytes > _HEAD_BYTES_MAX:
+                raise InflationError(f"a head larger than {_HEAD_BYTES_MAX} bytes")
+            end = body + body_bytes
             (word,) = struct.unpack("<I", read(at, 4))
             start = at + (8 if word == _CONTINUATION else 4)
-            _check(read(start, body - start), partial(_read_in, read, body), bytes_max)
+            head, contents = read(start, body - start), partial(_read_in, read, body)
+            if (at, head_bytes, body_bytes) in dictionaries:
+                left -= _check(head, contents, body_bytes, left)
+            else:
+                _check(head, contents, body_bytes, bytes_max)
     except InflationError:
         raise
     except _ERRORS as error:
         raise InflationError(f"its footer makes no sense: {error}") from None
 
 
-def _blocks(read: Bytes, size: int) -> list[tuple[int, int, int]]:
-    """Offset, bytes of the head and bytes of the body of every dictionary and batch."""
+def _blocks(read: Bytes, size: int) -> list[list[tuple[int, int, int]]]:
+    """Offset, bytes of the head and bytes of the body: of the dictionaries, and of the batches."""
     length, magic = _TAIL.unpack(read(size - _TAIL.size, _TAIL.size))
     if magic != b"ARROW1" or not 0 < length <= size - _TAIL.size:
         raise InflationError("no footer")
     footer = read(size - _TAIL.size - length, length)
     (root,) = struct.unpack_from("<I", footer)
-    found: list[tuple[int, int, int]] = []
+    found = []
     for field in (_DICTIONARIES, _BATCHES):
         start, count = _vector(footer, root, field, _BLOCK.size)
-        found += (_BLOCK.unpack_from(footer, start + _BLOCK.size * i) for i in range(count))
+        found.append([_BLOCK.unpack_from(footer, start + _BLOCK.size * i) for i in range(count)])
     return found
 
 
@@ -113,13 +135,14 @@ def _read_in(read: Bytes, body: int, at: int, size: int) -> bytes:
     return read(body + at, size)
 
 
-def _check(head: bytes, body: Bytes, bytes_max: int) -> None:
+def _check(head: bytes, body: Bytes, body_bytes: int, bytes_max: int) -> int:
+    """How large a message becomes; refused if it is more than that."""
     try:
         batch = _batch(head)
         if batch is None:
             raise InflationError("a message of an older kind, or of none")
         if _place(head, batch, _COMPRESSION) == 0:
-            return  # as large as its body is
+            return body_bytes
         start, count = _vector(head, batch, _BUFFERS, _BUFFER.size)
         left = bytes_max
         for i in range(count):
@@ -131,6 +154,7 @@ def _check(head: bytes, body: Bytes, bytes_max: int) -> None:
             if not 0 <= inflated <= left:
                 raise InflationError(f"a batch that would become larger than {bytes_max} bytes")
             left -= inflated
+        return bytes_max - left
     except InflationError:
         raise
     except _ERRORS as error:

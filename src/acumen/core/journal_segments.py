@@ -141,6 +141,7 @@ class LiveSegment:
         self._looked = 0.0
         self._prefix = 0
         make_folder(folder)
+        sync_folder(folder.parent)  # another process may have made it just now
         if self.path.exists():
             raise FileExistsError(f"{self.path} exists")
         # It gets its name when it is locked, or others would take it for a dead process's.

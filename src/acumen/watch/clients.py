@@ -4,7 +4,9 @@ Whoever sends a request byte by byte, or does not read its answer, holds a socke
 likes: some hundreds of such clients, and nobody else is served ("slowloris"). Here a request has
 to be whole `PATIENCE_SECONDS` after the connection or the last answer, and what is written has
 to be taken in the same time; otherwise the connection is cut. Beyond `CLIENTS_MOST` connections
-new ones are cut at once, so that files do not run out, and those that are served stay served.
+the one that has been idle for longest makes room for the new one, so that files do not run out, who
+is being answered stays, and whoever comes is heard; if all are being answered, the new one is cut.
+This is no shield against somebody who opens connections faster than the page can look at them.
 """
 
 from __future__ import annotations
@@ -23,13 +25,18 @@ def limited(http: Any) -> type[asyncio.Protocol]:
         # One connection: a deadline for the request, another for what is written.
         _asking: asyncio.TimerHandle | None = None
         _taking: asyncio.TimerHandle | None = None
+        _idle_since: float | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             if len(self.connections) > CLIENTS_MOST:
-                transport.abort()
-                return
-            self._asking = self._deadline()
+                idle = [one for one in self.connections if one._idle_since is not None]
+                longest = min(idle, key=lambda one: one._idle_since, default=self)
+                longest.transport.abort()
+                if longest is self:
+                    return
+                longest._idle_since = None  # is gone in a moment
+            self._wait()
 
         def connection_lost(self, exc: Exception | None) -> None:
             _end(self._asking)
@@ -41,8 +48,7 @@ def limited(http: Any) -> type[asyncio.Protocol]:
             self._look()
 
         def on_response_complete(self) -> None:
-            _end(self._asking)
-            self._asking = self._deadline()
+            self._wait()
             super().on_response_complete()
             self._look()  # the next one may have come with it
 
@@ -59,6 +65,12 @@ def limited(http: Any) -> type[asyncio.Protocol]:
             cycle = self.cycle
             if cycle is not None and not cycle.more_body and not cycle.response_complete:
                 _end(self._asking)
+                self._idle_since = None
+
+        def _wait(self) -> None:
+            """From now on for a request."""
+            _end(self._asking)
+            self._asking, self._idle_since = self._deadline(), self.loop.time()
 
         def _deadline(self) -> asyncio.TimerHandle:
             found: asyncio.TimerHandle

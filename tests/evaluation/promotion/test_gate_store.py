@@ -266,7 +266,9 @@ with Store(pathlib.Path({str(tmp_path / "state")!r})).locked() as alone:
 
 def test_what_a_killed_process_had_begun_goes(tmp_path: Path) -> None:
     store = Store(tmp_path / "promotion.json")
-    old, new = tmp_path / ".promotion.json.ab12", tmp_path / ".promotion.json.cd34"
+    old, new = (
+        tmp_path / f".promotion.json.{name}.acumen-partial" for name in ("abcd1234", "ab_d1235")
+    )
     others = tmp_path / ".other.json.ab12"
     with store.locked():
         for path in (old, new, others):

@@ -21,7 +21,7 @@
 // every C/4 requests or more.  A wrong guess, a hash collision included, costs a miss and never a
 // wrong answer.  Of what the shadow lacks, the objects are unknown that it took in while the cache
 // had none of them, for it has not learned their slots: before the cache follows the shadow, all
-// slots are asked for, at most once in C/32 misses.
+// slots are asked for, which takes one miss O(slots), at most once in C/32 misses.
 //
 // Layout.  Beside the learner and the shadow, 9 to 14 bytes an object (slot_column.hpp):
 //     hash_    uint32 by the owner's slot: the key's hash, 0 = free

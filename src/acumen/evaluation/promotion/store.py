@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import tempfile
 import time
 import zlib
@@ -30,7 +31,8 @@ FORMAT = 1
 BYTES_MAX = 1 << 20
 HISTORY_MAX = 50
 WHY_MAX = 1000  # characters
-LEFT_SECONDS = 60.0  # a file that is written takes no longer
+LEFT_SECONDS = 3600.0  # a file that is written takes no longer
+_BEGUN = ".acumen-partial"  # ends what is not written yet, and nobody else's files
 BY = "acumen.Promotion"
 
 
@@ -268,7 +270,7 @@ class Store:
         if durable:
             self._sweep()
         text = state.to_json().encode()
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+        handle, name = tempfile.mkstemp(_BEGUN, f".{self.path.name}.", self.path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(b"%08x " % zlib.crc32(text) + text)
@@ -286,9 +288,9 @@ class Store:
     def _sweep(self) -> None:
         """Files that were begun by processes that were killed."""
         assert self.path is not None
-        begun = f".{self.path.name}."
+        begun = re.compile(rf"\.{re.escape(self.path.name)}\.\w{{8}}{re.escape(_BEGUN)}")
         for path in self.path.parent.iterdir():
-            if path.name.startswith(begun) and path.name != f"{begun}lock":
+            if begun.fullmatch(path.name):
                 with contextlib.suppress(OSError):
                     if time.time() - path.stat().st_mtime > LEFT_SECONDS:
                         path.unlink()
