@@ -8,8 +8,8 @@ and Welling, "Buy 4 REINFORCE samples, get a baseline for free!", 2019). What is
 
 * Groups begin as what exchanges much (`coarsening`), and the grouper moves what lies at their
   borders; the placer reads groups as they were to begin with.
-* Before it is rewarded a policy imitates the best plan known: a heuristic's, and whenever better
-  ones were found, the best of those. Begun cold, it imitates nothing at first.
+* A policy begins as an imitation of the best plan known: a heuristic's, and again when better ones
+  were found, the best of those. Begun cold, it imitates nothing until it has found some.
 * From coarse to fine: few groups first, then each is split; and again from there, with other
   groups and new policies, for as long as there is time.
 * A plan has priorities: upward ranks, with the copies that the plan itself makes.

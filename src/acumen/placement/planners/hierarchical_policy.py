@@ -7,6 +7,9 @@ says a device for one after the other: a recurrent network again, that is told i
 attends to all that was read (Luong, Pham and Manning, "Effective approaches to attention-based
 neural machine translation", EMNLP 2015). Attention does not feed back, so that the probabilities
 of placements that are known are computed for all groups at once.
+
+Both begin with what is known: networks add to the logits of prior chances, nothing at first. So a
+plan is imitated by a prior that is sure of it, and no lesson is needed for that.
 """
 
 from __future__ import annotations
@@ -55,11 +58,14 @@ class Policy:
     Args:
         atoms: what is placed.
         groups: what the atoms are in to begin with.
+        prior: see `begin`.
         stray: how many atoms leave their group in a placement, on average, to begin with.
         seed: of weights and draws.
     """
 
-    def __init__(self, atoms: Atoms, groups: Groups, stray: float, seed: int) -> None:
+    def __init__(
+        self, atoms: Atoms, groups: Groups, prior: Floats, stray: float, seed: int
+    ) -> None:
         self._torch = t = torch()
         with _seeded(t, seed):
             self._net = _networks(t, atoms, groups)
@@ -67,19 +73,25 @@ class Policy:
         self._optimizer = t.optim.Adam(self._net.parameters(), LEARNING_RATE)
         self._atoms = t.from_numpy(atoms.features)
         self._stray = stray
-        self.regroup(groups)
+        self.begin(groups, prior)
 
-    def regroup(self, groups: Groups) -> None:
-        """Other groups, as many as before, are to begin with."""
+    def begin(self, groups: Groups, prior: Floats) -> None:
+        """Placements are again like `prior`, but for what has been learned.
+
+        Args:
+            groups: as many as before.
+            prior: the chances of each device, above 0 where it can run the group; shape (g, d).
+        """
         t = self._torch
         self._features = t.from_numpy(groups.features)
         self._reads, self._hands = t.from_numpy(groups.reads), t.from_numpy(groups.hands)
-        self._unable = t.from_numpy(~groups.able)
-        self._number = t.arange(len(groups))
         self._candidates = t.from_numpy(groups.candidates)
         self._unusable = t.from_numpy(~groups.usable)
         others = max(1, int(groups.usable.sum()) - len(groups.of))
         self._loyalty = math.log(max(others / self._stray, 2.0))
+        with np.errstate(divide="ignore"):
+            logits = np.where(groups.able, np.log(prior), NEVER)
+        self._prior = t.tensor(logits, dtype=t.float32)
 
     def sample(self, count: int) -> Samples:
         """So many placements."""
@@ -101,7 +113,7 @@ class Policy:
         for group in range(len(memory)):
             step = (inputs[group] + words[last]).unsqueeze(1)
             state, hidden = net["decoder"](step, hidden)
-            chances = self._devices(memory, keys, state[:, 0], self._unable[group]).exp()
+            chances = self._devices(memory, keys, state[:, 0], self._prior[group]).exp()
             last = t.multinomial(chances, 1, generator=self._draws)[:, 0]
             said.append(last)
         return t.stack(said, 1)
@@ -113,26 +125,6 @@ class Policy:
             said = self._saying(t.from_numpy(device))
             taken = said.gather(2, t.from_numpy(device)[:, :, None])[:, :, 0].sum(1)
         return np.asarray(taken.numpy(), np.float64)
-
-    def imitate(self, device: Ints, doubt: Floats) -> float:
-        """One lesson: to say these devices, and to leave atoms where they are.
-
-        Args:
-            device: of each group; shape (g,).
-            doubt: the chances that a device is to have instead; rows add up to less than 1; shape
-                (g, d).
-
-        Returns:
-            The chance of saying the right device, the least of all groups'.
-        """
-        t = self._torch
-        right = t.from_numpy(device)
-        target = t.tensor(doubt, dtype=t.float32)
-        target[self._number, right] += 1.0 - target.sum(1)
-        with _one_thread(t):
-            said = self._saying(right[None])[0]
-            self._learn(-(target * said).sum(1).mean() - self._grouping()[:, 0].mean())
-        return float(said.detach()[self._number, right].exp().min())
 
     def reinforce(self, samples: Samples, advantage: Floats, entropy: float) -> None:
         """One lesson by policy gradient (Williams, "Simple statistical gradient-following
@@ -151,7 +143,7 @@ class Policy:
             taken = said.gather(2, device[:, :, None])[:, :, 0].sum(1)
             went = joined.gather(1, choice.T).sum(0)
             unsure = -(said.exp() * said).sum(2).mean() - (joined.exp() * joined).sum(1).mean()
-            self._learn(-(gain * (taken + went)).mean() / len(self._number) - entropy * unsure)
+            self._learn(-(gain * (taken + went)).mean() / len(self._prior) - entropy * unsure)
 
     def _learn(self, loss: Tensor) -> None:
         t = self._torch
@@ -185,13 +177,13 @@ class Policy:
         first = t.full((len(device), 1), len(words) - 1)
         before = words[t.cat([first, device[:, :-1]], 1)]
         state, _ = net["decoder"](net["told"](memory)[None] + before)
-        return self._devices(memory, net["key"](memory), state, self._unable)
+        return self._devices(memory, net["key"](memory), state, self._prior)
 
-    def _devices(self, memory: Tensor, keys: Tensor, state: Tensor, unable: Tensor) -> Tensor:
+    def _devices(self, memory: Tensor, keys: Tensor, state: Tensor, prior: Tensor) -> Tensor:
         t, net = self._torch, self._net
         weight = (state @ keys.T / WIDTH**0.5).softmax(-1)
         logits = net["out"](t.cat([state, weight @ memory], -1))
-        return logits.masked_fill(unable, NEVER).log_softmax(-1)
+        return (logits + prior).log_softmax(-1)
 
 
 def _networks(t: Any, atoms: Atoms, groups: Groups) -> Any:

@@ -22,12 +22,10 @@ SAMPLES, SAMPLES_MAX = 16, 96
 """Placements an update: the fewer, the longer one takes to evaluate."""
 OPERATORS_AN_UPDATE = 500_000
 STRAY_GROUPS = 2.0
-"""How many groups of a placement are elsewhere than the teacher's, on average, once imitated."""
+"""How many groups of a placement are elsewhere than in the best one, on average, to begin with."""
 STRAY_ATOMS = 2.0
-LESSONS_MAX = 200
-LESSONS_AGAIN = 20
 AGAIN = 4
-"""Updates between imitations of what was found."""
+"""Updates after which policies begin again with what was found."""
 PATIENCE = 16
 """Updates without a better placement by `GAIN_MIN`, after which groups are split."""
 PATIENCE_COLD = 100
@@ -165,16 +163,14 @@ class Stage:
         wanted = OPERATORS_AN_UPDATE // len(search.task.graph)
         self._samples = min(max(wanted, SAMPLES), SAMPLES_MAX)
         self._groups = Groups.of_atoms(self._atoms, of, self._count)
-        self._policy = Policy(self._atoms, self._groups, STRAY_ATOMS, seed)
         self._device = np.empty(self._count, np.int64)  # of groups, in the best plan
         self._device[group] = search.best.device
         self._best_of = of
+        self._policy = Policy(self._atoms, self._groups, self._prior(), STRAY_ATOMS, seed)
 
     def run(self, deadline: Deadline) -> Iterator[Plan]:
         """Plans, each better than all before, until nothing better has turned up for long."""
         search = self._search
-        if self._taught:
-            self._imitate(LESSONS_MAX, deadline)
         patience = PATIENCE if self._taught else PATIENCE_COLD
         idle, updates, news, mark = 0, 0, False, search.best
         while deadline and idle < patience:
@@ -190,22 +186,23 @@ class Stage:
                 news = False
                 if search.prioritise():
                     yield search.plan()
-                self._imitate(LESSONS_AGAIN, deadline)
+                self._taught = True
+                self._groups = Groups.of_atoms(self._atoms, self._best_of, self._count)
+                self._policy.begin(self._groups, self._prior())
 
-    def _imitate(self, lessons: int, deadline: Deadline) -> None:
-        """The best plan, with little doubt: of a group, that it belongs where its neighbours are."""
-        groups = self._groups = Groups.of_atoms(self._atoms, self._best_of, self._count)
-        self._policy.regroup(groups)
+    def _prior(self) -> Floats:
+        """The best plan, with little doubt: a group may belong where its neighbours are."""
+        groups = self._groups
+        if not self._taught:
+            return groups.able.astype(np.float64)
         here = np.zeros(groups.able.shape)
         here[np.arange(self._count), self._device] = 1.0
         near = (groups.reads + groups.hands) @ here / 2.0
         doubt = np.where(groups.able & (here == 0.0), near + 0.2 / here.shape[1], 0.0)
         doubt *= STRAY_GROUPS / max(float(doubt.sum()), 1e-9)
         doubt /= np.maximum(2.0 * doubt.sum(axis=1, keepdims=True), 1.0)
-        least = 1.0 - 2.0 * float(doubt.sum(axis=1).max()) - 0.05
-        for _ in range(lessons):
-            if not deadline or self._policy.imitate(self._device, doubt) > least:
-                break
+        prior: Floats = doubt + here * (1.0 - doubt.sum(axis=1, keepdims=True))
+        return prior
 
     def _update(self) -> bool:
         """One update of the policy; whether there was a better placement."""
