@@ -40,7 +40,7 @@ def chains(count: int, length: int, devices: int, **others: Any) -> Task:
 
 
 @given(tasks())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_clusters_are_nested_able_and_never_across_devices(task: Task) -> None:
     try:
         units = units_of(task)
@@ -66,7 +66,7 @@ def test_what_hangs_together_is_merged() -> None:
 
 
 @given(tasks())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_tensor_counts_once_for_each_cluster_that_reads_it(task: Task) -> None:
     of = np.arange(len(task.graph)) // 2
     flow = flow_of(task, of)
@@ -81,7 +81,7 @@ def test_a_tensor_counts_once_for_each_cluster_that_reads_it(task: Task) -> None
 
 
 @given(tasks())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_what_is_said_to_fit_fits_and_no_group_becomes_unable(task: Task) -> None:
     try:
         units = units_of(task)

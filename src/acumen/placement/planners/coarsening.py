@@ -120,7 +120,8 @@ def _sizes(units: Units) -> Floats:
 def _all_able(able: Bools, merged: Ints, count: int) -> Bools:
     unable = np.zeros((count, able.shape[1]), np.int64)
     np.add.at(unable, merged, ~able)
-    return unable == 0
+    able_too: Bools = unable == 0
+    return able_too
 
 
 def _first_of(values: npt.NDArray[np.integer], merged: Ints, count: int) -> Ints:

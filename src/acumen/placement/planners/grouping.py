@@ -1,8 +1,8 @@
 """What a grouper and a placer are told: atoms, the groups that they may join, and their features.
 
-    unit    what must be on one device               all of the graph
-    atom    units that exchange much                 thousands: what the grouper moves between groups
-    group   atoms that exchange much                 tens to hundreds: what the placer puts on devices
+unit    what must be on one device               all of the graph
+atom    units that exchange much                 thousands: what the grouper moves between groups
+group   atoms that exchange much                 tens to hundreds: what the placer puts on devices
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Atoms:
     Attributes:
         of: the atom of each operator; shape (n,).
         seconds: how long each takes on each device; infinite where it cannot run; shape (a, d).
-        held_bytes: what it keeps, and all that it makes: devices never hold more; shape (a,).
+        held_bytes: what it keeps, all that it makes, and all that it reads of others: its device
+            never holds more for it; shape (a,).
         limit_bytes: what each device holds; `NO_LIMIT`: unknown; shape (d,).
         flow: what atoms exchange.
         features: see `_features`; shape (a, f).
@@ -53,6 +54,12 @@ class Atoms:
         np.add.at(seconds, atom, units.seconds.T)
         held = np.zeros(count, np.int64)
         np.add.at(held, atom, units.resident_bytes + units.made_bytes)
+        tensors = task.graph.tensors
+        # A tensor and an atom that reads it, in one number: once each.
+        pair = np.unique(tensors.reads.astype(np.int64) * count + of[tensors.consumers])
+        tensor, reader = pair // count, pair % count
+        copied = of[tensors.producer[tensor]] != reader
+        np.add.at(held, reader[copied], tensors.size_bytes[tensor[copied]])
         flow = flow_of(task, of)
         features = _features(task, of, seconds, held, flow, lists)
         return cls(of, seconds, held, units.limit_bytes, flow, features)
@@ -137,7 +144,8 @@ class Groups:
 
 def _rows(matrix: Matrix) -> Matrix:
     total = matrix.sum(axis=1, keepdims=True)
-    return np.divide(matrix, total, out=np.zeros_like(matrix), where=total > 0)
+    shares: Matrix = np.divide(matrix, total, out=np.zeros_like(matrix), where=total > 0)
+    return shares
 
 
 def _candidates(atoms: Atoms, of: Ints, able: Bools) -> tuple[Ints, Bools]:
@@ -172,5 +180,5 @@ def fits(atoms: Atoms, device: Ints) -> Bools:
     if (atoms.limit_bytes == NO_LIMIT).all():
         return np.ones(len(device), np.bool_)
     held = np.stack([np.bincount(row, atoms.held_bytes, len(atoms.limit_bytes)) for row in device])
-    roomy: Bools = (held <= atoms.limit_bytes).all(axis=1)
+    roomy: Bools = np.all(held <= atoms.limit_bytes, axis=1)
     return roomy

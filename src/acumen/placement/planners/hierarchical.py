@@ -114,4 +114,3 @@ def plan(
     if start is None:
         raise problem or PlanError("no heuristic has found a plan")
     yield from improve(task, deadline, seed, start, score, cycles_max, taught)
-

@@ -87,8 +87,10 @@ class Policy:
         self._reads, self._hands = t.from_numpy(groups.reads), t.from_numpy(groups.hands)
         self._candidates = t.from_numpy(groups.candidates)
         self._unusable = t.from_numpy(~groups.usable)
-        others = max(1, int(groups.usable.sum()) - len(groups.of))
-        self._loyalty = math.log(max(others / self._stray, 2.0))
+        atoms = len(groups.of)
+        others = int(groups.usable.sum()) - atoms
+        # A chance of stray / atoms to leave, if all have as many others.
+        self._loyalty = math.log(max(others / self._stray - others / atoms, 1.0))
         with np.errstate(divide="ignore"):
             logits = np.where(groups.able, np.log(prior), NEVER)
         self._prior = t.tensor(logits, dtype=t.float32)
@@ -127,8 +129,10 @@ class Policy:
         return np.asarray(taken.numpy(), np.float64)
 
     def reinforce(self, samples: Samples, advantage: Floats, entropy: float) -> None:
-        """One lesson by policy gradient (Williams, "Simple statistical gradient-following
-        algorithms for connectionist reinforcement learning", Machine Learning 8, 1992).
+        """One lesson by policy gradient.
+
+        Williams, "Simple statistical gradient-following algorithms for connectionist reinforcement
+        learning", Machine Learning 8, 1992.
 
         Args:
             samples: what was drawn.

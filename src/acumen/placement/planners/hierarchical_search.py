@@ -131,9 +131,8 @@ class Search:
             if taught:  # what the best plan has torn apart is apart
                 place = self.best.device
                 mine, group = (_renumbered(one * d + place) for one in (atom, group))
-            yield from Stage(self, mine, group, taught, int(self._draw.integers(2**31))).run(
-                deadline
-            )
+            stage = Stage(self, mine, group, taught, int(self._draw.integers(2**31)))
+            yield from stage.run(deadline)
             taught = True
 
 
@@ -195,10 +194,11 @@ class Stage:
         groups = self._groups
         if not self._taught:
             return groups.able.astype(np.float64)
-        here = np.zeros(groups.able.shape)
+        devices = len(self._search.task.cluster)
+        here = np.zeros((self._count, devices))
         here[np.arange(self._count), self._device] = 1.0
         near = (groups.reads + groups.hands) @ here / 2.0
-        doubt = np.where(groups.able & (here == 0.0), near + 0.2 / here.shape[1], 0.0)
+        doubt = np.where(groups.able & (here == 0.0), near + 0.2 / devices, 0.0)
         doubt *= STRAY_GROUPS / max(float(doubt.sum()), 1e-9)
         doubt /= np.maximum(2.0 * doubt.sum(axis=1, keepdims=True), 1.0)
         prior: Floats = doubt + here * (1.0 - doubt.sum(axis=1, keepdims=True))
@@ -229,7 +229,9 @@ class Stage:
 
     def _losses(self, seconds: Floats, excess: Floats) -> Floats:
         """Logarithms of seconds over the best plan's; more where memory does not suffice."""
-        loss = np.log(np.maximum(seconds, 1e-12) / max(self._search.best.seconds, 1e-12))
+        best = self._search.best.seconds
+        reference = best if 0.0 < best < np.inf else 1.0
+        loss = np.log(np.maximum(seconds, 1e-12) / reference)
         over = excess / max(float(self._atoms.held_bytes.sum()), 1.0)
         loss = np.where(excess > 0.0, loss + 0.5 + over, loss)
         return np.minimum(loss, LOSS_MAX)
