@@ -210,7 +210,7 @@ class StepSimulator {
   std::vector<std::uint32_t> rank_;     // on its device
   std::vector<std::uint32_t> missing_;  // what it reads and has not got
   std::vector<double> told_;            // the latest time at which something will be there
-  std::vector<Turn> turns_;  // device after device, by rank
+  std::vector<Turn> turns_;             // device after device, by rank
   std::vector<std::uint32_t> counts_, first_rank_;
   // The step.
   double now_ = 0.0;
