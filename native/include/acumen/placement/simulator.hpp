@@ -32,8 +32,9 @@
 //            told is looked at once more, at the latest of these times. Who wants to know memory
 //            sees all copies start and end.
 // Layout     A step of 80,000 operators does not fit into the nearer caches, and operators are not
-//            met in their order: records are small, what is needed together lies together, and
-//            what a start knows that its end will need is fetched beforehand. Tensors are
+//            met in their order: records are small, what is needed together lies together, what is
+//            counted down at every read has small arrays of its own, and what is known to be
+//            needed is fetched beforehand. Tensors are
 //            renumbered by their producers, so that an operator's tensors and their reads lie
 //            together. Who holds bytes: tensor t at home is holder t, copy c is holder m + c; each
 //            read notes which of them it uses, in the order of consumers.
