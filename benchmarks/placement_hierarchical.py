@@ -96,10 +96,10 @@ def compare(task: Task, given: argparse.Namespace) -> dict[str, float]:
     until = OwnTime(time.process_time() + given.seconds)
     if given.local:
         plans = refine.plan(task, until, given.seed, start[0], score)
+    elif given.cold:
+        plans = hierarchical.plan(task, until, given.seed, taught=False)
     else:
-        plans = hierarchical.improve(
-            task, until, given.seed, start[0], score, taught=not given.cold
-        )
+        plans = hierarchical.improve(task, until, given.seed, start[0], score)
     found["local" if given.local else "hierarchical"] = best_of(plans, score) or start
     for name, one in found.items():
         if one is not None:
