@@ -38,7 +38,9 @@ StepSimulator::StepSimulator(const StepGraph& graph, bool contention)
       route_(graph.route.begin(), graph.route.end()),
       order_(graph.operators()),
       device_(graph.operators()),
-      placed_(graph.operators()),
+      rank_(graph.operators()),
+      missing_(graph.operators()),
+      told_(graph.operators()),
       turns_(graph.operators()),
       counts_(graph.devices()),
       first_rank_(graph.devices()),
@@ -51,7 +53,7 @@ StepSimulator::StepSimulator(const StepGraph& graph, bool contention)
       copy_at_(graph.devices()),
       copies_(graph.consumers.size()),
       readers_(graph.consumers.size()),
-      holders_(graph.tensors() + graph.consumers.size()),
+      users_(graph.tensors() + graph.consumers.size()),
       used_(graph.consumers.size()),
       level_(graph.devices()),
       peak_(graph.devices()),
@@ -132,10 +134,12 @@ void StepSimulator::clear(std::span<const std::int32_t> device) {
 template <bool kMemory>
 void StepSimulator::place(std::span<const std::uint32_t> order) {
   std::fill(counts_.begin(), counts_.end(), 0u);
+  missing_ = read_count_;
+  if constexpr (!kMemory) std::fill(told_.begin(), told_.end(), 0.0);
   for (const std::uint32_t op : order) {
     const std::uint32_t to = device_[op], rank = counts_[to]++;
     turns_[first_rank_[to] + rank] = {seconds_[op * kinds_ + kind_[to]], op};
-    placed_[op] = {0.0, rank, read_count_[op]};
+    rank_[op] = rank;
     if (read_count_[op] == 0) ready_.insert(to, rank);
     if constexpr (kMemory) level_[to] += resident_bytes_[op];
   }
@@ -151,7 +155,7 @@ inline void StepSimulator::wake(std::uint32_t device) {
 
 /// An operator has all that it reads.
 inline void StepSimulator::make_ready(std::uint32_t op) {
-  const std::uint32_t device = device_[op], rank = placed_[op].rank;
+  const std::uint32_t device = device_[op], rank = rank_[op];
   fetch(&turns_[first_rank_[device] + rank]);
   ready_.insert(device, rank);
   if (current_[device] == kNone) wake(device);
@@ -159,19 +163,18 @@ inline void StepSimulator::make_ready(std::uint32_t op) {
 
 /// One more of the tensors that an operator reads is on its device, or will be.
 inline void StepSimulator::tell(std::uint32_t op, double when) {
-  Placed& placed = placed_[op];
-  placed.ready = std::max(placed.ready, when);
-  if (--placed.missing > 0) return;
+  const double ready = told_[op] = std::max(told_[op], when);
+  if (--missing_[op] > 0) return;
   fetch(&operators_[op]);
-  if (placed.ready <= now_)
+  if (ready <= now_)
     make_ready(op);
   else
-    running_.push(placed.ready, static_cast<std::uint32_t>(devices()) + op);
+    running_.push(ready, static_cast<std::uint32_t>(devices()) + op);
 }
 
 /// One more of the tensors that an operator reads is on its device.
 inline void StepSimulator::arrive(std::uint32_t op) {
-  if (--placed_[op].missing > 0) return;
+  if (--missing_[op] > 0) return;
   fetch(&operators_[op]);
   make_ready(op);
 }
@@ -219,7 +222,7 @@ inline std::uint32_t StepSimulator::queue_copy(std::uint32_t tensor, std::uint32
   const double end = copy_end(tensor, channel);
   if constexpr (kLog) copy_end_[copy_count_] = end;
   const auto index = static_cast<std::uint32_t>(copy_count_++);
-  ++holders_[tensor].users;
+  ++users_[tensor];
   copies_[index] = {end,
                     tensor,
                     kNone,
@@ -229,7 +232,7 @@ inline std::uint32_t StepSimulator::queue_copy(std::uint32_t tensor, std::uint32
                     static_cast<std::uint16_t>(to),
                     channel};
   reader_count_ += readers;
-  holders_[tensors_.size() - 1 + index] = {tensors_[tensor].bytes, readers};
+  users_[tensors_.size() - 1 + index] = readers;
   return index;
 }
 
@@ -246,7 +249,7 @@ void StepSimulator::move_copies(std::uint32_t index) {
     take_bytes(copy.to, tensors_[copy.tensor].bytes);
     if (copy.end > now_) {
       running_.push(copy.end, static_cast<std::uint32_t>(devices()) + index);
-      fetch(&placed_[readers_[copy.first_reader]]);
+      fetch(&missing_[readers_[copy.first_reader]]);
       if (copy.next != kNone) fetch(&copies_[copy.next]);
       return;
     }
@@ -306,13 +309,16 @@ inline void StepSimulator::hand_out(std::uint32_t tensor, std::uint32_t device) 
       remotes_[remotes++] = {read.consumer, read.slot, to};
       continue;
     }
-    tell(read.consumer, now_);
-    if constexpr (kMemory) used_[read.slot] = tensor;
+    if constexpr (kMemory) {
+      arrive(read.consumer);
+      used_[read.slot] = tensor;
+    } else {
+      tell(read.consumer, now_);
+    }
   }
   if constexpr (kMemory) {
     // The producer holds it until all copies are under way.
-    holders_[tensor] = {tensors_[tensor].bytes,
-                        1 + end - first - static_cast<std::uint32_t>(remotes)};
+    users_[tensor] = 1 + end - first - static_cast<std::uint32_t>(remotes);
     if (remotes > 0) copy_to_remotes<kLog>(tensor, device, remotes);
     release(tensor, device);
   } else if (remotes > 0) {
@@ -328,6 +334,9 @@ void StepSimulator::end_operators() {
     const Operator& after = operators_[current_[device] + 1];
     current_[device] = kNone;
     wake(device);
+    if constexpr (kMemory) {
+      for (std::uint32_t s = one.first_slot; s < after.first_slot; ++s) fetch(&users_[used_[s]]);
+    }
     for (std::uint32_t t = one.first_tensor; t < after.first_tensor; ++t) {
       if (ended_.size() == 1)
         hand_out<kMemory, kLog>(t, device);

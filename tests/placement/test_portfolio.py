@@ -133,7 +133,7 @@ def test_ctrl_c_while_the_bound_is_sought_keeps_the_plan(monkeypatch: pytest.Mon
 def test_the_learned_placer_may_take_part() -> None:
     task = fork()
     score = Simulator(task).score
-    improvers = {**portfolio.LEARNED, **portfolio.IMPROVERS}
+    improvers = {"sequence": portfolio.LEARNED["sequence"], **portfolio.IMPROVERS}
     result = best_plan(task, 1.0, 0, score=score, planners={"single": single}, improvers=improvers)
     assert [row.name for row in result.rows] == ["single", "sequence", "refine"]
     assert result.score.seconds < 8.0

@@ -6,26 +6,18 @@ Neither has seen any graph before, and what it learns is forgotten after the cel
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import replace
-from importlib import import_module
 from importlib.util import find_spec
 
 from acumen.evaluation import Contender, Measurement
 from acumen.placement.heuristics import Rival, contender, planned
-from acumen.placement.measuring import Contest, Entry, measure
-from acumen.placement.plan import Deadline, Objective, Plan
-from acumen.placement.planners import sequence
+from acumen.placement.measuring import Entry, measure
+from acumen.placement.plan import Objective
+from acumen.placement.planners import hierarchical, sequence
 from acumen.placement.pytorch.library import torch
 
-HIERARCHICAL = "acumen.placement.planners.hierarchical"
 INSTALL = "pip install 'acumen[torch]'"
-
-
-def find_by_groups(contest: Contest, deadline: Deadline, seed: int) -> Iterator[Plan]:
-    """What the Hierarchical Planner finds, which is loaded when it is first needed."""
-    plans: Iterator[Plan] = import_module(HIERARCHICAL).plan(contest.task, deadline, seed)
-    return plans
+FIND_BY_GROUPS = functools.partial(planned, hierarchical.plan)
 
 
 def learned_contenders() -> list[Contender]:
@@ -35,7 +27,7 @@ def learned_contenders() -> list[Contender]:
     found = [contender(Rival("sequence", find, about, uses_time=True), "learned")]
     if not missing_learned():
         about = "learned: grouper and placer by policy gradient (ICLR 2018)"
-        rival = Rival("hierarchical", find_by_groups, about, uses_time=True)
+        rival = Rival("hierarchical", FIND_BY_GROUPS, about, uses_time=True)
         found.insert(0, replace(contender(rival, "learned"), measure=measure_by_groups))
     return found
 
@@ -43,13 +35,11 @@ def learned_contenders() -> list[Contender]:
 def measure_by_groups(entry: Entry, setting: Objective, seed: int) -> Measurement:
     """As `measure`; that loading PyTorch takes seconds is not the planner's fault."""
     torch()
-    return measure(find_by_groups, entry, setting, seed)
+    return measure(FIND_BY_GROUPS, entry, setting, seed)
 
 
 def missing_learned() -> str:
     """Why a learned placer does not run, or nothing."""
-    if find_spec(HIERARCHICAL) is None:
-        return "The Hierarchical Planner is not part of this version"
     if find_spec("torch") is None:
         return f"The Hierarchical Planner needs PyTorch: {INSTALL}"
     return ""

@@ -18,6 +18,7 @@ from acumen.placement.plan import Deadline, Plan, PlanError, Planner, Score, Tas
 from acumen.placement.planners import (
     dp,
     heft,
+    hierarchical,
     layers,
     local,
     metf,
@@ -50,8 +51,12 @@ LATENCY_PLANNERS: Mapping[str, Planner] = {
     "modules": modules.plan,
 }
 IMPROVERS: Mapping[str, Improver] = {"refine": refine.plan}
-# Not among them: it has improved no plan of a real graph, and takes local search's time.
-LEARNED: Mapping[str, Improver] = {"sequence": sequence.improve}
+# Not among them: `sequence` has improved no plan of a real graph and takes local search's time, and
+# `hierarchical` needs PyTorch.
+LEARNED: Mapping[str, Improver] = {
+    "sequence": sequence.improve,
+    "hierarchical": hierarchical.improve,
+}
 # Of a pipeline. Each goes on where the one before ends, so the last ones take what time there is.
 THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
     "single": single.plan,

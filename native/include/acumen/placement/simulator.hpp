@@ -32,8 +32,9 @@
 //            told is looked at once more, at the latest of these times. Who wants to know memory
 //            sees all copies start and end.
 // Layout     A step of 80,000 operators does not fit into the nearer caches, and operators are not
-//            met in their order: records are small, what is needed together lies together, and
-//            what a start knows that its end will need is fetched beforehand. Tensors are
+//            met in their order: records are small, what is needed together lies together, what is
+//            counted down at every read has small arrays of its own, and what is known to be
+//            needed is fetched beforehand. Tensors are
 //            renumbered by their producers, so that an operator's tensors and their reads lie
 //            together. Who holds bytes: tensor t at home is holder t, copy c is holder m + c; each
 //            read notes which of them it uses, in the order of consumers.
@@ -126,10 +127,6 @@ class StepSimulator {
     std::uint32_t consumer;
     std::uint32_t slot;  // among the reads in the order of their consumers
   };
-  struct Placed {
-    double ready;  // the latest that was told
-    std::uint32_t rank, missing;
-  };
   struct Remote {
     std::uint32_t consumer, slot, device;
   };
@@ -149,10 +146,6 @@ class StepSimulator {
     double free = 0.0;
     std::uint32_t first = kNone, last = kNone;  // the queue; the first is on its way
   };
-  struct Holder {
-    std::int64_t bytes;
-    std::uint32_t users;
-  };
   struct Made {
     std::uint32_t number, tensor, device;
     bool operator<(const Made& other) const { return number < other.number; }
@@ -169,7 +162,11 @@ class StepSimulator {
     raised_.push_back(device);
   }
   void release(std::uint32_t holder, std::size_t device) {
-    if (--holders_[holder].users == 0) level_[device] -= holders_[holder].bytes;
+    if (--users_[holder] == 0) level_[device] -= held_bytes(holder);
+  }
+  std::int64_t held_bytes(std::uint32_t holder) const {
+    const auto tensors = static_cast<std::uint32_t>(tensors_.size()) - 1;
+    return tensors_[holder < tensors ? holder : copies_[holder - tensors].tensor].bytes;
   }
   void wake(std::uint32_t device);
   void make_ready(std::uint32_t op);
@@ -211,8 +208,10 @@ class StepSimulator {
   // The plan.
   RunOrder order_;
   std::vector<std::uint16_t> device_;
-  std::vector<Placed> placed_;
-  std::vector<Turn> turns_;  // device after device, by rank
+  std::vector<std::uint32_t> rank_;     // on its device
+  std::vector<std::uint32_t> missing_;  // what it reads and has not got
+  std::vector<double> told_;            // the latest time at which something will be there
+  std::vector<Turn> turns_;             // device after device, by rank
   std::vector<std::uint32_t> counts_, first_rank_;
   // The step.
   double now_ = 0.0;
@@ -234,7 +233,7 @@ class StepSimulator {
   std::vector<Copy> copies_;
   std::vector<std::uint32_t> readers_;  // of the copies, one copy's after another's
   std::size_t copy_count_ = 0, reader_count_ = 0;
-  std::vector<Holder> holders_;        // m + k
+  std::vector<std::uint32_t> users_;   // m + k, of each holder
   std::vector<std::uint32_t> used_;    // k: the holder of each read
   std::vector<std::uint32_t> raised_;  // devices that hold more since this round
   std::vector<std::int64_t> level_, peak_;

@@ -78,9 +78,18 @@ class Lists:
         self.mean_copies = mean_copies(task)
         self.topological = np.ascontiguousarray(graph.order, np.int32)
 
-    def upward_ranks(self) -> Floats:
-        """From each operator's start to the end of all that depends on it, at mean costs; (n,)."""
-        return self._native.upward_ranks(self.topological, self.mean_seconds, self.mean_copies)
+    def upward_ranks(self, seconds: Floats | None = None, copies: Floats | None = None) -> Floats:
+        """From each operator's start to the end of all that depends on it; shape (n,).
+
+        Args:
+            seconds: of each operator; None: at mean costs; shape (n,).
+            copies: of each tensor, to whoever reads it; None: at mean costs; shape (m,).
+        """
+        return self._native.upward_ranks(
+            self.topological,
+            self.mean_seconds if seconds is None else seconds,
+            self.mean_copies if copies is None else copies,
+        )
 
     def order(self) -> Indices:
         """The operators by descending upward rank, which is a topological order; shape (n,)."""
