@@ -113,8 +113,9 @@ struct Spread {
   double origin, scale;          // floats: x/2 − origin is 0 or more; linear: times scale
   double offset;                 // logarithmic: added before the logarithm is taken
   std::uint64_t base;            // logarithmic: the bits of `offset`
-  std::uint64_t multiplier;      // coordinate · multiplier = root cell · 2^64 + fraction
-  std::uint64_t shift;           // of the coordinate, so that it fills 64 bits
+  std::uint64_t shift;       // of the coordinate, so that it fills 64 bits, of which 32 are used
+  std::uint64_t multiplier;  // they times this = root cell · 2^root_shift + fraction
+  std::uint64_t root_shift;
 };
 
 struct CellTable {
