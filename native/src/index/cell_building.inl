@@ -107,8 +107,8 @@ Size plan_cells(SortedKeys keys, const Spread& spread, Size roots, U64* root) {
   return entries;
 }
 
-/// Calls visit(i, ordered, flight) for the keys [begin, end), four at a time: i … i + 3, ordered, on
-/// their way to their cells. What is missing at the end is the last key once more.
+/// Calls visit(i, ordered, flight) for the keys [begin, end), four at a time: i … i + 3, ordered,
+/// on their way to their cells. What is missing at the end is the last key once more.
 template <class T, Spread::Kind kKind, class Visit>
 ACUMEN_INLINE void each_four(SortedKeys keys, const CellTable& table, Size begin, Size end,
                              Visit visit) {
@@ -133,14 +133,14 @@ void fill_root(SortedKeys keys, const CellTable& table, Size begin, Size end, U6
   std::uint16_t* const first = cell + static_cast<U32>(packed);
   const U64 cells = cells_in(packed), unit = packed >> (32 + kCellsBits);
   for (U64 j = 0; j <= cells; ++j) first[j] = 0;
-  each_four<T, kKind>(
-      keys, table, begin, end, [&](Size i, const Ordered<T>*, const InFlight& flight) {
-        for (Size k = 0; k < kLanes; ++k) {
-          const Size past = i + k < end ? i + k + 1 : end;
-          cell[static_cast<U32>(flight.packed[k]) + 1] =
-              static_cast<std::uint16_t>((past - begin) >> unit);
-        }
-      });
+  each_four<T, kKind>(keys, table, begin, end,
+                      [&](Size i, const Ordered<T>*, const InFlight& flight) {
+                        for (Size k = 0; k < kLanes; ++k) {
+                          const Size past = i + k < end ? i + k + 1 : end;
+                          cell[static_cast<U32>(flight.packed[k]) + 1] =
+                              static_cast<std::uint16_t>((past - begin) >> unit);
+                        }
+                      });
   for (U64 j = 1; j <= cells; ++j) first[j] = first[j] < first[j - 1] ? first[j - 1] : first[j];
 }
 

@@ -106,7 +106,7 @@ U64 one_by_cells(SortedKeys keys, const Lines& lines, bool unique, const CellTab
   const U64 inside = (r + 1 < table.roots ? table.root[2 * r + 2] : keys.count) - before;
   const U64 guess = before + ((inside * fraction_of(table.spread, where)) >> 32);
   const unsigned char* near = line_at<T>(lines, line_of<T>(lines, guess));
-  for (int beside = -2; beside <= 2; ++beside) __builtin_prefetch(near + beside * 64);
+  for (int beside = -3; beside <= 3; ++beside) __builtin_prefetch(near + beside * 64);
   const Size line = line_of<T>(lines, predict<T, kKind>(table, query));
   const unsigned char* at = line_at<T>(lines, line);
   const Size below = below_in_line<T>(at, query);

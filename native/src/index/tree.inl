@@ -24,7 +24,7 @@ ACUMEN_INLINE Size descend(const SearchTree& tree, Ordered<T> query) {
 template <class T>
 void roll_down(const Lines& lines, const SearchTree& tree, const Ordered<T>* query, Size count,
                U64* ranks) {
-  constexpr Size kKeys = kLineKeys<T>, kInFlight = 48, kRing = 128;
+  constexpr Size kKeys = kLineKeys<T>, kInFlight = 128, kRing = 256;
   const Size levels = tree.levels;
   const Size apart = levels == 0 ? 0 : (kInFlight + levels - 1) / levels;
   const unsigned char* level_at[kLevelsMax + 1];
@@ -90,7 +90,7 @@ void fill_tree(const Lines& lines, const SearchTree& tree, void* node) {
 
 template <class T>
 void by_values(SortedKeys, const ValueTable& table, const void* ordered, Size count, U64* ranks) {
-  constexpr Size kApart = 16;
+  constexpr Size kApart = 64;
   const Ordered<T>* query = static_cast<const Ordered<T>*>(ordered);
   const auto place = [&](Size i) {
     const U64 away = static_cast<U64>(static_cast<I64>(query[i])) - static_cast<U64>(table.lowest);
