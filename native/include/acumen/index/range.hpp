@@ -3,7 +3,7 @@
 // Idea       The rank of a key is its distribution function times n, so a model of the distribution
 //            is an index: Kraska et al., "The case for learned index structures", SIGMOD 2018. What
 //            a look-up costs today is not the model's arithmetic but the cache lines that it waits
-//            for, so the structures here are laid out by lines, and a batch keeps a dozen look-ups
+//            for, so the structures here are laid out by lines, and a batch keeps many look-ups
 //            in flight: while one waits for its line, the others compute (a rolling pipeline).
 //
 //            CellTable   learned. A root cuts the range of keys evenly; every root cell is cut
