@@ -2,6 +2,7 @@
 // sets: the including file defines ACUMEN_ISA, the namespace. Nothing is called here that is not
 // inlined, since the linker keeps one copy of a function for all sets.
 #include "acumen/index/binary_fuse.hpp"
+#include "acumen/index/fetch_ahead.hpp"
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -41,7 +42,7 @@ template <int kArity>
 template <int kArity>
 [[gnu::always_inline]] inline void fetch(const std::uint8_t* table, const Block<kArity>& block,
                                          std::size_t j) {
-  for (int i = 0; i < kArity; ++i) __builtin_prefetch(table + (block.bit[i][j] >> 3));
+  for (int i = 0; i < kArity; ++i) index::fetch_ahead(table + (block.bit[i][j] >> 3));
 }
 
 /// Answers keys j … j + 3.

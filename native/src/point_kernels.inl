@@ -1,5 +1,6 @@
 // Batches of look-ups, written once and compiled twice: the including file defines ACUMEN_ISA, the
 // namespace, and ACUMEN_ISA_NAME, and is compiled for that instruction set.
+#include "acumen/index/fetch_ahead.hpp"
 #include "acumen/index/point_kernels.hpp"
 
 #ifdef __AVX2__
@@ -13,8 +14,8 @@ using U32 = std::uint32_t;
 using U64 = std::uint64_t;
 using Size = std::size_t;
 
-constexpr Size kAhead = 32;  // look-ups whose lines are on their way; a power of two
-constexpr Size kAside = 32;  // look-ups that wait for a second line
+constexpr Size kAhead = 64;  // look-ups whose lines are on their way; a power of two
+constexpr Size kAside = 128;  // look-ups that wait for a second line
 
 /// A number about which the compiler knows nothing. It would turn choices into branches, and what
 /// random keys lead to cannot be predicted: every wrong guess costs as much as the rest.
@@ -109,10 +110,14 @@ ACUMEN_POINT_INLINE void find_words(const PointTable<WordLine>& table, const Hom
     U64 hash, line;
   } ring[kAhead];
   struct Aside {
-    U64 query, line;
+    U64 query, hash, line;
   } aside[kAside];
   Size waiting = 0;
   const auto second = [&] {
+    for (Size j = 0; j < waiting; ++j) {
+      aside[j].line = table.second(aside[j].hash, aside[j].line);
+      fetch_ahead(&table.lines[aside[j].line]);
+    }
     for (Size j = 0; j < waiting; ++j) {
       const Size i = aside[j].query;
       out[i] = answer(position_in(table.lines[aside[j].line], queries[i]));
@@ -125,19 +130,16 @@ ACUMEN_POINT_INLINE void find_words(const PointTable<WordLine>& table, const Hom
         const U64 hash = hash_word(queries[i], table.seed);
         const U64 line = home(queries[i], hash, table.count);
         ring[i % kAhead] = {hash, line};
-        __builtin_prefetch(&table.lines[line]);
+        fetch_ahead(&table.lines[line]);
       },
       [&](Size i) {
         const Ahead at = ring[i % kAhead];
         const WordLine& line = table.lines[at.line];
         const U32 position = position_in(line, queries[i]);
         out[i] = answer(position);
-        const U64 other = table.second(at.hash, at.line);
         const U32 full = (line.passed >> filter_bit(at.hash)) & 1u;
-        const U64 further = opaque(only_if(position == 0, full));
-        aside[waiting] = {i, other};
-        __builtin_prefetch(&table.lines[other & (U64{0} - further)]);
-        waiting += further;
+        aside[waiting] = {i, at.hash, at.line};
+        waiting += opaque(only_if(position == 0, full));
         if (__builtin_expect(waiting == kAside, 0)) second();
       });
   second();
@@ -185,7 +187,7 @@ ACUMEN_POINT_INLINE Size find_tags_once(const PointTable<TagLine>& table, const 
       at.hash = hash_of(queries[first + todo[step]], table.seed);
       at.line = scaled(at.hash, table.count);
       if (kSecond) at.line = table.second(at.hash, at.line);
-      __builtin_prefetch(&table.lines[at.line]);
+      fetch_ahead(&table.lines[at.line]);
     }
     if (step - kAhead < n) {  // where the candidate's key is
       Tagged& at = ring[(step - kAhead) % (4 * kAhead)];
@@ -255,7 +257,7 @@ void bitmap(const Grid& grid, const BitmapCell* cells, const U64* queries, Size 
       [&](Size i) {
         const U64 at = grid.index(queries[i]);
         ring[i % kAhead] = inside(grid, at);
-        __builtin_prefetch(&cells[only_if(at < grid.count, at / 64)]);
+        fetch_ahead(&cells[only_if(at < grid.count, at / 64)]);
       },
       [&](Size i) {
         const U64 at = ring[i % kAhead];
@@ -274,7 +276,7 @@ void direct(const Grid& grid, const U32* table, const U64* queries, Size n, std:
       [&](Size i) {
         const U64 at = grid.index(queries[i]);
         ring[i % kAhead] = inside(grid, at);
-        __builtin_prefetch(&table[only_if(at < grid.count, at)]);
+        fetch_ahead(&table[only_if(at < grid.count, at)]);
       },
       [&](Size i) {
         const U64 at = ring[i % kAhead];
@@ -347,7 +349,7 @@ void ranks(const PointModel& model, const WordColumn& keys, Size rows, const U64
     if (step < n) {
       const U64 offset = queries[step] - model.origin;
       const U64 cell = (offset <= model.span ? offset : 0) >> model.shift;
-      __builtin_prefetch(&model.ranks[cell]);
+      fetch_ahead(&model.ranks[cell]);
     }
   }
 }

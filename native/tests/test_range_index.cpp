@@ -233,6 +233,27 @@ void check_errors(std::mt19937_64& random) {
   EXPECT(search.cells().wrong_lines < keys.size() / 2);
 }
 
+/// Tables are the same from every set of kernels: what one lane computes, a register computes too.
+template <class T>
+void check_sets_agree(std::mt19937_64& random) {
+  std::vector<T> keys(3001);
+  for (auto& key : keys)
+    key = static_cast<T>(1e9 * std::exp(std::normal_distribution<double>(0, 0.4)(random)));
+  std::sort(keys.begin(), keys.end());
+  for (const auto kind : {Spread::kLinear, Spread::kLogarithmic}) {
+    RangeSearch fast(key_type<T>(), {keys.data(), keys.size()}, false);
+    RangeSearch plain(key_type<T>(), {keys.data(), keys.size()}, true);
+    Tables by_fast, by_plain;
+    use_cells(fast, by_fast, kind, 13);
+    use_cells(plain, by_plain, kind, 13);
+    EXPECT(by_fast.root == by_plain.root && by_fast.cell == by_plain.cell);
+    EXPECT(fast.cells().error_low == plain.cells().error_low);
+    EXPECT(fast.cells().error_high == plain.cells().error_high);
+    EXPECT(fast.cells().wrong_lines == plain.cells().wrong_lines);
+    EXPECT(fast.cells().wrong_lines > 0 && fast.cells().error_high < 200);
+  }
+}
+
 /// What a file may say is refused where it would lead out of the arrays.
 void check_validation() {
   std::vector<std::uint32_t> keys(1000);
@@ -272,6 +293,11 @@ PROGRAM(test_range_index) {
   check_type<double>(random);
   check_dense_roots(random);
   check_errors(random);
+  check_sets_agree<std::uint32_t>(random);
+  check_sets_agree<float>(random);
+  check_sets_agree<std::int64_t>(random);
+  check_sets_agree<std::uint64_t>(random);
+  check_sets_agree<double>(random);
   check_validation();
 }
 

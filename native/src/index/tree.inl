@@ -1,7 +1,8 @@
 // SearchTree and ValueTable. See range.hpp.
 #pragma once
 
-#include "cells.inl"
+#include "cell_building.inl"
+#include "cell_pipeline.inl"
 
 namespace acumen::ACUMEN_ISA {
 namespace {
@@ -18,12 +19,12 @@ ACUMEN_INLINE Size descend(const SearchTree& tree, Ordered<T> query) {
   return child;
 }
 
-/// Look-ups in a rolling pipeline: at any moment as many queries as there are levels advance by one,
-/// and what each of them reads next has some look-ups' time to arrive.
+/// Look-ups in a rolling pipeline: at any moment as many queries as there are levels advance by
+/// one, and what each of them reads next has some look-ups' time to arrive.
 template <class T>
 void roll_down(const Lines& lines, const SearchTree& tree, const Ordered<T>* query, Size count,
                U64* ranks) {
-  constexpr Size kKeys = kLineKeys<T>, kInFlight = 48, kRing = 128;
+  constexpr Size kKeys = kLineKeys<T>, kInFlight = 128, kRing = 256;
   const Size levels = tree.levels;
   const Size apart = levels == 0 ? 0 : (kInFlight + levels - 1) / levels;
   const unsigned char* level_at[kLevelsMax + 1];
@@ -43,7 +44,7 @@ void roll_down(const Lines& lines, const SearchTree& tree, const Ordered<T>* que
       const Size below = below_in_line<Ordered<T>>(at, query[j]);
       const U32 next = node * static_cast<U32>(kKeys + 1) + static_cast<U32>(below);
       child[j % kRing] = next;
-      __builtin_prefetch(level_at[s + 1] + Size{next} * kLineBytes);
+      fetch_ahead(level_at[s + 1] + Size{next} * kLineBytes);
     }
     if (i < levels * apart) continue;
     const Size j = i - levels * apart, line = levels == 0 ? 0 : child[j % kRing];
@@ -89,7 +90,7 @@ void fill_tree(const Lines& lines, const SearchTree& tree, void* node) {
 
 template <class T>
 void by_values(SortedKeys, const ValueTable& table, const void* ordered, Size count, U64* ranks) {
-  constexpr Size kApart = 16;
+  constexpr Size kApart = 64;
   const Ordered<T>* query = static_cast<const Ordered<T>*>(ordered);
   const auto place = [&](Size i) {
     const U64 away = static_cast<U64>(static_cast<I64>(query[i])) - static_cast<U64>(table.lowest);
@@ -97,7 +98,7 @@ void by_values(SortedKeys, const ValueTable& table, const void* ordered, Size co
     return static_cast<I64>(query[i]) < table.lowest ? 0 : inside;
   };
   for (Size i = 0; i < count + kApart; ++i) {
-    if (i < count) __builtin_prefetch(table.below + place(i));
+    if (i < count) fetch_ahead(table.below + place(i));
     if (i >= kApart) ranks[i - kApart] = table.below[place(i - kApart)];
   }
 }

@@ -9,14 +9,18 @@
 #include <cstdint>
 #include <optional>
 
+#include "acumen/index/fetch_ahead.hpp"
+
 namespace acumen::index {
 
 /// The sum, modulo 2^64, of values[place] over all places; none if a place is `count` or more.
 template <typename T>
 std::optional<std::uint64_t> sum_at(const T* values, std::size_t count, const std::uint64_t* places,
                                     std::size_t reads) {
+  constexpr std::size_t kAhead = 64;
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < reads; ++i) {
+    if (i + kAhead < reads && places[i + kAhead] < count) fetch_ahead(values + places[i + kAhead]);
     if (places[i] >= count) return std::nullopt;
     sum += values[places[i]];
   }

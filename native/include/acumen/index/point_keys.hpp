@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "acumen/index/fetch_ahead.hpp"
 #include "acumen/index/point_hash.hpp"
 
 namespace acumen::index {
@@ -75,7 +76,7 @@ struct WordColumn {
   }
 
   ACUMEN_POINT_INLINE void prefetch(std::size_t i) const {
-    __builtin_prefetch(static_cast<const char*>(data) + i * width());
+    fetch_ahead(static_cast<const char*>(data) + i * width());
   }
   ACUMEN_POINT_INLINE void prefetch_target(std::size_t) const {}
 
@@ -130,10 +131,10 @@ struct ByteColumn {
 
   /// Of what says where the row is; prefetch_target() reads that, and asks for the row itself.
   ACUMEN_POINT_INLINE void prefetch(std::size_t i) const {
-    __builtin_prefetch((offsets == nullptr ? data : static_cast<const char*>(offsets)) + i * width);
+    fetch_ahead((offsets == nullptr ? data : static_cast<const char*>(offsets)) + i * width);
   }
   ACUMEN_POINT_INLINE void prefetch_target(std::size_t i) const {
-    if (offsets != nullptr) __builtin_prefetch((*this)[i].data);
+    if (offsets != nullptr) fetch_ahead((*this)[i].data);
   }
 
   /// Offsets from a foreign buffer rise and stay within `size` bytes.

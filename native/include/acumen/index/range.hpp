@@ -3,7 +3,7 @@
 // Idea       The rank of a key is its distribution function times n, so a model of the distribution
 //            is an index: Kraska et al., "The case for learned index structures", SIGMOD 2018. What
 //            a look-up costs today is not the model's arithmetic but the cache lines that it waits
-//            for, so the structures here are laid out by lines, and a batch keeps a dozen look-ups
+//            for, so the structures here are laid out by lines, and a batch keeps many look-ups
 //            in flight: while one waits for its line, the others compute (a rolling pipeline).
 //
 //            CellTable   learned. A root cuts the range of keys evenly; every root cell is cut
@@ -113,8 +113,9 @@ struct Spread {
   double origin, scale;          // floats: x/2 − origin is 0 or more; linear: times scale
   double offset;                 // logarithmic: added before the logarithm is taken
   std::uint64_t base;            // logarithmic: the bits of `offset`
-  std::uint64_t multiplier;      // coordinate · multiplier = root cell · 2^64 + fraction
-  std::uint64_t shift;           // of the coordinate, so that it fills 64 bits
+  std::uint64_t shift;       // of the coordinate, so that it fills 64 bits, of which 32 are used
+  std::uint64_t multiplier;  // they times this = root cell · 2^root_shift + fraction
+  std::uint64_t root_shift;
 };
 
 struct CellTable {
