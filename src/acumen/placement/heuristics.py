@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from acumen.evaluation import BrokenError, Contender, Measurement
@@ -39,6 +39,7 @@ from acumen.placement.planners import (
     refine,
     single,
 )
+from acumen.placement.pytorch.library import torch
 
 DEFAULT = "single"
 INSTALL = "pip install 'acumen[placement]'"
@@ -151,10 +152,17 @@ def heuristic_contenders() -> list[Contender]:
     return [contender(rival, "heuristic") for rival in RIVALS]
 
 
-def portfolio_contender() -> Contender:
+def portfolio_contender(seconds: float) -> Contender:
     """All planners under one budget; it is learned where a learned placer is one of them."""
-    learns = set(portfolio.LEARNED) & set(portfolio.IMPROVERS)
-    return contender(PORTFOLIO, "learned" if learns else "heuristic")
+    if not set(portfolio.LEARNED) & set(portfolio.improvers_within(seconds)):
+        return contender(PORTFOLIO, "heuristic")
+    return replace(contender(PORTFOLIO, "learned"), measure=measure_portfolio)
+
+
+def measure_portfolio(entry: Entry, setting: Objective, seed: int) -> Measurement:
+    """As `measure`; that loading PyTorch takes seconds is not the planners' fault."""
+    torch()
+    return measure(PORTFOLIO.find, entry, setting, seed)
 
 
 def contender(rival: Rival, kind: Kind) -> Contender:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 
 from acumen.placement import loads
 from acumen.placement.bounds import lower_bound
@@ -51,12 +52,12 @@ LATENCY_PLANNERS: Mapping[str, Planner] = {
     "modules": modules.plan,
 }
 IMPROVERS: Mapping[str, Improver] = {"refine": refine.plan}
-# Not among them: `sequence` has improved no plan of a real graph and takes local search's time, and
-# `hierarchical` needs PyTorch.
 LEARNED: Mapping[str, Improver] = {
     "sequence": sequence.improve,
     "hierarchical": hierarchical.improve,
 }
+# What learns begins with a second or two of loading PyTorch.
+_LEARNING_SECONDS_MIN = 5.0
 # Of a pipeline. Each goes on where the one before ends, so the last ones take what time there is.
 THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
     "single": single.plan,
@@ -67,6 +68,17 @@ THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
     "local": local.plan,
     "milp": milp.plan,
 }
+
+
+def improvers_within(seconds: float) -> Mapping[str, Improver]:
+    """Who improves a step's plan in that time: where PyTorch is installed, a learned planner too.
+
+    Of the learned ones the hierarchical planner: on captured steps it finds what local search does
+    not. The other one has improved no plan of a real graph.
+    """
+    if seconds < _LEARNING_SECONDS_MIN or find_spec("torch") is None:
+        return IMPROVERS
+    return {"hierarchical": LEARNED["hierarchical"], **IMPROVERS}
 
 
 def place(
@@ -89,7 +101,15 @@ def place(
     if task.objective == "latency":
         simulator = Simulator(task)
         bound = lower_bound(task)
-        return best_plan(task, seconds, seed, score=simulator.score, bound=bound, progress=progress)
+        return best_plan(
+            task,
+            seconds,
+            seed,
+            score=simulator.score,
+            improvers=improvers_within(seconds),
+            bound=bound,
+            progress=progress,
+        )
     result = best_plan(
         task,
         seconds * (1 - _BOUND_SHARE),

@@ -14,7 +14,7 @@ from acumen.placement.heuristics import (
     portfolio_contender,
 )
 from acumen.placement.learned import learned_contenders, missing_learned
-from acumen.placement.workloads import workloads_of
+from acumen.placement.workloads import BUDGET_SECONDS, QUICK_SECONDS, workloads_of
 
 METRIC = Metric(
     name="ms_per_step",
@@ -44,7 +44,8 @@ class PlacementRace:
 
     def contenders(self, ask: Ask) -> Sequence[Contender]:
         """Those that learn, the planners of the literature, and all of them under one budget."""
-        return [*learned_contenders(), portfolio_contender(), *heuristic_contenders()]
+        everybody = portfolio_contender(QUICK_SECONDS if ask.quick else BUDGET_SECONDS)
+        return [*learned_contenders(), everybody, *heuristic_contenders()]
 
     def bound(self, ask: Ask) -> Contender | None:
         """What no plan is below."""
