@@ -16,6 +16,7 @@ from acumen.evaluation import BrokenError, Contender, Measurement
 from acumen.evaluation.race import Kind
 from acumen.placement import portfolio
 from acumen.placement.bounds import lower_bound
+from acumen.placement.graph import OPERATORS_MAX
 from acumen.placement.measuring import MILLISECONDS, Contest, Entry, Finder, contest_of, measure
 from acumen.placement.plan import (
     Deadline,
@@ -153,8 +154,8 @@ def heuristic_contenders() -> list[Contender]:
 
 
 def portfolio_contender(seconds: float) -> Contender:
-    """All planners under one budget; it is learned where a learned placer is one of them."""
-    if not set(portfolio.LEARNED) & set(portfolio.improvers_within(seconds)):
+    """All planners under one budget; it is learned where a learned placer may be one of them."""
+    if not set(portfolio.LEARNED) & set(portfolio.improvers_for(OPERATORS_MAX, seconds)):
         return contender(PORTFOLIO, "heuristic")
     return replace(contender(PORTFOLIO, "learned"), measure=measure_portfolio)
 

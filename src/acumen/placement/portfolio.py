@@ -56,8 +56,9 @@ LEARNED: Mapping[str, Improver] = {
     "sequence": sequence.improve,
     "hierarchical": hierarchical.improve,
 }
-# What learns begins with a second or two of loading PyTorch.
-_LEARNING_SECONDS_MIN = 5.0
+# What learns begins with a second or two of loading PyTorch, and of small graphs local search, which
+# moves single units, sees enough.
+_LEARNING_SECONDS_MIN, _LEARNING_OPERATORS_MIN = 5.0, 2_000
 # Of a pipeline. Each goes on where the one before ends, so the last ones take what time there is.
 THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
     "single": single.plan,
@@ -70,13 +71,14 @@ THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
 }
 
 
-def improvers_within(seconds: float) -> Mapping[str, Improver]:
+def improvers_for(operators: int, seconds: float) -> Mapping[str, Improver]:
     """Who improves a step's plan in that time: where PyTorch is installed, a learned planner too.
 
-    Of the learned ones the hierarchical planner: on captured steps it finds what local search does
-    not. The other one has improved no plan of a real graph.
+    Of the learned ones the hierarchical planner, on large graphs: there it finds what local search
+    does not. The other one has improved no plan of a real graph.
     """
-    if seconds < _LEARNING_SECONDS_MIN or find_spec("torch") is None:
+    small = seconds < _LEARNING_SECONDS_MIN or operators < _LEARNING_OPERATORS_MIN
+    if small or find_spec("torch") is None:
         return IMPROVERS
     return {"hierarchical": LEARNED["hierarchical"], **IMPROVERS}
 
@@ -106,7 +108,7 @@ def place(
             seconds,
             seed,
             score=simulator.score,
-            improvers=improvers_within(seconds),
+            improvers=improvers_for(len(task.graph), seconds),
             bound=bound,
             progress=progress,
         )
