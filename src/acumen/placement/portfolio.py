@@ -56,7 +56,7 @@ LEARNED: Mapping[str, Improver] = {
     "sequence": sequence.improve,
     "hierarchical": hierarchical.improve,
 }
-# What learns begins with a second or two of loading PyTorch, and of small graphs local search, which
+# What learns begins with loading PyTorch, a second or two; of a small graph local search, which
 # moves single units, sees enough.
 _LEARNING_SECONDS_MIN, _LEARNING_OPERATORS_MIN = 5.0, 2_000
 # Of a pipeline. Each goes on where the one before ends, so the last ones take what time there is.
