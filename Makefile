@@ -16,6 +16,7 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install 
 # The extras race, vw, fleet and placement are installed apart, if need be one by one: not every platform has a wheel of each. obp is
 # wanted for the sample of the Open Bandit Dataset that lies in it, not for what it imports.
 PRINT_PEERS := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["race"], *extras["vw"], *extras["fleet"], *extras["placement"])
+PRINT_RIVALS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -name '*.[ch]pp' -o -name '*.inl' 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -96,7 +97,7 @@ $(VENV)/.installed: $(VENV)/.tools $(NATIVE_SOURCES)
 	@touch $@
 
 $(VENV)/.benchmarks: $(VENV)/.installed
-	$(PIP_INSTALL) --no-build-isolation -e '.[dev,bench]'
+	$(PIP_INSTALL) $$($(BIN)/python -c '$(PRINT_RIVALS)')
 	@touch $@
 
 $(SANITIZED)/CMakeCache.txt: $(VENV)/.tools
