@@ -218,3 +218,9 @@ def test_each_optional_dependency_is_imported_in_one_file() -> None:
 def test_the_product_knows_no_development_path() -> None:
     for path in [*SOURCES, *NATIVE]:
         assert "shared/data" not in path.read_text(encoding="utf-8"), name_of(path)
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    """Those of the same name in two folders cannot be run in one go."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert {name for name in names if names.count(name) > 1} == set()
