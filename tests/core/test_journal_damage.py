@@ -106,6 +106,7 @@ ALTERATIONS = st.lists(
 @MANY
 @given(alterations=ALTERATIONS)
 @example(alterations=[("cut", 0.875, 0), ("flip", 0.140625, 128)])  # a name that is no text
+@example(alterations=[("flip", 0.9378171918143503, 0)])  # a footer that names no batch
 def test_no_wrong_row_and_no_crash(
     written: dict[str, tuple[Path, bytes]], kind: str, alterations: list[Alteration]
 ) -> None:

@@ -29,6 +29,7 @@ _V5, _DICTIONARY = 4, 2
 _BUFFER, _BLOCK = struct.Struct("<qq"), struct.Struct("<qi4xq")
 _CONTINUATION = 0xFFFFFFFF
 _TAIL = struct.Struct("<i6s")
+_END = struct.pack("<II", 0xFFFFFFFF, 0)  # of a stream, and of a file's messages
 _PLAIN = -1
 _ERRORS = (struct.error, IndexError, ValueError, OverflowError)
 
@@ -111,6 +112,10 @@ def check_file(read: Bytes, size: int, bytes_max: int = INFLATED_BYTES_MAX) -> N
                 left -= _check(head, contents, body_bytes, left)
             else:
                 _check(head, contents, body_bytes, bytes_max)
+        # A footer may be damaged so that it is whole and names fewer.
+        footer = size - _TAIL.size - _TAIL.unpack(read(size - _TAIL.size, _TAIL.size))[0]
+        if read(end, footer - end) != _END:
+            raise InflationError("a footer that does not name all messages")
     except InflationError:
         raise
     except _ERRORS as error:

@@ -293,7 +293,7 @@ class SegmentReader:
         self._file: Any = None
         try:
             if path.suffix == SEALED:
-                _check_file(path, size)
+                _check_file(path)
                 # Not mapped: whoever truncates a mapped file kills its readers.
                 self._file = pa.ipc.open_file(pa.OSFile(str(path), "rb"))
                 self.info = read_info(self._file.schema)
@@ -371,8 +371,10 @@ class SegmentReader:
         self.reading.torn_bytes = self._size - good
 
 
-def _check_file(path: Path, size: int) -> None:
+def _check_file(path: Path) -> None:
     with path.open("rb") as file:
+        # Of this file: another one may have taken its name since.
+        size = os.fstat(file.fileno()).st_size
         check_file(lambda at, count: os.pread(file.fileno(), count, at), size)
 
 
