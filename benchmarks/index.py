@@ -148,7 +148,13 @@ def compiled(folder: Path, pgm: Path | None) -> Path | None:
         print("no g++: the native rivals are left out", file=sys.stderr)
         return None
     native = ROOT / "native"
-    flags = ["-std=c++20", "-O3", f"-I{native / 'include'}", *([f"-I{pgm}"] if pgm else [])]
+    flags = [
+        "-std=c++20",
+        "-O3",
+        "-Wno-psabi",
+        f"-I{native / 'include'}",
+        *([f"-I{pgm}"] if pgm else []),
+    ]
     objects = []
     fast = ["-mavx2", "-mbmi2"] if platform.machine() == "x86_64" else []
     for name, more in (("index_avx2", fast), ("index_portable", []), ("index_tables", [])):

@@ -8,6 +8,7 @@
 #include "python_keys.hpp"
 
 namespace acumen::bindings {
+namespace range_numbers {  // files that are compiled as one unit use the same names
 namespace {
 
 using Range = Holder<RangeSearcher>;
@@ -55,28 +56,25 @@ bool read_side(PyObject* const* arguments, Py_ssize_t count, PyObject* keywords,
 
 PyObject* searchsorted(PyObject* self, PyObject* const* arguments, Py_ssize_t count,
                        PyObject* keywords) {
-  std::uint64_t key, rank;
+  std::uint64_t key;
   bool right;
   if (!read_side(arguments, count, keywords, right) || !read_alone(self, arguments[0], key))
     return call_subclass(names.searchsorted, self, arguments, count, keywords);
-  Range::of(self)->opened->search().ranks(&key, 1, right, &rank);
-  return PyLong_FromUnsignedLongLong(rank);
+  return PyLong_FromUnsignedLongLong(Range::of(self)->opened->search().rank(&key, right));
 }
 
 PyObject* get(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
-  std::uint64_t key, place;
+  std::uint64_t key;
   if (count != 1 || keywords != nullptr || !read_alone(self, arguments[0], key))
     return call_subclass(names.get, self, arguments, count, keywords);
-  Range::of(self)->opened->search().find(&key, 1, &place);
+  const std::uint64_t place = Range::of(self)->opened->search().find(&key);
   return PyLong_FromLongLong(static_cast<long long>(place));
 }
 
 int contains(PyObject* self, PyObject* number) {
   std::uint64_t key;
   if (read_alone(self, number, key)) {
-    unsigned char inside;
-    Range::of(self)->opened->search().contains(&key, 1, &inside);
-    return inside;
+    return Range::of(self)->opened->search().find(&key) != ~std::uint64_t{0};
   }
   PyObject* all[] = {self, number};
   PyObject* answer = PyObject_VectorcallMethod(names.contains, all, 2, nullptr);
@@ -115,9 +113,11 @@ PyType_Spec spec = {"acumen._native.RangeBase", sizeof(Range), 0,
                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
 
 }  // namespace
+}  // namespace range_numbers
 
 void bind_index_scalar(nb::module_& m) {
-  PyObject* type = PyType_FromModuleAndSpec(m.ptr(), &spec, nullptr);
+  using range_numbers::names;
+  PyObject* type = PyType_FromModuleAndSpec(m.ptr(), &range_numbers::spec, nullptr);
   names.searchsorted = PyUnicode_InternFromString("_searchsorted");
   names.get = PyUnicode_InternFromString("_get");
   names.contains = PyUnicode_InternFromString("_contains");

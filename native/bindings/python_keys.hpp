@@ -11,6 +11,29 @@
 
 namespace acumen::bindings {
 
+/// The digits of an int of at most 64 bits, as they lie there: Python's own conversion to unsigned
+/// ones goes byte by byte. False: it has more.
+inline bool read_digits(PyObject* number, std::uint64_t& magnitude, bool& negative) {
+  const PyLongObject* whole = reinterpret_cast<const PyLongObject*>(number);
+#if PY_VERSION_HEX >= 0x030C0000
+  const std::uintptr_t tag = whole->long_value.lv_tag;  // digits · 8 + 1 − sign
+  const digit* digits = whole->long_value.ob_digit;
+  std::size_t left = tag >> 3;
+  negative = (tag & 3) == 2;
+#else
+  const digit* digits = whole->ob_digit;
+  const Py_ssize_t size = Py_SIZE(number);
+  std::size_t left = static_cast<std::size_t>(size < 0 ? -size : size);
+  negative = size < 0;
+#endif
+  magnitude = 0;
+  while (left > 0) {
+    if (magnitude >> (64 - PyLong_SHIFT) != 0) return false;
+    magnitude = magnitude << PyLong_SHIFT | digits[--left];
+  }
+  return true;
+}
+
 template <class T>
 bool read_integer(PyObject* number, T& to) {
   if (!PyLong_CheckExact(number)) {
@@ -25,21 +48,13 @@ bool read_integer(PyObject* number, T& to) {
     Py_DECREF(whole);
     return read;
   }
-  int overflow = 0;
-  const long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
-  if constexpr (std::is_same_v<T, std::uint64_t>) {
-    if (overflow > 0) {
-      to = PyLong_AsUnsignedLongLong(number);
-      if (!PyErr_Occurred()) return true;
-      PyErr_Clear();
-      return false;
-    }
-    if (overflow < 0 || value < 0) return false;
-  } else if (overflow != 0 || value < std::numeric_limits<T>::min() ||
-             value > static_cast<long long>(std::numeric_limits<T>::max())) {
+  std::uint64_t magnitude;
+  bool negative;
+  if (!read_digits(number, magnitude, negative)) return false;
+  constexpr std::uint64_t most = static_cast<std::uint64_t>(std::numeric_limits<T>::max());
+  if (magnitude > most + (negative && std::is_signed_v<T>) || (negative && !std::is_signed_v<T>))
     return false;
-  }
-  to = static_cast<T>(value);
+  to = static_cast<T>(negative ? ~magnitude + 1 : magnitude);
   return true;
 }
 

@@ -252,6 +252,27 @@ def test_single_numbers_of_numpy_and_sides() -> None:
     assert index.searchsorted([3]).tolist() == [1]
 
 
+@pytest.mark.parametrize("kind", ["uint64", "int64", "uint32", "int32", "int16", "uint8"])
+def test_single_integers_at_every_edge_of_their_digits(kind: str) -> None:
+    lowest, highest = (getattr(np.iinfo(kind), end) for end in ("min", "max"))
+    powers = [2**bits for bits in (0, 7, 8, 15, 16, 30, 31, 32, 59, 60, 61, 63, 64, 65, 90, 200)]
+    near = {sign * (p + more) for p in powers for sign in (1, -1) for more in (-1, 0, 1)}
+    inside = sorted(k for k in near if lowest <= k <= highest)
+    keys = np.sort(np.concatenate([np.array(inside, kind), np.arange(100).astype(kind)]))
+    for structure in (None, LINEAR, "tree", "search"):
+        if structure in (LINEAR, "tree") and keys.itemsize < 4:
+            continue
+        index = RangeIndex(keys, structure=structure)
+        for query in near:
+            left = bisect.bisect_left(keys.tolist(), query)
+            assert index.searchsorted(query) == left
+            assert index.searchsorted(query, side="right") == bisect.bisect_right(
+                keys.tolist(), query
+            )
+            assert index.get(query) == (left if query in inside else -1)
+            assert (query in index) == (query in inside)
+
+
 def test_a_saved_index_has_the_mode_of_other_files(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"")
     RangeIndex([1, 2]).save(tmp_path / "index")

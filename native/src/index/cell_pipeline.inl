@@ -91,5 +91,17 @@ void by_cells(SortedKeys keys, const Lines& lines, bool unique, const CellTable&
   }
 }
 
+/// One raw query.
+template <class T>
+U64 rank_by_cells(SortedKeys keys, const Lines& lines, bool unique, const CellTable& table,
+                  const void* raw, bool right) {
+  const T query = *static_cast<const T*>(raw);
+  if (right && std::is_integral_v<T> && order_key(query) == kLargest<T>) return keys.count;
+  const Ordered<T> ordered = right ? order_after(query) : order_query(query);
+  return table.spread.kind == Spread::kLinear
+             ? one_by_cells<T, Spread::kLinear>(keys, lines, unique, table, ordered)
+             : one_by_cells<T, Spread::kLogarithmic>(keys, lines, unique, table, ordered);
+}
+
 }  // namespace
 }  // namespace acumen::ACUMEN_ISA

@@ -22,6 +22,7 @@ constexpr RangeKernels kernels_of() {
   }
   if constexpr (sizeof(T) >= 4) {
     kernels.by_cells = by_cells<T>;
+    kernels.rank_by_cells = rank_by_cells<T>;
     kernels.by_tree = by_tree<T>;
     kernels.fit_spread = fit_spread<T>;
     kernels.plan_cells = plan_cells<T>;

@@ -162,6 +162,9 @@ struct RangeKernels {
   void (*by_search)(SortedKeys keys, const void* ordered, std::size_t count, std::uint64_t* ranks);
   void (*by_cells)(SortedKeys keys, const Lines& lines, bool unique, const CellTable& table,
                    const void* ordered, std::size_t count, std::uint64_t* ranks);
+  /// The rank of one raw query: what a batch prepares and puts right costs as much as the look-up.
+  std::uint64_t (*rank_by_cells)(SortedKeys keys, const Lines& lines, bool unique,
+                                 const CellTable& table, const void* raw, bool right);
   void (*by_tree)(SortedKeys keys, const Lines& lines, const SearchTree& tree, const void* ordered,
                   std::size_t count, std::uint64_t* ranks);
   void (*by_values)(SortedKeys keys, const ValueTable& table, const void* ordered,

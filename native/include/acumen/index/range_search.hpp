@@ -46,6 +46,22 @@ class RangeSearch {
       block(queries + done * width_, std::min(kBlock, count - done), right, out + done);
   }
 
+  /// The rank of one raw query.
+  std::uint64_t rank(const void* raw, bool right) const {
+    if (method_ == Method::kCells)
+      return kernels_->rank_by_cells(keys_, lines_, facts_.unique, cells_, raw, right);
+    std::uint64_t rank;
+    ranks(raw, 1, right, &rank);
+    return rank;
+  }
+
+  /// Where one raw query is, its first occurrence; all ones where it is not.
+  std::uint64_t find(const void* raw) const {
+    std::uint64_t place = rank(raw, false);
+    kernels_->keep_found(keys_, raw, 1, &place);
+    return place;
+  }
+
   /// Where each query is, its first occurrence; all ones where it is not.
   void find(const void* raw, std::size_t count, std::uint64_t* out) const {
     const unsigned char* queries = static_cast<const unsigned char*>(raw);
