@@ -248,3 +248,16 @@ def test_a_channel_may_be_infinitely_quick() -> None:
     devices = [Device("gpu:0", "gpu"), Device("gpu:1", "gpu")]
     cluster = Cluster(devices, [Channel(0.0, np.inf)], np.zeros((2, 2), np.int16))
     assert Simulator(diamond(cluster)).simulate(plan_of(0, 0, 1, 0)).seconds == 8.0
+
+
+def test_a_plan_that_tears_a_group_is_worth_nothing() -> None:
+    group = np.array([-1, 5, 2, 5], np.int32)
+    graph = Graph.from_edges(
+        "tied", list("abcd"), {"gpu": [1.0] * 4}, [0] * 4, [(0, 1)], [0], group=group
+    )
+    devices = [Device(f"gpu:{i}", "gpu") for i in range(2)]
+    simulator = Simulator(Task(graph, Cluster.full_mesh(devices, 0.0, np.inf), "latency"))
+    whole, torn = Plan(np.array([0, 1, 0, 1])), Plan(np.array([0, 1, 0, 0]))
+    assert simulator.score(whole).seconds == 2
+    assert simulator.simulate(torn).seconds == 3  # what it would take
+    assert np.isinf(simulator.score(torn).seconds)

@@ -12,19 +12,20 @@ mixed-integer program of all devices hopeless.
 
 With few sets the program's own prices are extreme, so they stay in a box around the best ones met
 (Marsten, Hogan & Blankenship, "The boxstep method for large-scale optimization", Operations
-Research 1975). `certified_bound` bisects between what is excluded and what has been reached.
+Research 1975). `certified_bounds` bisects between what is excluded and what has been reached; what
+is left of the time goes to the dual bound of the program of all devices, where that is small.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from acumen import _native
-from acumen.placement.graph import Floats, Indices
+from acumen.placement.graph import Bools, Floats, Indices, Ints
 from acumen.placement.load_items import (
     Items,
     condense,
@@ -33,6 +34,7 @@ from acumen.placement.load_items import (
     merge_heavy,
     only_neighbours,
 )
+from acumen.placement.load_program import add_nets, program_of, variables
 from acumen.placement.plan import Deadline, Task
 from acumen.placement.solver import Program, available, solve
 
@@ -48,6 +50,10 @@ SHORTEST = 0.3
 """Seconds that a question has at least, if there are as many."""
 STATES_MAX, NODES_MAX = 1_000_000, 50
 """Of the dynamic program, 60 bytes each; and how often it branches."""
+PRICED_MAX = 20_000
+"""Items and pins for which a mixed-integer program is asked where dynamic programming cannot be."""
+EXACT_MAX = 5_000
+"""Variables of the program of all devices, whose dual bound is of use while it is small."""
 
 
 def throughput_bound(task: Task) -> float:
@@ -155,6 +161,8 @@ class Certificate:
         """
         self.items = relaxed(task, reached)
         self.work = throughput_bound(task)
+        # What must be together to be better than what is reached, and cannot be, is a proof.
+        self.is_best = bool(np.isinf(self.items.seconds.min(axis=0)).any())
         rows = np.column_stack([self.items.seconds, self.items.limit, self.items.pays])
         kinds: dict[bytes, _Kind] = {}
         each = []
@@ -172,8 +180,16 @@ class Certificate:
             self._plans += [(kind, (at == d).astype(np.float64)) for d, kind in enumerate(each)]
         for kind, inside in self._plans:
             kind.learn(inside)
+        if self.is_best:
+            return
         work = self.items.seconds.min(axis=0) + work_bound(self.items.seconds) * SAFETY
         self._best_prices: Floats = work / work.sum() if work.sum() > 0 else work + 1 / len(work)
+
+    @property
+    def can_price(self) -> bool:
+        """Whether dearest sets can be found at all: the items are few, or the graph is narrow."""
+        few = len(self.items) + len(self.items.pins) <= PRICED_MAX
+        return few or all(kind.pricing.small for kind in self._kinds)
 
     def excludes(self, load: float, deadline: Deadline) -> bool:
         """True if no plan has a largest load of `load` or less; False if that is not known.
@@ -183,7 +199,7 @@ class Certificate:
         Raises:
             ImportError: HiGHS is not installed.
         """
-        if load < self.work:
+        if load < self.work or self.is_best:
             return True
         self._trim(load)
         centre, lowest, carried, width = self._best_prices, np.inf, 0.0, WIDTH
@@ -242,13 +258,26 @@ class Certificate:
                 continue
             members = np.flatnonzero(whole)
             for order in (members, members[::-1]):
-                part, most = np.zeros(len(whole)), None
-                for item in order.tolist():
-                    part[item] = 1.0
-                    if self._bearable(kind, part, load):
-                        most = part.copy()
-                if most is not None:
-                    kind.learn(most)
+                bearable = np.flatnonzero(self._beginnings(kind, order, load))
+                if len(bearable):
+                    part = np.zeros(len(whole))
+                    part[order[: bearable[-1] + 1]] = 1.0
+                    kind.learn(part)
+
+    def _beginnings(self, kind: _Kind, order: Ints, load: float) -> Bools:
+        """Whether such a device can bear the first 1, 2, … items of these; shape (len(order),)."""
+        items, many = self.items, len(order)
+        busy = np.cumsum(items.seconds[kind.device][order])
+        if items.pays[kind.device] and len(items.copy):
+            rank = np.full(len(items), many)
+            rank[order] = np.arange(many)
+            # A net is cut from its first pin on, and no longer from its last one on.
+            begins = items.start[:-1].astype(np.int64)
+            for pins, sign in ((np.minimum, 1.0), (np.maximum, -1.0)):
+                at = pins.reduceat(rank[items.pins], begins)
+                busy += sign * np.cumsum(np.bincount(at, items.copy, many + 1)[:many])
+        held = np.cumsum(items.resident_bytes[order])
+        return np.asarray((busy <= load) & (held <= items.limit[kind.device]))
 
     def _bearable(self, kind: _Kind, chosen: Floats, load: float) -> bool:
         items = self.items
@@ -317,30 +346,18 @@ class Certificate:
         return min(-solution.bound, 1.0), chosen
 
 
-def add_nets(
-    program: Program, items: Items, inside: Sequence[int], busy: dict[int, float], unit: float
-) -> None:
-    """Nets that a set cuts take time too: the difference of "some pin is inside" and "every".
-
-    Args:
-        program: gets two more variables a net.
-        items: whose nets they are.
-        inside: the variable that is 1 where an item is in the set; one an item.
-        busy: gets the factors of the new variables.
-        unit: what seconds are divided by.
-    """
-    for net, takes in enumerate(items.copy.tolist()):
-        some, every = program.add(0.0), program.add(0.0)
-        for pin in items.pins[items.start[net] : items.start[net + 1]].tolist():
-            program.row(0.0, (some, inside[pin]), (1.0, -1.0), np.inf)
-            program.row(0.0, (inside[pin], every), (1.0, -1.0), np.inf)
-        busy[some], busy[every] = takes / unit, -takes / unit
-
-
 def certified_bound(
     task: Task, reached: float, known: Iterable[Indices], deadline: Deadline
 ) -> float:
-    """A largest load in seconds that no plan is below, as close to `reached` as the time allows.
+    """The last, and highest, of `certified_bounds`."""
+    *_, last = certified_bounds(task, reached, known, deadline)
+    return last
+
+
+def certified_bounds(
+    task: Task, reached: float, known: Iterable[Indices], deadline: Deadline
+) -> Iterator[float]:
+    """Ever higher loads in seconds that no plan is below, as close to `reached` as time allows.
 
     Args:
         task: what is placed.
@@ -352,10 +369,14 @@ def certified_bound(
         PlanError: an operator runs on none of the devices.
     """
     best = min(throughput_bound(task), reached)
-    if not available() or not np.isfinite(reached) or not deadline:
-        return best
+    yield best
+    if not available() or not np.isfinite(reached) or not deadline or best >= reached:
+        return
     certificate = Certificate(task, reached, known)
-    asked = limit = reached
+    if certificate.is_best:
+        yield reached * (1 - SAFETY)
+        return
+    asked = limit = reached if certificate.can_price else best
     while deadline and limit - best > GAP * reached:
         if asked - best <= GAP * reached:
             asked = limit  # what there was no time for is asked again
@@ -364,8 +385,20 @@ def certified_bound(
         mine = Deadline.after(max(deadline.left / 3, min(deadline.left, SHORTEST)))
         if certificate.excludes(load, mine):
             best = certificate.climb(load, asked, deadline) * (1 - SAFETY)
+            yield best
         else:
             asked = load
             if mine:  # not for lack of time
                 limit = load
-    return best
+    if deadline and reached - best > GAP * reached:
+        yield max(best, _exact_bound(task, reached, deadline))
+
+
+def _exact_bound(task: Task, reached: float, deadline: Deadline) -> float:
+    """The dual bound of the program of all devices; 0 where it is too large to be of use."""
+    items = merge_heavy(condense(task, grouped(task.graph)), reached)
+    if variables(items) > EXACT_MAX:
+        return 0.0
+    # It is of plans that are better than what is reached; there may be none.
+    dual = solve(program_of(items, reached), deadline.left, gap=GAP / 10).bound
+    return min(dual * (1 - 10 * SAFETY), 1 - SAFETY) * reached

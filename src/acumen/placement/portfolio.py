@@ -14,7 +14,7 @@ from importlib.util import find_spec
 
 from acumen.placement import loads
 from acumen.placement.bounds import lower_bound
-from acumen.placement.load_bound import certified_bound, throughput_bound
+from acumen.placement.load_bound import certified_bounds, throughput_bound
 from acumen.placement.plan import Deadline, Plan, PlanError, Planner, Score, Task
 from acumen.placement.planners import (
     dp,
@@ -59,16 +59,15 @@ LEARNED: Mapping[str, Improver] = {
 # What learns begins with loading PyTorch, a second or two; of a small graph local search, which
 # moves single units, sees enough.
 _LEARNING_SECONDS_MIN, _LEARNING_OPERATORS_MIN = 5.0, 2_000
-# Of a pipeline. Each goes on where the one before ends, so the last ones take what time there is.
+# Of a pipeline.
 THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
     "single": single.plan,
     "layers": layers.plan,
     "metis": metis.plan,
     "modules": modules.plan,
     "dp": dp.plan,
-    "local": local.plan,
-    "milp": milp.plan,
 }
+THROUGHPUT_IMPROVERS: Mapping[str, Improver] = {"local": local.improve, "milp": milp.improve}
 
 
 def improvers_for(operators: int, seconds: float) -> Mapping[str, Improver]:
@@ -118,7 +117,7 @@ def place(
         seed,
         score=partial(loads.score, task),
         planners=THROUGHPUT_PLANNERS,
-        improvers={},
+        improvers=THROUGHPUT_IMPROVERS,
         bound=throughput_bound(task),
         progress=progress,
     )
@@ -127,10 +126,11 @@ def place(
     known = [result.plan.device]
     time_left = Deadline.after(seconds * _BOUND_SHARE)
     try:
-        certified = certified_bound(task, result.score.seconds, known, time_left)
-    except KeyboardInterrupt:  # the plan is there
+        for certified in certified_bounds(task, result.score.seconds, known, time_left):
+            result = replace(result, bound=max(result.bound, certified))
+    except KeyboardInterrupt:  # the plan is there, and what is certified by now
         return replace(result, interrupted=True)
-    return replace(result, bound=max(result.bound, certified))
+    return result
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acumen._native import StepSimulatorCore
-from acumen.placement.graph import Floats, Indices, Ints
+from acumen.placement.graph import NO_GROUP, Floats, Graph, Indices, Ints
 from acumen.placement.plan import Plan, Score, Task
 
 
@@ -113,6 +113,7 @@ class Simulator:
         graph, cluster, tensors = task.graph, task.cluster, task.graph.tensors
         kinds = list(dict.fromkeys(device.kind for device in cluster.devices))
         nowhere = np.full(len(graph), np.inf)
+        self._members, self._leaders = _members(graph)
         held = graph.resident_bytes.sum(dtype=np.float64)
         if held + tensors.size_bytes.sum(dtype=np.float64) >= 2.0**63:
             raise ValueError(f"graph {graph.name!r}: its bytes add up to more than 2**63 - 1")
@@ -162,6 +163,8 @@ class Simulator:
     def score(self, plan: Plan) -> Score:
         """What the plan is worth, with a step's latency as the objective.
 
+        `seconds` is infinite if an operator lies where it cannot run or a group is torn apart.
+
         Raises:
             ValueError: as for `simulate`.
         """
@@ -172,7 +175,9 @@ class Simulator:
             for peak, device in zip(peaks, self.task.cluster.devices, strict=True)
             if device.memory_bytes is not None
         )
-        return Score(step.seconds, step.peak_bytes, excess)
+        device = np.asarray(plan.device)
+        torn = bool((device[self._members] != device[self._leaders]).any())
+        return Score(np.inf if torn else step.seconds, step.peak_bytes, excess)
 
     def seconds_of(
         self, devices: npt.NDArray[Any], priority: npt.NDArray[Any] | None = None
@@ -231,6 +236,13 @@ class Simulator:
             name = self.task.graph.operators[bad[0]]
             raise ValueError(f"operator {name!r} has priority {given[bad[0]]}: 32 bits are enough")
         return _array(given, np.int32)
+
+
+def _members(graph: Graph) -> tuple[Ints, Ints]:
+    """The operators of groups, and for each one the first of its group."""
+    members = np.flatnonzero(graph.group != NO_GROUP)
+    _, first, inverse = np.unique(graph.group[members], return_index=True, return_inverse=True)
+    return members, members[first[inverse]]
 
 
 def _array(values: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:

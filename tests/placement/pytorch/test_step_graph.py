@@ -179,3 +179,13 @@ def test_any_other_bytes_are_refused_or_read(tmp_path_factory: Any, data: Any) -
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
     with contextlib.suppress(CaptureError):
         assert isinstance(load(path), Captured)
+
+
+def test_what_nobody_reads_takes_memory_too() -> None:
+    whole = step()
+    forward = Captured(
+        "forward", whole.calls, whole.operators[:3], whole.tensor_bytes, whole.parameters
+    )
+    graph = to_graph(forward, {"k80": DEVICE_KINDS["k80"]})
+    made = np.bincount(graph.tensors.producer, graph.tensors.size_bytes, len(graph))
+    assert made.tolist() == [40, 400, 400]  # the last is the model's output

@@ -36,7 +36,8 @@ namespace acumen::placement {
 
 class DearestSet {
  public:
-  /// `model` is of one device. `small()` is false if there are more than `states_max` states.
+  /// `model` is of one device. `small()` is false if there are more than `states_max` states, or if
+  /// it would take too long to find an order.
   DearestSet(LoadModel model, std::size_t states_max) : model_(std::move(model)) {
     model_.validate();
     if (model_.devices != 1) throw std::invalid_argument("one device has one dearest set");
@@ -49,8 +50,7 @@ class DearestSet {
     double bytes = 0.0;
     for (const double one : model_.bytes) bytes += one;
     limited_ = bytes > model_.limit[0];
-    choose_order();
-    list_states(states_max);
+    if (choose_order()) list_states(states_max);
   }
 
   bool small() const { return small_; }
@@ -104,27 +104,37 @@ class DearestSet {
 
   std::size_t size_of(std::uint32_t net) const { return model_.start[net + 1] - model_.start[net]; }
 
-  /// From a few items on, always the item that opens the fewest nets more than it closes.
-  void choose_order() {
+  /// From a few items on, always the item that opens the fewest nets more than it closes. False: no
+  /// order was found in which as few nets are open as a state has room for.
+  bool choose_order() {
     double least = std::numeric_limits<double>::infinity();
     const std::size_t stride = std::max<std::size_t>(1, model_.items / 12);
+    std::size_t looks_left = kOrderLooks;
     for (std::size_t first = 0; first < model_.items; first += stride) {
       double states = 0.0;
-      auto order = grow_order(std::uint32_t(first), states);
-      if (states >= least) continue;
+      auto order = grow_order(std::uint32_t(first), states, looks_left);
+      if (states >= least || order.size() < model_.items) continue;
       least = states;
       order_ = std::move(order);
     }
+    return !order_.empty();
   }
 
-  std::vector<std::uint32_t> grow_order(std::uint32_t first, double& states) const {
+  /// Ends early where no good order begins: with too many open nets, or after too many looks.
+  std::vector<std::uint32_t> grow_order(std::uint32_t first, double& states,
+                                        std::size_t& looks_left) const {
     std::vector<std::uint32_t> order, left(model_.nets()), near{first};
     std::vector<std::uint8_t> seen(model_.items, 0);
     for (std::uint32_t t = 0; t < model_.nets(); ++t) left[t] = std::uint32_t(size_of(t));
     seen[first] = 1;
     std::uint32_t unseen = 0;
     int open = 0;
-    while (order.size() < model_.items) {
+    while (order.size() < model_.items && open <= int(kOpenMax)) {
+      if (near.size() >= looks_left) {
+        looks_left = 0;
+        break;
+      }
+      looks_left -= near.size();
       if (near.empty()) {
         while (seen[unseen]) ++unseen;
         seen[unseen] = 1;
@@ -147,7 +157,7 @@ class DearestSet {
       states += std::pow(3.0, open);
       for (std::uint32_t k = model_.item_start[item]; k < model_.item_start[item + 1]; ++k) {
         const std::uint32_t t = model_.item_nets[k];
-        --left[t];
+        if (left[t]-- < size_of(t)) continue;  // its pins are near already
         for (std::uint32_t p = model_.start[t]; p < model_.start[t + 1]; ++p) {
           if (seen[model_.pins[p]]) continue;
           seen[model_.pins[p]] = 1;
@@ -172,7 +182,7 @@ class DearestSet {
     std::vector<std::uint32_t> left(model_.nets()), slot(model_.nets(), kNone);
     for (std::uint32_t t = 0; t < model_.nets(); ++t) left[t] = std::uint32_t(size_of(t));
     std::vector<std::uint32_t> free;
-    for (std::uint32_t k = 32; k > 0; --k) free.push_back(k - 1);
+    for (std::uint32_t k = kOpenMax; k > 0; --k) free.push_back(k - 1);
     std::vector<std::uint64_t> keys{0}, then, next;
     for (const std::uint32_t item : order_) {
       const std::size_t first = rows_.size();
@@ -413,6 +423,9 @@ class DearestSet {
     labels.resize(kept);
   }
 
+  static constexpr std::uint32_t kOpenMax = 32;  ///< two bits each of a state's 64
+  /// At items that could be the next one; a look takes some ten nanoseconds.
+  static constexpr std::size_t kOrderLooks = 100'000'000;
   static constexpr int kTurns = 30;
   static constexpr std::size_t kBeam = 300;
   static constexpr std::size_t kLooks = 64;  ///< at labels before; all would be a square of them

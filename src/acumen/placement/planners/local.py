@@ -7,9 +7,10 @@ better plan are closed first, which makes the graph small.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from acumen import _native
 from acumen.placement.graph import Indices, Ints
@@ -49,19 +50,36 @@ def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
         if worth.better_than(best):
             best, at = worth, one.device
             yield one
-    if best is None or at is None:
-        raise PlanError("no device runs all operators, and no split was found")
+    if best is not None and at is not None:
+        yield from _annealed(task, deadline, seed, at, best)
+
+
+def improve(
+    task: Task,
+    deadline: Deadline,
+    seed: int,
+    start: Plan,
+    worth_of: Callable[[Plan], Score] | None = None,
+) -> Iterator[Plan]:
+    """The same from a plan on; `worth_of` is not used: loads are what is looked at.
+
+    Raises:
+        PlanError: an operator runs on none of the devices.
+    """
+    yield from _annealed(task, deadline, seed, start.device, score(task, start))
+
+
+def _annealed(
+    task: Task, deadline: Deadline, seed: int, at: Indices, best: Score
+) -> Iterator[Plan]:
     items = merge_leaves(condense(task, grouped(task.graph)))
     for device in anneal(task, items, at, best, deadline, seed):
         yield Plan(device[items.item].astype(np.int32), contiguous=contiguous(task, items, device))
 
 
 def _starts(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
-    everything = next(single.plan(task, deadline, seed))
-    if np.isfinite(score(task, everything).seconds):
-        yield everything
-    else:
-        yield Plan(_anywhere(task))
+    everything = next(single.plan(task, deadline, seed), None)
+    yield Plan(_anywhere(task)) if everything is None else everything
     yield from dp.plan(task, Deadline.after(deadline.left / 4), seed)
 
 
@@ -89,6 +107,8 @@ def anneal(
                 small = merge_heavy(items, best.seconds)
             where = np.empty(len(small), np.uint32)
             where[small.item] = device[items.item]
+            if not _settle(small, where):
+                return  # what must be together in a better plan cannot be
             search = _native.LoadSearch(small.model, where, seed + turn)
         search.restart(where)
         before = (search.best_excess, search.best_load)
@@ -109,3 +129,11 @@ def anneal(
             if worth.better_than(best):
                 best, device, idle, search = worth, found, 0, None
                 yield found
+
+
+def _settle(items: Items, where: npt.NDArray[np.uint32]) -> bool:
+    """Moves what was merged to where all of it runs; False: that is nowhere."""
+    lost = np.isinf(items.seconds[where, np.arange(len(items))])
+    soonest = items.seconds.argmin(axis=0)
+    where[lost] = soonest[lost]
+    return not np.isinf(items.seconds.min(axis=0)).any()

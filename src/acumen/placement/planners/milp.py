@@ -4,25 +4,22 @@ A variable says for each device and item whether it is there, two more for each 
 whether some pin of it is, and whether all are. It is exact, and of use for graphs of some dozens of
 items; devices that are alike make it hopeless for large ones, whose bound is therefore that of
 `acumen.placement.load_bound`.
-
-Paper: Tarnawski et al., "Efficient Algorithms for Device Placement of DNN Graph Operators",
-NeurIPS 2020, section 5.3, without the rows that make parts contiguous.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from acumen.placement.graph import Floats, Ints
-from acumen.placement.load_bound import add_nets, certified_bound
-from acumen.placement.load_items import Items, condense, grouped, merge_heavy, merge_leaves
+from acumen.placement.load_bound import certified_bound
+from acumen.placement.load_items import condense, grouped, merge_heavy, merge_leaves
 from acumen.placement.load_order import contiguous
+from acumen.placement.load_program import point_of, program_of, variables
 from acumen.placement.loads import score
-from acumen.placement.plan import Deadline, Plan, Task
+from acumen.placement.plan import Deadline, Plan, Score, Task
 from acumen.placement.planners import local
-from acumen.placement.solver import Program, solve
+from acumen.placement.solver import solve
 
 VARIABLES_MAX = 200_000
 START = 0.3
@@ -48,18 +45,42 @@ def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     for found in local.plan(task, Deadline.after(deadline.left * START), seed):
         best = found
         yield found
-    if best is None:
+    if best is not None:
+        yield from improve(task, deadline, seed, best)
+
+
+def improve(
+    task: Task,
+    deadline: Deadline,
+    seed: int,
+    start: Plan,
+    worth_of: Callable[[Plan], Score] | None = None,
+) -> Iterator[Plan]:
+    """What the program finds that is better than a plan.
+
+    Args:
+        task: what is placed; its largest load counts, whatever its objective.
+        deadline: until when to look.
+        seed: not used: the program draws nothing.
+        start: which the program begins with; groups must be together in it.
+        worth_of: not used: loads are what the program knows.
+
+    Raises:
+        PlanError: an operator runs on none of the devices.
+        ImportError: HiGHS is not installed.
+    """
+    worth = score(task, start)
+    if not 0.0 < worth.seconds < np.inf:
         return
-    worth = score(task, best)
     items = merge_leaves(condense(task, grouped(task.graph)))
     if worth.excess_bytes == 0:
         items = merge_heavy(items, worth.seconds)
-    if len(task.cluster) * (len(items) + 2 * len(items.copy)) > VARIABLES_MAX or not deadline:
+    if variables(items) > VARIABLES_MAX or not deadline:
         return
     where = np.empty(len(items), np.int64)
-    where[items.item] = best.device
-    program = _program(items, worth.seconds)
-    answer = solve(program, deadline.left, gap=1e-4, start=_point(items, where, len(program.cost)))
+    where[items.item] = start.device
+    program = program_of(items, worth.seconds)
+    answer = solve(program, deadline.left, gap=1e-4, start=point_of(items, where))
     if answer.x is None:
         return
     there = answer.x[: len(task.cluster) * len(items)].reshape(len(task.cluster), -1)
@@ -80,44 +101,3 @@ def bound(task: Task, deadline: Deadline, seed: int) -> float:
     if reached.excess_bytes:
         return certified_bound(task, np.inf, [], deadline)
     return certified_bound(task, reached.seconds, [one.device for one in plans], deadline)
-
-
-def _program(items: Items, unit: float) -> Program:
-    """Variables: d x q places, the largest load in units, then the nets' device by device."""
-    d, q = items.seconds.shape
-    program = Program()
-    for device in range(d):
-        for i in range(q):
-            can = bool(np.isfinite(items.seconds[device, i]))
-            program.add(0.0, 1.0 if can else 0.0, whole=True)
-    most = program.add(1.0, np.inf)
-    for i in range(q):
-        program.row(1.0, range(i, d * q, q), [1.0] * d, 1.0)
-    for device in range(d):
-        here = range(device * q, (device + 1) * q)
-        own = items.seconds[device]
-        busy = {here[i]: own[i] / unit for i in np.flatnonzero(np.isfinite(own)).tolist()}
-        if items.pays[device]:
-            add_nets(program, items, here, busy, unit)
-        program.row(-np.inf, [most, *busy], [-1.0, *busy.values()], 0.0)
-        limit = float(items.limit[device])
-        if np.isfinite(limit) and items.resident_bytes.sum() > limit:
-            shares = items.resident_bytes / max(limit, 1.0)
-            program.row(-np.inf, here, shares.tolist(), limit / max(limit, 1.0))
-    return program
-
-
-def _point(items: Items, where: Ints, variables: int) -> Floats:
-    """The values of the program's variables for a plan."""
-    d, q = items.seconds.shape
-    x = np.zeros(variables)
-    x[where * q + np.arange(q)] = 1.0
-    sizes = np.diff(items.start.astype(np.int64))
-    at = d * q + 1
-    for device in np.flatnonzero(items.pays).tolist():
-        inside = np.bincount(items.nets, where[items.pins] == device, minlength=len(sizes))
-        x[at : at + 2 * len(sizes) : 2] = inside > 0
-        x[at + 1 : at + 2 * len(sizes) : 2] = inside == sizes
-        at += 2 * len(sizes)
-    x[d * q] = 1.0  # loads are in units of this plan's largest
-    return x

@@ -25,7 +25,8 @@ class Units:
         seconds: how long all of a unit takes on each device; infinite where some of it cannot run;
             shape (d, u).
         resident_bytes: what a unit keeps on its device; shape (u,).
-        made_bytes: the tensors that its operators make; shape (u,).
+        made_bytes: the tensors that its operators make, in a step; a pipeline's account knows only
+            what stays, and so there it is 0; shape (u,).
         limit_bytes: how much each device holds; `NO_LIMIT`: unknown; shape (d,).
     """
 
@@ -60,14 +61,15 @@ def units_of(task: Task) -> Units:
     seconds: Floats = np.stack([np.bincount(of, row, count) for row in table]).astype(np.float64)
     _check_devices(graph, of, seconds)
     limits = [device.memory_bytes for device in task.cluster.devices]
+    passing = task.objective == "latency"
     units = Units(
         of,
         seconds,
         _sums(of, graph.resident_bytes, count),
-        _sums(of[graph.tensors.producer], graph.tensors.size_bytes, count),
+        _sums(of[graph.tensors.producer], graph.tensors.size_bytes * passing, count),
         np.array([NO_LIMIT if one is None else one for one in limits], np.int64),
     )
-    _check_memory(graph, units)
+    _check_memory(graph, units, passing)
     return units
 
 
@@ -100,14 +102,14 @@ def _check_devices(graph: Graph, of: Indices, seconds: Floats) -> None:
         )
 
 
-def _check_memory(graph: Graph, units: Units) -> None:
+def _check_memory(graph: Graph, units: Units, passing: bool) -> None:
     if (units.limit_bytes == NO_LIMIT).all():
         return
-    # While an operator runs, its device holds what it reads, what it makes, and its unit's own.
-    tensors = graph.tensors
-    needed = _sums(tensors.producer, tensors.size_bytes, len(graph))
-    needed += _sums(tensors.consumers, tensors.size_bytes[tensors.reads], len(graph))
-    needed += units.resident_bytes[units.of]
+    needed = units.resident_bytes[units.of]
+    if passing:  # while an operator runs, its device holds what it reads and makes, too
+        tensors = graph.tensors
+        needed += _sums(tensors.producer, tensors.size_bytes, len(graph))
+        needed += _sums(tensors.consumers, tensors.size_bytes[tensors.reads], len(graph))
     there = np.where(np.isfinite(units.seconds), units.limit_bytes[:, None], -1).max(axis=0)
     bad = np.flatnonzero(needed > there[units.of])
     if len(bad):

@@ -92,8 +92,8 @@ def _seconds(captured: Captured, kind: str, model: DeviceKind | Floats, variable
 
 
 def _tensors(captured: Captured, variables: int) -> Tensors:
-    """Tensors that are read: those of the step, then the weights', then those that only wait."""
-    readers: dict[int, list[int]] = defaultdict(list)
+    """The tensors of the step, read or not, then the weights', then those that only wait."""
+    readers: dict[int, list[int]] = {tensor: [] for tensor in captured.made_by}
     of_weights: dict[int, list[int]] = defaultdict(list)
     waiting: dict[int, list[int]] = defaultdict(list)
     for number, operator in enumerate(captured.operators):
