@@ -51,13 +51,14 @@ def inverse(covariance: Matrix) -> tuple[Matrix, float]:
     n = len(covariance)
     if n <= BLOCK:
         factor = np.linalg.cholesky(covariance)
-        return np.linalg.inv(covariance), 2.0 * float(np.log(np.diag(factor)).sum())
+        found = np.asarray(np.linalg.inv(covariance), np.float64)
+        return found, 2.0 * float(np.log(np.diag(factor)).sum())
     half = n // 2
     beside = covariance[:half, half:]
     first, first_log = inverse(covariance[:half, :half])
     through = product(first, beside)
     rest, rest_log = inverse(covariance[half:, half:] - product(beside.T, through))
-    found: Matrix = np.empty((n, n))
+    found = np.empty((n, n))
     corner = product(through, rest)
     found[:half, :half] = first + product(corner, through.T)
     found[:half, half:], found[half:, :half] = -corner, -corner.T
