@@ -26,6 +26,7 @@ struct PointLookup {
   PointKind kind = PointKind::kSequence;
   bool bytes = false;  ///< keys are byte strings; kind is kTags
   std::uint64_t rows = 0;
+  bool last = false;  ///< of equal keys the last row is meant, and not the first
 
   WordColumn keys;  // kRanks, kTags, verify()
   ByteColumn byte_keys;
@@ -125,7 +126,9 @@ struct PointLookup {
       find(kernels, column, first + done, block, found);
       for (std::size_t i = 0; i < block; ++i) {
         const std::uint64_t row = first + done + i, at = static_cast<std::uint64_t>(found[i]);
-        if (at != row && !(at < rows && column[at] == column[row])) return row;
+        // Of equal keys all find one row, and none beyond it: it is the one that is meant.
+        if (at == row) continue;
+        if (at >= rows || (at > row) != last || !(column[at] == column[row])) return row;
       }
     }
     return rows;
