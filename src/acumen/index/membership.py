@@ -109,19 +109,20 @@ class MembershipFilter:
         self._core = arrays.core()
 
     def __contains__(self, key: object) -> bool:
-        if self._probe is None:
-            if self._kind == "integer" and isinstance(key, int):
-                return self._core.contains_integer(key if 0 <= key <= WORD else word_of(key))
-            if self._kind == "text" and isinstance(key, str):
-                return self._core.contains_text(bytes_of(key))
-            if self._kind == "bytes" and isinstance(key, bytes):
-                return self._core.contains_text(key)
+        alone = self._probe is None  # nobody else has to be asked
+        if alone and self._kind == "text" and isinstance(key, str):
+            return self._core.contains_text(bytes_of(key))
+        if alone and self._kind == "bytes" and isinstance(key, bytes):
+            return self._core.contains_text(key)
+        plain = key if type(key) is int else _plain(key)
+        if alone and self._kind == "integer" and isinstance(plain, int):
+            return self._core.contains_integer(plain if 0 <= plain <= WORD else word_of(plain))
+        batch = np.array([plain]) if isinstance(plain, np.generic) else [plain]
         try:
-            alone = [_plain(key)]
-            kind = key_batch(alone, self._kind).kind
+            keys = key_batch(batch, self._kind)
         except (TypeError, ValueError):  # of no kind that a filter can hold, or null
             return False
-        return kind == self._kind and bool(self.contains(alone)[0])
+        return keys.kind == self._kind and bool(self.contains(keys if alone else batch)[0])
 
     def contains(
         self, batch: object, out: NDArray[np.bool_] | None = None, threads: int = 1
@@ -260,7 +261,9 @@ def _kept(keys: object) -> object:
 
 
 def _plain(key: Any) -> Any:
-    """A time as one of NumPy's; a number that equals an integer as that."""
+    """A number that equals an integer as that; a time as one of NumPy's; others as they are."""
+    if isinstance(key, np.integer) and not isinstance(key, np.timedelta64):
+        return int(key)
     time = time_of(key)
     if time is not None or isinstance(key, str | bytes):
         return key if time is None else time

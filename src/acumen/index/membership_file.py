@@ -56,7 +56,9 @@ def from_state(
     )
     if len(arrays.thresholds) and scorer is None:
         raise IndexFileError("there are regions, but nothing that scores")
-    if isinstance(scorer, BuiltInScorer) and (scorer.grams == 0) == (meta["kind"] in ("text", "bytes")):
+    if isinstance(scorer, BuiltInScorer) and (scorer.grams == 0) == (
+        meta["kind"] in ("text", "bytes")
+    ):
         raise IndexFileError("the scorer is not for keys of this kind")
     try:
         arrays.core()

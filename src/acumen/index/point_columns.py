@@ -43,10 +43,11 @@ class Column:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled is what the keys are, and not what else lies in a slice's buffers."""
         data = self.data
-        if not isinstance(data, np.ndarray) and data[1] is not None:
+        if isinstance(data, tuple):
             every, offsets, width, trimmed, rows = data
-            first, end = (offsets[0], offsets[-1]) if len(offsets) else (0, 0)
-            data = (every[first:end].copy(), offsets - first, width, trimmed, rows)
+            if offsets is not None:
+                first, end = offsets[0], offsets[-1]
+                data = (every[first:end], offsets - first, width, trimmed, rows)
         parts = (self.family, data, self.rows, self.unit, self.missing, self.copied)
         return Column, parts
 

@@ -96,7 +96,7 @@ def _array(queries: Any) -> NDArray[Any]:
     ):
         queries = pa.chunked_array(queries)
     if isinstance(queries, pa.Array | pa.ChunkedArray):
-        queries = read(queries).values  # whose nulls are seen, where dictionaries and runs hide them
+        queries = read(queries).values  # dictionaries and runs hide nulls
         if queries.null_count:
             raise ValueError(f"queries must not be null; {queries.null_count} are")
         if pa.types.is_temporal(queries.type):
@@ -141,8 +141,9 @@ def _in_unit(asked: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
     if unit in _A_SECOND and own_unit in _A_SECOND:
         step = _A_SECOND[unit] / _A_SECOND[own_unit] * own_steps / steps
         own = asked.view(np.int64)
-        wraps = step > 1 or own.max() >= 2**62 or own.min() <= -(2**62)
-        if wraps or 1 / step >= 2**63:  # NumPy's casts do not say so, or have no factor that large
+        wraps = step > 1 or own.max() >= 2**62 or own.min() <= -(2**62)  # casts do, in silence
+        apart = _A_SECOND[own_unit] / _A_SECOND[unit] * max(steps, own_steps)
+        if wraps or apart >= 2**50:  # beyond some 2^56 there are none
             return np.array([time * step for time in own.tolist()], dtype=object)
     return asked
 

@@ -94,6 +94,7 @@ struct PointLookup {
   /// Fills the arrays, which are zeroed; those of a model, which says where keys are at home, are
   /// full already. kSequence and kRanks have nothing to be filled.
   BuildResult build(Duplicates duplicates) {
+    last = duplicates == Duplicates::kLast;
     switch (kind) {
       case PointKind::kBitmap:
         build_bitmap(keys, rows, grid, cells);
