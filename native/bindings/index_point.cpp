@@ -153,10 +153,7 @@ std::int64_t look_up(PyObject* self, PyObject* key) {
   }
   const PointLookup& lookup = *core.lookup;
   if (lookup.bytes && PyBytes_Check(key)) {
-    Bytes bytes{PyBytes_AS_STRING(key), static_cast<std::size_t>(PyBytes_GET_SIZE(key))};
-    while (lookup.byte_keys.trimmed && bytes.size > 0 && bytes.data[bytes.size - 1] == 0) {
-      --bytes.size;
-    }
+    const Bytes bytes{PyBytes_AS_STRING(key), static_cast<std::size_t>(PyBytes_GET_SIZE(key))};
     return core.ask ? -1 : lookup.find_one(bytes);
   }
   if (lookup.bytes) {  // `ask`: keys are text
@@ -302,6 +299,7 @@ void attach(nb::handle self, unsigned kind, const nb::dict& numbers, const nb::o
   PointLookup& lookup = *fresh;
   lookup.kind = static_cast<PointKind>(kind);
   lookup.rows = number(numbers, "rows");
+  lookup.last = number(numbers, "last") != 0;
   lookup.bytes = number(numbers, "bytes") != 0;
   const std::uint64_t type = number(numbers, "type");
   if (type > static_cast<std::uint64_t>(WordType::kF64)) throw nb::value_error("no such type");

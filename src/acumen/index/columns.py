@@ -8,13 +8,18 @@ for themselves: `keys.py`, `point_columns.py`, `membership_keys.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["Source", "as_array", "fixed_part", "is_text", "number_parts", "read", "text_parts"]
+__all__ = [
+    *("Source", "as_array", "fixed_part", "in_unit", "is_text", "number_parts", "read"),
+    *("text_parts", "time_of"),
+]
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,8 @@ class Source:
 
     Attributes:
         values: (n,) a NumPy array of numbers, times or fixed-width bytes, contiguous, aligned and
-            native-endian; or an Arrow array, no dictionary and no view of strings. NumPy's texts
-            and objects become Arrow's.
+            native-endian; or an Arrow array, no dictionary, no runs and no view of strings.
+            NumPy's texts and objects become Arrow's.
         made: whether it lies in memory that was made for it.
     """
 
@@ -36,8 +41,8 @@ def read(values: Any) -> Source:
     """Any column that Python knows.
 
     Taken as they are: NumPy arrays, Arrow arrays of one chunk, Polars and pandas series and indexes
-    over such. Copied: several chunks, dictionaries, views of strings, NumPy's and Python's texts
-    and objects, strided and byte-swapped arrays, sequences. Masked values become nulls.
+    over such. Copied: several chunks, dictionaries, runs, views of strings, NumPy's and Python's
+    texts and objects, strided and byte-swapped arrays, sequences. Masked values become nulls.
 
     Raises:
         TypeError: values of different types.
@@ -131,6 +136,41 @@ def number_parts(column: Any) -> tuple[NDArray[Any], np.dtype[Any]]:
     return _buffer(column, 1, stored)[column.offset : column.offset + len(column)], meaning
 
 
+def in_unit(
+    times: NDArray[Any], kind: np.dtype[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Times as numbers of another unit, and which of them that unit has; none of NaT.
+
+    Args:
+        times: (n,) datetime64 or timedelta64.
+        kind: the same with another unit.
+
+    Returns:
+        (n,) int64, rounded or anything where the unit has them not; (n,) bool.
+    """
+    try:
+        turned = times.astype(kind)
+        exact = turned.astype(times.dtype) == times
+    except OverflowError:  # so far apart that zero is all that both have
+        zero = times.view(np.int64) == 0
+        return np.zeros(len(times), np.int64), zero
+    return turned.view(np.int64), np.asarray(exact)
+
+
+def time_of(key: Any) -> np.datetime64 | np.timedelta64 | None:
+    """NumPy's, Python's or pandas' time as one of NumPy's; None: it is no time."""
+    if isinstance(key, datetime) and key.tzinfo is not None and not hasattr(key, "to_datetime64"):
+        key = key.astimezone(UTC).replace(tzinfo=None)
+    for turn in ("to_datetime64", "to_timedelta64"):  # pandas: down to the nanosecond
+        if hasattr(key, turn):
+            key = getattr(key, turn)()
+    if isinstance(key, date):
+        return np.datetime64(key)
+    if isinstance(key, timedelta):
+        return np.timedelta64(key)
+    return key if isinstance(key, np.datetime64 | np.timedelta64) else None
+
+
 def _of_numpy(values: NDArray[Any], made: bool) -> Source:
     if values.ndim != 1:
         raise ValueError(f"one dimension is needed, not {values.ndim}")
@@ -180,6 +220,8 @@ def _of_arrow(values: Any, made: bool) -> Source:
     if isinstance(values, pa.ChunkedArray):
         made = made or values.num_chunks > 1
         values = _one_chunk(values)
+    if pa.types.is_run_end_encoded(values.type):
+        values, made = pc.run_end_decode(values), True
     kind = values.type
     if pa.types.is_dictionary(kind):
         values, made = _plain(values.dictionary).take(values.indices), True

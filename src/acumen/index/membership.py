@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acumen.index.columns import time_of
 from acumen.index.membership_build import FilterArrays, Sample
 from acumen.index.membership_choice import FilterExplanation, choose, split
 from acumen.index.membership_file import from_state, read, to_state, write
-from acumen.index.membership_keys import WORD, KeyBatch, key_batch, word_of
+from acumen.index.membership_keys import WORD, KeyBatch, bytes_of, key_batch, word_of
 from acumen.index.membership_rates import MeasuredRate
 from acumen.index.membership_scorer import GivenScorer
 from acumen.index.storage import IndexFileError
@@ -59,13 +60,14 @@ class MembershipFilter:
         """Builds the filter.
 
         Args:
-            keys: a one-dimensional batch of integers of any width, datetimes, texts or byte
-                strings, all of one kind: a NumPy array, Arrow array, pandas or Polars series, or
-                any iterable of Python objects. Duplicates do no harm. Text and bytes are
-                different keys, as in a Python set.
+            keys: a one-dimensional batch of integers of any width, times, texts or byte strings,
+                all of one kind: a NumPy array, Arrow array, pandas or Polars series, or any
+                iterable of Python objects. Duplicates do no harm. Text and bytes are different
+                keys, as in a Python set; what equals a key is one: 3.0 is 3, and a time the same
+                one in another unit.
             fpr: rate of false positives, above 0 and below 1.
-            negatives: keys like those absent ones that will be asked for; those that are keys are
-                left out. Without them the filter is a binary fuse filter.
+            negatives: keys like those absent ones that will be asked for, times in the keys' unit;
+                those that are keys are left out. Without them the filter is a binary fuse filter.
             scorer: a function of a batch (of the types that you use) that gives a number for each
                 key, higher for keys than for others, and the same number for the same key always.
                 It has an attribute `nbytes`, which counts. Default: one is trained.
@@ -107,20 +109,20 @@ class MembershipFilter:
         self._core = arrays.core()
 
     def __contains__(self, key: object) -> bool:
-        if self._probe is not None:
-            kind = _kind_of(key)
-            return kind == self._kind and bool(self.contains([key])[0])
-        if self._kind == "integer":
-            if type(key) is int and 0 <= key <= WORD:
-                return self._core.contains_integer(key)
-            if isinstance(key, int | np.integer):
-                return self._core.contains_integer(word_of(int(key)))
-        elif self._kind == "text":
-            if isinstance(key, str):
-                return self._core.contains_text(key.encode("utf-8", "surrogatepass"))
-        elif self._kind == "bytes" and isinstance(key, bytes):
+        alone = self._probe is None  # nobody else has to be asked
+        if alone and self._kind == "text" and isinstance(key, str):
+            return self._core.contains_text(bytes_of(key))
+        if alone and self._kind == "bytes" and isinstance(key, bytes):
             return self._core.contains_text(key)
-        return False
+        plain = key if type(key) is int else _plain(key)
+        if alone and self._kind == "integer" and isinstance(plain, int):
+            return self._core.contains_integer(plain if 0 <= plain <= WORD else word_of(plain))
+        batch = np.array([plain]) if isinstance(plain, np.generic) else [plain]
+        try:
+            keys = key_batch(batch, self._kind)
+        except (TypeError, ValueError):  # of no kind that a filter can hold, or null
+            return False
+        return keys.kind == self._kind and bool(self.contains(keys if alone else batch)[0])
 
     def contains(
         self, batch: object, out: NDArray[np.bool_] | None = None, threads: int = 1
@@ -140,7 +142,7 @@ class MembershipFilter:
             ValueError: `out` of another shape or dtype, or nulls in the batch.
         """
         original = _kept(batch)
-        keys = key_batch(original)
+        keys = key_batch(original, self._kind)
         if out is None:
             out = np.empty(len(keys), np.bool_)
         elif out.dtype != np.bool_ or out.shape != (len(keys),) or not out.flags.c_contiguous:
@@ -154,6 +156,8 @@ class MembershipFilter:
         if isinstance(self._arrays.scorer, GivenScorer):
             scores = self._arrays.scorer.scores(keys, original)
         self._core.contains(keys.native, out, threads, scores)
+        if keys.absent is not None:
+            out[keys.absent] = False
         return out
 
     @property
@@ -256,9 +260,18 @@ def _kept(keys: object) -> object:
     return list(keys) if isinstance(keys, Iterable) else keys
 
 
-def _kind_of(key: object) -> str:
-    kinds = (((str,), "text"), ((bytes,), "bytes"), ((int, np.integer), "integer"))
-    return next((kind for types, kind in kinds if isinstance(key, types)), "none")
+def _plain(key: Any) -> Any:
+    """A number that equals an integer as that; a time as one of NumPy's; others as they are."""
+    if isinstance(key, np.integer) and not isinstance(key, np.timedelta64):
+        return int(key)
+    time = time_of(key)
+    if time is not None or isinstance(key, str | bytes):
+        return key if time is None else time
+    try:
+        whole = int(key)
+        return whole if whole == key else key
+    except (TypeError, ValueError, OverflowError):
+        return key
 
 
 def _group_numbers(groups: object, count: int) -> NDArray[np.int64]:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from acumen.index.membership_build import FilterArrays
+from acumen.index.membership_keys import is_kind
 from acumen.index.membership_scorer import BuiltInScorer, GivenScorer, Scorer
 from acumen.index.storage import IndexFileError, load_arrays, save_arrays
 
 KIND = "membership filter"
 DTYPES = {"shapes": np.uint64, "tables": np.uint8, "thresholds": np.float64, "weights": np.int8}
 SHAPE_WORDS = 6
-KINDS = ("integer", "text", "bytes", "none")
 
 
 def to_state(arrays: FilterArrays) -> dict[str, Any]:
@@ -56,7 +56,9 @@ def from_state(
     )
     if len(arrays.thresholds) and scorer is None:
         raise IndexFileError("there are regions, but nothing that scores")
-    if isinstance(scorer, BuiltInScorer) and (scorer.grams == 0) != (meta["kind"] == "integer"):
+    if isinstance(scorer, BuiltInScorer) and (scorer.grams == 0) == (
+        meta["kind"] in ("text", "bytes")
+    ):
         raise IndexFileError("the scorer is not for keys of this kind")
     try:
         arrays.core()
@@ -91,7 +93,7 @@ def read(
     """See `MembershipFilter.load`."""
     meta, arrays = load_arrays(path, KIND)
     numbers = [meta.get("bucket_bits"), meta.get("grams")]
-    if meta.get("kind") not in KINDS or not isinstance(meta.get("fpr"), float):
+    if not is_kind(meta.get("kind")) or not isinstance(meta.get("fpr"), float):
         raise IndexFileError(f"{path}: does not say of what keys and rate")
     if not all(isinstance(number, int) and 0 <= number < 1 << 32 for number in numbers):
         raise IndexFileError(f"{path}: the scorer has no shape")

@@ -1,9 +1,10 @@
-"""Keys of a filter as arrays: integers as words, texts and byte strings as Arrow has them."""
+"""Keys of a filter as arrays: numbers and times as words, texts and bytes as Arrow has them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
@@ -17,6 +18,7 @@ from acumen.index import columns
 
 NEGATIVE = 0x9E3779B97F4A7C15  # so that -1 and 2⁶⁴ - 1 are different keys
 WORD = (1 << 64) - 1
+_TIMES = (date, timedelta, np.datetime64, np.timedelta64)  # a datetime is a date
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,15 @@ class KeyBatch:
     """Keys of one kind, in order.
 
     Attributes:
-        kind: ``"integer"``, ``"text"``, ``"bytes"``, or ``"none"`` of an empty batch.
-        values: uint64 words of integers; else an Arrow large_binary array without nulls.
+        kind: ``"integer"``, ``"text"``, ``"bytes"``, or ``"none"`` of an empty batch; of times what
+            they are, such as ``"datetime64[ns]"``.
+        values: uint64 words of integers or times; else an Arrow large_binary array without nulls.
+        absent: bool, or None: times that their kind does not have exactly.
     """
 
     kind: str
     values: Any
+    absent: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -64,17 +69,31 @@ def word_of(value: int) -> int:
     return int.from_bytes(digest, "little")
 
 
+def is_kind(kind: object) -> bool:
+    """Whether this is the kind of some batch."""
+    if kind in ("integer", "text", "bytes", "none"):
+        return True
+    try:
+        return isinstance(kind, str) and np.dtype(kind).kind in "mM" and str(np.dtype(kind)) == kind
+    except TypeError:
+        return False
+
+
 def bytes_of(text: str) -> bytes:
     """UTF-8; lone surrogates, which it does not have, as what they would be."""
     return text.encode("utf-8", "surrogatepass")
 
 
-def key_batch(keys: object) -> KeyBatch:
+def key_batch(keys: object, like: str = "") -> KeyBatch:
     """Keys of any of the containers that `MembershipFilter` names.
+
+    Args:
+        keys: the keys.
+        like: a kind; times of that kind in another unit are brought into its unit.
 
     Raises:
         TypeError: keys of several kinds, or of a kind that filters do not know.
-        ValueError: nulls among them, or more than one dimension.
+        ValueError: nulls among them, NaT too, or more than one dimension.
     """
     if isinstance(keys, KeyBatch):
         return keys
@@ -83,17 +102,17 @@ def key_batch(keys: object) -> KeyBatch:
     if not _is_column(keys):
         if not isinstance(keys, Iterable):
             raise TypeError(f"keys must be an array or an iterable, not {type(keys).__name__}")
-        return _from_sequence(keys if isinstance(keys, list | tuple) else list(keys))
+        return _from_sequence(keys if isinstance(keys, list | tuple) else list(keys), like)
     if _kind_of_numpy(keys) in tuple("OTU"):
         objects = np.asarray(keys)
         if objects.ndim == 1:  # whose integers may have any size
-            return _from_sequence(objects.tolist())
+            return _from_sequence(objects.tolist(), like)
     values = columns.read(keys).values
     if not isinstance(values, np.ndarray):
-        return _from_arrow(values)
+        return _from_arrow(values, like)
     if values.dtype.kind == "S" and len(values):
         return _from_arrow(pa.array(values, pa.large_binary()))
-    return _from_numbers(values)
+    return _from_numbers(values, like)
 
 
 def _kind_of_numpy(keys: object) -> str:
@@ -108,15 +127,26 @@ def _is_column(keys: object) -> bool:
     )
 
 
-def _from_numbers(keys: NDArray[Any]) -> KeyBatch:
+def _from_times(keys: NDArray[Any], like: str) -> KeyBatch:
+    if np.isnat(keys).any():
+        raise ValueError("keys must not be NaT")
+    kind, absent = str(keys.dtype), None
+    numbers = keys.view(np.int64)
+    if kind != like and kind.split("[")[0] == like.split("[")[0]:
+        numbers, exact = columns.in_unit(keys, np.dtype(like))
+        kind, absent = like, ~exact
+    return replace(_from_numbers(numbers), kind=kind, absent=absent)
+
+
+def _from_numbers(keys: NDArray[Any], like: str = "") -> KeyBatch:
     if not len(keys):
         return KeyBatch("none", np.zeros(0, np.uint64))
     if keys.dtype.kind in "Mm":
-        keys = keys.view(np.int64)
+        return _from_times(keys, like)
     if keys.dtype.kind in "bu":
         return KeyBatch("integer", np.ascontiguousarray(keys, np.uint64))
     if keys.dtype.kind != "i":
-        raise TypeError(f"keys must be integers, texts or byte strings, not {keys.dtype}")
+        raise TypeError(f"keys must be integers, times, texts or byte strings, not {keys.dtype}")
     # A signed array of smaller width is sign-extended before its bits are looked at.
     wide = np.ascontiguousarray(keys, np.int64)
     words = wide.view(np.uint64)
@@ -126,7 +156,7 @@ def _from_numbers(keys: NDArray[Any]) -> KeyBatch:
     )
 
 
-def _from_arrow(keys: Any) -> KeyBatch:
+def _from_arrow(keys: Any, like: str = "") -> KeyBatch:
     if keys.null_count:
         raise ValueError(f"keys must not be null: {keys.null_count} are")
     if not len(keys):
@@ -139,10 +169,13 @@ def _from_arrow(keys: Any) -> KeyBatch:
         return KeyBatch("bytes", keys.cast(pa.binary()).cast(pa.large_binary()))
     if pa.types.is_boolean(kind):
         keys = keys.cast(pa.uint8())
-    return _from_numbers(columns.number_parts(keys)[0])
+    stored, meaning = columns.number_parts(keys)
+    if meaning.kind in "mM":
+        stored = stored.astype(np.int64, copy=False).view(meaning)
+    return _from_numbers(stored, like)
 
 
-def _from_sequence(keys: Sequence[Any]) -> KeyBatch:
+def _from_sequence(keys: Sequence[Any], like: str = "") -> KeyBatch:
     if not keys:
         return KeyBatch("none", np.zeros(0, np.uint64))
     kinds = {type(key) for key in keys}
@@ -154,10 +187,15 @@ def _from_sequence(keys: Sequence[Any]) -> KeyBatch:
         return KeyBatch("text", texts)
     if all(issubclass(kind, bytes | bytearray) for kind in kinds):
         return KeyBatch("bytes", pa.array(keys, pa.large_binary()))
+    if all(issubclass(kind, _TIMES) for kind in kinds):
+        times = columns.read(keys).values
+        return (_from_numbers if isinstance(times, np.ndarray) else _from_arrow)(times, like)
     if all(issubclass(kind, int | np.integer) for kind in kinds):
         words = (word_of(int(key)) for key in keys)
         return KeyBatch("integer", np.fromiter(words, np.uint64, len(keys)))
     if any(key is None for key in keys):
         raise ValueError("keys must not be null: there is a None among them")
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
-    raise TypeError(f"keys must be all integers, all texts or all byte strings, not {names}")
+    raise TypeError(
+        f"keys must be all integers, all times, all texts or all byte strings, not {names}"
+    )

@@ -67,7 +67,7 @@ def built_in_scorers(
     """
     keys, negatives = (_sample(batch, rng) for batch in (keys, negatives))
     largest = min(int(np.log2(max(bytes_max, 1.0))), 18)
-    integers = keys.kind == "integer"
+    integers = isinstance(keys.values, np.ndarray)
     for bits in range(max(7, largest - 4), largest + 1):
         for grams in (0,) if integers else TEXT_GRAMS:
             weights = _native.ngram_train(

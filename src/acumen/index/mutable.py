@@ -262,6 +262,14 @@ class MutableRangeIndex(SortedReading):
         made.update(other)
         return made
 
+    def __ror__(self, other: Any) -> MutableRangeIndex:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        made = MutableRangeIndex(dtype=self.dtype, value_dtype=self.value_dtype)
+        made.update(other)
+        made.update(self)
+        return made
+
     def __ior__(self, other: Any) -> MutableRangeIndex:
         self.update(other)
         return self

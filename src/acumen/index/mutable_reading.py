@@ -286,8 +286,11 @@ class SortedReading(_native.LeafMapBase):
         if asked.exact is not None:
             found &= asked.exact
         if not found.all():
-            absent = -1 if self.value_dtype == np.int64 else np.nan
-            values[~found] = absent if default is None else default
+            if default is None:
+                default = -1 if self.value_dtype == np.int64 else np.nan
+            if self.value_dtype == np.int64 and np.int64(default) != default:
+                raise ValueError(f"default {default!r} is no int64, and nothing is rounded")
+            values[~found] = default
         return values
 
     def _column(self, queries: Any) -> Any:

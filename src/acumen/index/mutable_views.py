@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,6 +39,23 @@ class _Ranked:
         key, value = self._mapping.peekitem(rank)
         return {"keys": key, "values": value}.get(self._part, (key, value))
 
+    def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
+        """The rank of the first element that equals this one.
+
+        Raises:
+            ValueError: there is none in [start, stop).
+        """
+        first, last, _ = slice(start, stop).indices(len(self))
+        there = self._mapping._iterate(self._part, first, max(first, last), False)
+        for rank, element in enumerate(there, first):
+            if element is value or element == value:
+                return rank
+        raise ValueError(f"{value!r} is not in the view")
+
+    def count(self, value: Any) -> int:
+        """How many elements equal this one."""
+        return sum(element is value or element == value for element in self)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._mapping!r})"
 
@@ -50,6 +67,14 @@ class SortedKeys(_Ranked, KeysView[Any]):
 
     def __contains__(self, key: object) -> bool:
         return key in self._mapping
+
+    def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
+        """The rank of a key, as `MutableRangeIndex.index` finds it."""
+        return self._mapping.index(value, start, stop)
+
+    def count(self, value: Any) -> int:
+        """1 if it is a key, and 0 otherwise."""
+        return int(value in self)
 
     @classmethod
     def _from_iterable(cls, it: Any) -> set[Any]:
@@ -79,3 +104,7 @@ class SortedItems(_Ranked, ItemsView[Any, Any]):
     @classmethod
     def _from_iterable(cls, it: Any) -> set[Any]:
         return set(it)
+
+
+for _view in (SortedKeys, SortedValues, SortedItems):
+    Sequence.register(_view)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import operator
 import os
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acumen import _native
+from acumen.index.columns import time_of
 from acumen.index.point_columns import Column, empty_column, match, read_column, refuse_missing
 from acumen.index.point_structures import Builder, Explanation, Prefer, Structure, structure_from
 from acumen.index.queries import thread_count
@@ -206,15 +206,9 @@ class PointIndex(_native.PointCore):
 
 
 def _time(key: Any, keys: Column) -> int | None:
-    if isinstance(key, datetime) and key.tzinfo is not None and not hasattr(key, "to_datetime64"):
-        key = key.astimezone(UTC).replace(tzinfo=None)
-    for turn in ("to_datetime64", "to_timedelta64"):  # pandas: down to the nanosecond
-        if hasattr(key, turn):
-            key = getattr(key, turn)()
-    if not isinstance(key, np.datetime64 | np.timedelta64 | date | timedelta):
+    time = time_of(key)
+    if time is None:
         return None
-    time = np.datetime64(key) if isinstance(key, date) else key
-    time = np.timedelta64(time) if isinstance(time, timedelta) else time
     column = read_column(np.array([time]))
     if column.family != keys.family or np.isnat(time):
         return None

@@ -40,6 +40,17 @@ class Column:
     missing: NDArray[np.bool_] | None = None
     copied: int = 0  # bytes made for this column
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled is what the keys are, and not what else lies in a slice's buffers."""
+        data = self.data
+        if isinstance(data, tuple):
+            every, offsets, width, trimmed, rows = data
+            if offsets is not None:
+                first, end = offsets[0], offsets[-1]
+                data = (every[first:end], offsets - first, width, trimmed, rows)
+        parts = (self.family, data, self.rows, self.unit, self.missing, self.copied)
+        return Column, parts
+
     @property
     def label(self) -> str:
         """The keys' type in words: int64, datetime64[ns], text."""
@@ -163,10 +174,8 @@ def _in_unit(queries: Column, unit: str) -> tuple[Column, NDArray[np.bool_] | No
     if queries.unit == unit:
         return queries, absent
     own, wanted = (f"{queries.family}[{u}]" for u in (queries.unit, unit))
-    times = data.astype(np.int64).view(own)
-    turned = times.astype(wanted)
-    absent = _either(absent, turned.astype(own) != times)
-    return Column(queries.family, turned.view(np.int64), queries.rows, unit), absent
+    numbers, exact = columns.in_unit(data.astype(np.int64).view(own), np.dtype(wanted))
+    return Column(queries.family, numbers, queries.rows, unit), _either(absent, ~exact)
 
 
 def _of_numpy(values: NDArray[Any], made: bool) -> Column:

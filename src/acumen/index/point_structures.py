@@ -42,7 +42,7 @@ SAMPLES = 7
 ROWS_MAX = 2**32 - 2
 # What the native side knows a structure by; most have use for some of them only.
 NUMBERS = (
-    *("rows", "keys", "bytes", "type", "ask", "portable"),
+    *("rows", "keys", "last", "bytes", "type", "ask", "portable"),
     *("origin", "span", "stride", "count", "seed", "shift", "lines_per_key"),
 )
 NOTES = {
@@ -267,6 +267,7 @@ class Builder:
         return dict.fromkeys(NUMBERS, 0) | {
             "rows": column.rows,
             "keys": column.rows,
+            "last": int(self.duplicates == "last"),
             "bytes": int(strings),
             "type": column.code,
             "ask": int(column.family == "text" or column.unit != ""),

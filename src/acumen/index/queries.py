@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from acumen.index.columns import as_array, number_parts, read
+from acumen.index.columns import as_array, in_unit, number_parts, read
 from acumen.index.keys import Numbers
 
 __all__ = ["Asked", "as_queries", "thread_count"]
@@ -96,10 +96,11 @@ def _array(queries: Any) -> NDArray[Any]:
     ):
         queries = pa.chunked_array(queries)
     if isinstance(queries, pa.Array | pa.ChunkedArray):
+        queries = read(queries).values  # dictionaries and runs hide nulls
         if queries.null_count:
             raise ValueError(f"queries must not be null; {queries.null_count} are")
         if pa.types.is_temporal(queries.type):
-            stored, kind = number_parts(read(queries).values)
+            stored, kind = number_parts(queries)
             return stored.astype(np.int64, copy=False).view(kind)
     return as_array(queries)
 
@@ -130,18 +131,20 @@ def _in_unit(asked: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
     """Times of another unit as numbers of the keys' one; finer ones as they are."""
     if np.isnat(asked).any():
         raise ValueError("queries must not be NaT")
-    rounded = asked.astype(kind)
-    if (rounded.astype(asked.dtype) == asked).all():
-        return rounded.view(np.int64)
+    numbers, exact = in_unit(asked, kind)
+    if exact.all():
+        return numbers
     unit, steps = np.datetime_data(kind)
     if np.datetime_data(asked.dtype)[0] in "YM" and unit not in "YM":
         asked = asked.astype(kind.kind + "8[D]")
     own_unit, own_steps = np.datetime_data(asked.dtype)
     if unit in _A_SECOND and own_unit in _A_SECOND:
         step = _A_SECOND[unit] / _A_SECOND[own_unit] * own_steps / steps
-        numbers = asked.view(np.int64)
-        if step > 1 or numbers.max() >= 2**62 or numbers.min() <= -(2**62):  # casts wrap round
-            return np.array([time * step for time in numbers.tolist()], dtype=object)
+        own = asked.view(np.int64)
+        wraps = step > 1 or own.max() >= 2**62 or own.min() <= -(2**62)  # casts do, in silence
+        apart = _A_SECOND[own_unit] / _A_SECOND[unit] * max(steps, own_steps)
+        if wraps or apart >= 2**50:  # beyond some 2^56 there are none
+            return np.array([time * step for time in own.tolist()], dtype=object)
     return asked
 
 

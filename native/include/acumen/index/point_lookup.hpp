@@ -26,6 +26,7 @@ struct PointLookup {
   PointKind kind = PointKind::kSequence;
   bool bytes = false;  ///< keys are byte strings; kind is kTags
   std::uint64_t rows = 0;
+  bool last = false;  ///< of equal keys the last row is meant, and not the first
 
   WordColumn keys;  // kRanks, kTags, verify()
   ByteColumn byte_keys;
@@ -93,6 +94,7 @@ struct PointLookup {
   /// Fills the arrays, which are zeroed; those of a model, which says where keys are at home, are
   /// full already. kSequence and kRanks have nothing to be filled.
   BuildResult build(Duplicates duplicates) {
+    last = duplicates == Duplicates::kLast;
     switch (kind) {
       case PointKind::kBitmap:
         build_bitmap(keys, rows, grid, cells);
@@ -125,7 +127,9 @@ struct PointLookup {
       find(kernels, column, first + done, block, found);
       for (std::size_t i = 0; i < block; ++i) {
         const std::uint64_t row = first + done + i, at = static_cast<std::uint64_t>(found[i]);
-        if (at != row && !(at < rows && column[at] == column[row])) return row;
+        // Of equal keys all find one row, and none beyond it: it is the one that is meant.
+        if (at == row) continue;
+        if (at >= rows || (at > row) != last || !(column[at] == column[row])) return row;
       }
     }
     return rows;
