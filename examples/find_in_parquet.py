@@ -45,7 +45,9 @@ def main() -> None:
         print(index.explain())
 
         start = when[ROWS // 2].as_py()
-        minute = index.range(np.datetime64(start, "us"), np.datetime64(start, "us") + 60_000_000)
+        minute = index.range(
+            np.datetime64(start, "us"), np.datetime64(start, "us") + np.timedelta64(1, "m")
+        )
         slowest = log["milliseconds"].to_numpy()[minute].max()
         print(
             f"{minute.stop - minute.start} requests within a minute, the slowest {slowest:.0f} ms"

@@ -292,7 +292,7 @@ def test_times_of_any_unit():
     )
     assert index.get(moment) == 1
     assert datetime.date(2024, 1, 1) in index
-    assert index.get(np.datetime64("NaT")) is None
+    assert index.get(np.datetime64("NaT", "s")) is None
     assert index.get(0) is None
     assert index.dtype == "datetime64[ns]"
     spans = PointIndex(np.array([5, 90], "m8[s]"))

@@ -151,9 +151,13 @@ def in_unit(
     try:
         turned = times.astype(kind)
         exact = turned.astype(times.dtype) == times
-    except OverflowError:  # so far apart that zero is all that both have
-        zero = times.view(np.int64) == 0
-        return np.zeros(len(times), np.int64), zero
+    except OverflowError:
+        if len(times) == 1:  # none that the unit has; or units so far apart that both have but zero
+            return np.zeros(1, np.int64), times.view(np.int64) == 0
+        # NumPy 2.5 says so if one of them is.
+        each = [in_unit(times[at : at + 1], kind) for at in range(len(times))]
+        numbers, exact = (np.concatenate(part) for part in zip(*each, strict=True))
+        return numbers, exact
     return turned.view(np.int64), np.asarray(exact)
 
 

@@ -114,8 +114,9 @@ def _times(asked: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
         elif getattr(time, "tzinfo", None) is not None:
             time = time.astimezone(datetime.UTC).replace(tzinfo=None)
         plain.append(time)
+    unknown = all(time is None for time in plain)  # then there is no unit to be found
     try:
-        return np.array(plain, dtype=kind.kind + "8")
+        return np.array(plain, dtype=kind if unknown else kind.kind + "8")
     except (ValueError, TypeError) as error:
         raise TypeError(f"queries among keys of dtype {kind}: {error}") from None
 

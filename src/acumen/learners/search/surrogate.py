@@ -22,7 +22,16 @@ FIT_STEPS = 6
 FIT_STEPS_FIRST = 20
 LOGISTIC = 1.702  # that many times steeper, a logistic curve is nearest to the normal one
 ROUNDS = (48, 32)  # candidates
-PICKED_AT = (40, 120, 200, 280, 360, 440, 520, 600)  # settings seen, from which on one more is picked at a time
+PICKED_AT = (
+    40,
+    120,
+    200,
+    280,
+    360,
+    440,
+    520,
+    600,
+)  # settings seen, from which on one more is picked at a time
 PARENTS = 8
 WAITING_MAX = 32  # settings that were suggested and of which nothing was heard yet
 
