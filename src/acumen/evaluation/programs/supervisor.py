@@ -192,10 +192,10 @@ class Watch:
 
     def _look(self) -> None:
         everyone = descendants()
-        memory = sum(resident(pid) for pid in everyone)
-        self._peak = max(self._peak, max(map(resident, everyone), default=0))
-        if memory > self._request["memory"]:
-            self._peak = max(self._peak, memory)
+        held = [resident(pid) for pid in everyone]
+        largest = max(held, default=0)
+        self._peak = max(self._peak, largest)
+        if sum(held) > self._request["memory"] or largest > self._request["process_memory"]:
             self._stop("memory")
         elif len(everyone) > self._request["processes"]:
             self._stop("processes")

@@ -1,0 +1,1 @@
+"""Command-line flags of any program, tuned and judged honestly."""
