@@ -20,11 +20,9 @@ import click
 from acumen.cli_parts import fail
 
 if TYPE_CHECKING:
-    from acumen.evaluation.programs.run import Limits
     from acumen.flags.goal import Goal
     from acumen.flags.program import ProgramSubject
     from acumen.flags.template import Template
-    from acumen.flags.tuner import Budget
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _TIMES = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -122,9 +120,7 @@ class Spend(click.ParamType["float | int"]):
     "--output-limit", metavar="SIZE", default="1G", show_default=True,
     help="A run that prints more is ended.",
 )  # fmt: skip
-@click.option(
-    "--file-limit", metavar="SIZE", help="No file that it writes can become larger."
-)
+@click.option("--file-limit", metavar="SIZE", help="No file that it writes can become larger.")
 @click.option(
     "--end-leftovers", is_flag=True,
     help="Processes that outlive the command are ended without complaint; unless given, a run "
@@ -219,9 +215,7 @@ def tune(
         )
         checked = Check(check, tuple(shlex.split(check_with or "")))
         _check_outputs(json_path, html_path, state)
-        subject = ProgramSubject(
-            template, goal, checked, limits=limited, stdin=stdin, cpus=cpus
-        )
+        subject = ProgramSubject(template, goal, checked, limits=limited, stdin=stdin, cpus=cpus)
         with subject:
             code = _run(subject, budget, repeat, state, seed, json_path, html_path)
     except (TemplateError, GoalError, TuneError, OSError) as error:

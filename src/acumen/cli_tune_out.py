@@ -45,7 +45,9 @@ class Display:
 
     def __enter__(self) -> Self:
         size = self._subject.space.size()
-        shown = f"{size:,.0f}" if size < 1e6 else f"{size:.1e}" if math.isfinite(size) else "countless"
+        shown = (
+            f"{size:,.0f}" if size < 1e6 else f"{size:.1e}" if math.isfinite(size) else "countless"
+        )
         self._say(f"default: {self._subject.shown(self._subject.space.default)}")
         self._say(f"{len(self._subject.units)} flags, {shown} settings")
         self._bar.start()
@@ -79,7 +81,9 @@ class Display:
                 words += f", best {progress.best:.3f}× (not confirmed)"
         elif progress.phase == "confirming" and progress.comparison is not None:
             found = progress.comparison
-            words += f": {found.estimate.ratio:.3f}× {shown_interval(found)}, n = {len(found.pairs)}"
+            words += (
+                f": {found.estimate.ratio:.3f}× {shown_interval(found)}, n = {len(found.pairs)}"
+            )
         return words
 
     def _say(self, line: str) -> None:

@@ -142,8 +142,10 @@ class ProgramSubject:
             return ["the default's output changes from run to run: only exit codes are checked"]
         self._right = seen[-1]
         if last.output.size == 0 and not self._kind.startswith(FILE) and not self._check.command:
-            return ["the last command prints nothing, so that there is no output to check: a wrong"
-                    " result would go unnoticed (--check file:PATH, --check-with COMMAND)"]  # fmt: skip
+            return [
+                "the last command prints nothing, so that there is no output to check: a wrong"
+                " result would go unnoticed (--check file:PATH, --check-with COMMAND)"
+            ]
         return []
 
     def measure(self, setting: Setting, hurry: bool = False) -> Measured:

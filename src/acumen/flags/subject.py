@@ -38,10 +38,14 @@ class Subject(Protocol):
     """
 
     space: Space
-    units: Mapping[str, Sequence[str]]
     metric: str
     maximize: bool
     fingerprint: str
+
+    @property
+    def units(self) -> Mapping[str, Sequence[str]]:
+        """Parameters by flag; see above."""
+        ...
 
     def prepare(self) -> Sequence[str]:
         """Runs the default until it is known what right results are; notes for the user.

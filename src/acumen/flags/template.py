@@ -18,6 +18,7 @@ describes and that have no place of their own. What is no placeholder stays as i
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -352,7 +353,7 @@ def _check_inner(piece: Piece, argument: str) -> None:
 
 def _check_expanded(arguments: Sequence[str]) -> None:
     """A shell takes {a,b} apart before anybody sees it."""
-    for first, second in zip(arguments, arguments[1:], strict=False):
+    for first, second in itertools.pairwise(arguments):
         if re.fullmatch(rf"{_NAME}:[^\]]*\[[^\]]*", first) and "{" not in first:
             raise TemplateError(
                 f"{first} {second} …: your shell has taken a {{…,…}} apart; put it between quotes"

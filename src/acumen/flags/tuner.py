@@ -244,10 +244,12 @@ class Tuner:
     # ---- the search ------------------------------------------------------------------------------
 
     def _look_around(self) -> None:
+        now = time.monotonic()
         share = _SEARCH_SHARE * self._budget.seconds
         # Where runs are long, most of the time is needed to be certain.
-        needed = self._one_run * 3 * _ROUNDS_NEEDED
-        until = self._began + max(min(share, self._budget.seconds - 1.5 * needed), 0.25 * share)
+        needed = 1.5 * self._one_run * 3 * _ROUNDS_NEEDED
+        left = self._began + self._budget.seconds - now
+        until = now + max(min(share, left - needed), 0.25 * left)
         self._tell("search")
         while time.monotonic() < until:
             try:
@@ -348,7 +350,9 @@ class Tuner:
                 values.setdefault(key, []).append(trial.value)
                 settings[key] = trial.setting
         values.pop(space.key(space.default), None)
-        ordered = sorted(settings.keys() & values.keys(), key=lambda key: float(np.mean(values[key])))
+        ordered = sorted(
+            settings.keys() & values.keys(), key=lambda key: float(np.mean(values[key]))
+        )
         return [settings[key] for key in ordered if np.isfinite(values[key]).all()][:_FINALISTS]
 
     def _choose(self, finalists: list[Setting], until: float) -> tuple[Setting | None, float]:

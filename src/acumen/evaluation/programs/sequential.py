@@ -6,12 +6,12 @@ out as -x: the coin alone decided. That holds whatever the noise is like: heavy 
 machine that gets slower, bursts that last over many pairs. So nothing is assumed about it.
 
 The test is a bet (Shafer, "Testing by betting", 2021). One starts with 1 and stakes before each
-pair a share of what one has on "x is positive", at fair odds: once on its sign (the sign test), once
-on its sign in proportion to the rank of |x| among those so far (Wilcoxon's signed rank test with
-sequential ranks, Reynolds 1975). While the coin alone decides, nobody can expect to win, and the
-chance that the wealth ever reaches 1 / alpha is at most alpha, however long one plays and whenever
-one stops (Ville's inequality). Several stakes are played side by side, each with a share of the 1, so
-that none has to be chosen: their sum is such a wealth, too.
+pair a share of what one has on "x is positive", at fair odds: once on its sign (the sign test),
+once on its sign in proportion to the rank of |x| among those so far (Wilcoxon's signed rank test
+with sequential ranks, Reynolds 1975). While the coin alone decides, nobody can expect to win, and
+the chance that the wealth ever reaches 1 / alpha is at most alpha, however long one plays and
+whenever one stops (Ville's inequality). Several stakes are played side by side, each with a share
+of the 1, so that none has to be chosen: their sum is such a wealth, too.
 
 The interval of the ratio turns this around: it holds each ratio against which nobody has won yet,
 when x is measured from there. Intervals of one sequence hold all at once (a confidence sequence:

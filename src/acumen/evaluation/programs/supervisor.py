@@ -173,7 +173,7 @@ class Watch:
                 self._end_by = self._ended + self._request["linger"]
 
     def _patience_ms(self) -> float:
-        until = self._began + self._request["timeout"]
+        until: float = self._began + self._request["timeout"]
         if self._end_by is not None:
             until = min(until, self._end_by)
         return max(min(until - time.monotonic(), _WATCH_SECONDS), 0.0) * 1e3 + 0.5

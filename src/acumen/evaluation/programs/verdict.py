@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from acumen.evaluation.programs.pairs import Comparison
+from acumen.evaluation.programs.pairs import GAIN_MIN, Comparison
 
 Kind = Literal["better", "no_difference", "failed"]
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -62,7 +62,9 @@ def judge(found: Comparison, metric: str, maximize: bool, matter: Sequence[str])
     if found.outcome == "default_failed":
         return failed(f"the default failed while it was compared: {found.problem}")
     if not found.pairs:
-        return Verdict("no_difference", f"nothing can be said: {found.problem or 'no pair was run'}")
+        return Verdict(
+            "no_difference", f"nothing can be said: {found.problem or 'no pair was run'}"
+        )
     guess = found.estimate
     numbers = {
         "ratio": guess.ratio,
@@ -83,7 +85,10 @@ def judge(found: Comparison, metric: str, maximize: bool, matter: Sequence[str])
         words += f": the best one is worse, ratio {guess.ratio:.3g} {shown_interval(found)}"
     else:
         words += f": the best one has ratio {guess.ratio:.3f} {shown_interval(found)}"
-    return Verdict("no_difference", f"{words}, n = {guess.n}", **numbers)  # type: ignore[arg-type]
+    words += f", n = {guess.n}"
+    if found.outcome != "failed" and guess.high > 1 + GAIN_MIN:
+        words += "; a gain is neither certain nor ruled out: more budget may tell"
+    return Verdict("no_difference", words, **numbers)  # type: ignore[arg-type]
 
 
 def failed(why: str) -> Verdict:
@@ -97,7 +102,7 @@ def shown_interval(found: Comparison) -> str:
     if guess.low <= 0 or math.isinf(guess.high):
         return "(too few pairs for an interval)"
     digits = _digits(guess.ratio)
-    return f"(95 %: {guess.low:{digits}}–{guess.high:{digits}})"  # noqa: RUF001
+    return f"(95 %: {guess.low:{digits}}–{guess.high:{digits}})"
 
 
 def counted(matter: Sequence[str]) -> str:
