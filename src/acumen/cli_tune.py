@@ -11,18 +11,15 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from acumen.cli_parts import fail
 
 if TYPE_CHECKING:
-    from acumen.flags.goal import Goal
     from acumen.flags.program import ProgramSubject
-    from acumen.flags.template import Template
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _TIMES = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -57,7 +54,7 @@ class Spend(click.ParamType["float | int"]):
         return Duration().convert(value, param, ctx)
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+@click.command()
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--minimize", metavar="METRIC", help="What should be less. [default: time]")
 @click.option("--maximize", metavar="METRIC", help="What should be more.")
@@ -140,32 +137,16 @@ class Spend(click.ParamType["float | int"]):
 )  # fmt: skip
 def tune(
     command: tuple[str, ...],
-    minimize: str | None,
-    maximize: str | None,
-    metric_regex: str | None,
-    more_metrics: tuple[tuple[str, str], ...],
-    limits: tuple[str, ...],
-    spaces: tuple[str, ...],
     list_spaces: bool,
     budget: float | int,
     repeat: str,
-    check: str,
-    check_with: str | None,
-    whole: bool,
-    shell: bool,
-    stdin: Path | None,
-    timeout: float,
-    memory: str | None,
-    output_limit: str,
-    file_limit: str | None,
-    end_leftovers: bool,
-    cpus: tuple[int, ...],
     state: Path | None,
     seed: int | None,
     json_path: Path | None,
     html_path: Path | None,
+    **asked: Any,
 ) -> None:
-    r"""Find better flags for COMMAND, and say honestly whether they are better.
+    """Find better flags for COMMAND, and say honestly whether they are better.
 
     COMMAND follows after --, with the flags that may be set written where they belong:
 
@@ -180,7 +161,7 @@ def tune(
     \b
       acumen tune -- gcc -O3 {opt:-funroll-loops?} k.c -o k '&&' ./k
       acumen tune --space gcc -- gcc -O2 {flags} k.c -o k '&&' ./k
-      acumen tune --space zstd --minimize file_size:out.zst --limit time=2s -- \
+      acumen tune --space zstd --minimize file_size:out.zst --limit time=2s -- \\
           zstd -qf {flags} data -o out.zst
       acumen tune --space sqlite.toml --maximize tps --metric-regex 'tps=([0-9.]+)' -- ./bench.sh
 
@@ -193,10 +174,8 @@ def tune(
     one in a hundred says otherwise. Crashes, time-outs and wrong output never win. Of a winner
     only flags that matter are kept. Ctrl-C ends the search and goes on to the verdict; a second
     one stops.
-    """
-    from acumen.evaluation.programs.run import Limits
-    from acumen.flags.goal import GoalError, parse_amount
-    from acumen.flags.program import Check, ProgramSubject
+    """  # noqa: D301 (a real backspace is how click is told to leave lines as they are)
+    from acumen.flags.goal import GoalError
     from acumen.flags.subject import TuneError
     from acumen.flags.template import TemplateError
 
@@ -204,23 +183,49 @@ def tune(
         _list_spaces()
         return
     try:
-        template = _template(command, spaces, shell)
-        goal = _goal(minimize, maximize, metric_regex, more_metrics, limits, whole)
-        limited = Limits(
-            seconds=timeout,
-            memory=None if memory is None else int(parse_amount(memory)),
-            output=int(parse_amount(output_limit)),
-            file_size=None if file_limit is None else int(parse_amount(file_limit)),
-            end_leftovers=end_leftovers,
-        )
-        checked = Check(check, tuple(shlex.split(check_with or "")))
+        if repeat != "auto" and not re.fullmatch(r"[1-9]\d{0,3}", repeat):
+            raise TuneError(f"--repeat is auto or a number, not {repeat!r}")
         _check_outputs(json_path, html_path, state)
-        subject = ProgramSubject(template, goal, checked, limits=limited, stdin=stdin, cpus=cpus)
-        with subject:
+        with _subject(command, asked) as subject:
             code = _run(subject, budget, repeat, state, seed, json_path, html_path)
     except (TemplateError, GoalError, TuneError, OSError) as error:
         fail(str(error))
     sys.exit(code)
+
+
+def _subject(command: tuple[str, ...], asked: dict[str, Any]) -> ProgramSubject:
+    """The program as the options describe it."""
+    from acumen.evaluation.programs.run import Limits
+    from acumen.flags.asking import make_goal, make_template
+    from acumen.flags.goal import parse_amount
+    from acumen.flags.program import Check, ProgramSubject
+
+    def size(name: str) -> int | None:
+        return None if asked[name] is None else int(parse_amount(asked[name]))
+
+    goal = make_goal(
+        asked["minimize"],
+        asked["maximize"],
+        asked["metric_regex"],
+        dict(asked["more_metrics"]),
+        asked["limits"],
+        asked["whole"],
+    )
+    limits = Limits(
+        seconds=asked["timeout"],
+        memory=size("memory"),
+        output=size("output_limit") or 0,
+        file_size=size("file_limit"),
+        end_leftovers=asked["end_leftovers"],
+    )
+    return ProgramSubject(
+        make_template(command, asked["spaces"], asked["shell"]),
+        goal,
+        Check(asked["check"], tuple(shlex.split(asked["check_with"] or ""))),
+        limits=limits,
+        stdin=asked["stdin"],
+        cpus=asked["cpus"],
+    )
 
 
 def _list_spaces() -> None:
@@ -228,47 +233,6 @@ def _list_spaces() -> None:
 
     for name, about in shipped().items():
         click.echo(f"{name:12} {len(load_space(name).pieces):3} flags  {about}")
-
-
-def _template(command: Sequence[str], spaces: Sequence[str], shell: bool) -> Template:
-    from acumen.flags.space_file import load_space
-    from acumen.flags.template import TemplateError, parse_command
-
-    if not command:
-        raise TemplateError("no command; it follows after --, as in: acumen tune -- ./prog {a:-x?}")
-    files = [load_space(name) for name in spaces]
-    pieces = {name: piece for file in files for name, piece in file.pieces.items()}
-    if len(pieces) < sum(len(file.pieces) for file in files):
-        raise TemplateError("two of the spaces have flags of the same name")
-    return parse_command(
-        command,
-        pieces,
-        shell=shell,
-        join=files[0].join if files else " ",
-        conditions={name: when for file in files for name, when in file.conditions.items()},
-        constraints=[one for file in files for one in file.constraints],
-    )
-
-
-def _goal(
-    minimize: str | None,
-    maximize: str | None,
-    regex: str | None,
-    more: Sequence[tuple[str, str]],
-    limits: Sequence[str],
-    whole: bool,
-) -> Goal:
-    from acumen.flags.goal import OUTSIDE, Goal, GoalError, parse_limit
-
-    if minimize and maximize:
-        raise GoalError("either --minimize or --maximize; what else must hold goes into --limit")
-    metric = maximize or minimize or "time"
-    patterns = dict(more)
-    if regex is not None:
-        patterns[metric] = regex
-    if clash := set(patterns) & set(OUTSIDE):
-        raise GoalError(f"{', '.join(clash)} is measured from outside; call yours something else")
-    return Goal(metric, bool(maximize), [parse_limit(one) for one in limits], patterns, whole)
 
 
 def _check_outputs(*paths: Path | None) -> None:
@@ -289,11 +253,8 @@ def _run(
     from acumen.cli_tune_out import Display, show
     from acumen.evaluation.results import write_atomically
     from acumen.flags.report import write_report
-    from acumen.flags.subject import TuneError
     from acumen.flags.tuner import Budget, Tuner
 
-    if repeat != "auto" and not re.fullmatch(r"[1-9]\d{0,3}", repeat):
-        raise TuneError(f"--repeat is auto or a number, not {repeat!r}")
     spend = Budget(trials=budget) if isinstance(budget, int) else Budget(seconds=budget)
     # Whoever ends the process politely, or closes its terminal, gets a verdict too.
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -165,7 +165,7 @@ class Tuner:
         self._state = State(file, subject.fingerprint)
         self._rng = np.random.default_rng(seed)
         self._progress = Progress()
-        self._recent: deque[float] = deque(maxlen=5)
+        self._recent: deque[float] = deque(maxlen=3)
         self._since = 0
         self._control: list[float] = []
         self._comparison = Comparison()
@@ -269,9 +269,11 @@ class Tuner:
         metrics: dict[str, float] = {}
         best = math.log(self._progress.best or 1.0)
         while len(logs) < (self._repeat or _REPEAT_MAX):
-            # The default is run now and then: what it took an hour ago says little.
-            if self._since >= 3 or logs:
+            # The default is run beside whatever is looked at twice, else now and then: what it
+            # took a minute ago says little.
+            if logs or self._since >= 3:
                 self._default()
+            beside = self._recent[-1] if logs else median(self._recent)
             try:
                 measured = self._subject.measure(trial.setting, hurry=True)
                 if not (math.isfinite(measured.value) and measured.value > 0):
@@ -281,7 +283,7 @@ class Tuner:
                 return
             self._since += 1
             metrics = dict(measured.metrics)
-            logs.append(self._sign * (math.log(median(self._recent)) - math.log(measured.value)))
+            logs.append(self._sign * (math.log(beside) - math.log(measured.value)))
             # Only who could be the best is worth more than one look.
             unsure = noise(self._control) / math.sqrt(len(logs))
             if self._repeat is None and median(logs) < best - 2 * unsure:
