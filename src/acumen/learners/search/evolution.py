@@ -87,6 +87,5 @@ class EvolutionSearcher:
 
     def tell(self, suggestion: Suggestion, value: float | None) -> None:
         """It joins the population; what has failed, as the worst of all."""
-        genes = self._space.genes([suggestion.setting])
         cost = float("inf") if value is None else value
-        self._population.append((cost, self._space.canonical(genes)[0]))
+        self._population.append((cost, self._space.genes([suggestion.setting])[0]))

@@ -120,6 +120,7 @@ class Search:
         self._lock = threading.RLock()
         self._trials: dict[int, Trial] = {}
         self._seen = Observations(space)
+        self._unseen: list[Trial] = []
         self._confirmed = 0
         self._absorb(self._store.news())
 
@@ -208,7 +209,7 @@ class Search:
                     trial.value,
                 )
                 if trial.fidelity >= 1.0:
-                    self._seen.add(trial.setting, trial.value)
+                    self._unseen.append(trial)
 
     # ---- what is known -------------------------------------------------------------------------
 
@@ -236,6 +237,9 @@ class Search:
         """The best setting so far; None while no trial has succeeded."""
         with self._lock:
             self._absorb(self._store.news())
+            for trial in self._unseen:
+                self._seen.add(trial.setting, trial.value)
+            self._unseen.clear()
             row = self._seen.best()
             if row is None:
                 return None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from acumen.learners.search import constraints as text_constraints
-from acumen.learners.search.genes import Genes, Mask, Matrix
+from acumen.learners.search.genes import Genes, Mask, Matrix, Vector
 from acumen.learners.search.parameters import (
     KINDS,
     Integer,
@@ -23,6 +23,8 @@ from acumen.learners.search.parameters import (
 
 Setting = dict[str, Any]
 Constraint = str | Callable[[Setting], bool]
+_KEY = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_ABSENT: dict[str, Any] = {}  # as JSON it is like no value
 TRIES = 200  # draws after which constraints count as leaving nothing
 
 
@@ -98,9 +100,10 @@ class Space:
         self._order = self._parents_first()
         self.layout = Genes(list(self.parameters.values()))
         self._column = dict(zip(self._names, self.layout.columns, strict=True))
-        self._default_genes = self.layout.snap(
-            np.array([[g for p in self.parameters.values() for g in p.genes(p.default)]])
-        )[0]
+        self._makers = [(name, p, p.genes(p.default)) for name, p in self.parameters.items()]
+        self._tidy = [(name, tidy) for name, p in self.parameters.items() if (tidy := _tidier(p))]
+        self._default_genes = np.array([gene for *_, genes in self._makers for gene in genes])
+        self._movable = self.layout.cardinality != 1
         self._gates = [self._gate(name) for name in self._order if name in self.conditions]
         self.default_genes: Matrix = self.canonical(self._default_genes[None])[0]
         try:
@@ -159,19 +162,11 @@ class Space:
 
     def key(self, setting: Mapping[str, Any]) -> str:
         """Names a setting: equal settings have one key, others have another. It is JSON."""
-        found = {}
-        for name in self._names:
-            if name in setting:
-                value = setting[name]
-                parameter = self.parameters[name]
-                if isinstance(parameter, Real):
-                    value = float(value) + 0.0  # no -0.0
-                elif isinstance(parameter, Integer):
-                    value = int(value)
-                elif isinstance(parameter, Subset):
-                    value = [item for item in parameter.items if item in value]
-                found[name] = value
-        return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+        found = dict(setting)
+        for name, tidy in self._tidy:
+            if name in found:
+                found[name] = tidy(found[name])
+        return _KEY.encode([found.get(name, _ABSENT) for name in self._names])
 
     def complete(self, partial: Mapping[str, Any]) -> Setting:
         """A setting from some values: the others are as by default, inactive ones left out.
@@ -206,11 +201,13 @@ class Space:
 
     def genes(self, settings: Sequence[Mapping[str, Any]]) -> Matrix:
         """Settings as genes, float64[n, genes]; see `acumen.learners.search.genes`."""
-        rows = np.repeat(self._default_genes[None], len(settings), axis=0)
-        for row, setting in zip(rows, settings, strict=True):
-            for name, value in setting.items():
-                row[self._column[name]] = self.parameters[name].genes(value)
-        return self.layout.snap(rows)
+        rows = []
+        for setting in settings:
+            row: list[float] = []
+            for name, parameter, default in self._makers:
+                row += parameter.genes(setting[name]) if name in setting else default
+            rows.append(row)
+        return np.array(rows, np.float64).reshape(-1, self.layout.count)
 
     def setting(self, genes: Matrix) -> Setting:
         """The setting of canonical genes, float64[genes]."""
@@ -258,22 +255,37 @@ class Space:
         return genes
 
     def mutate(
-        self, genes: Matrix, rng: np.random.Generator, *, changes: float | Matrix = 1.0
+        self,
+        genes: Matrix,
+        rng: np.random.Generator,
+        *,
+        changes: float | Vector = 1.0,
+        weights: Vector | None = None,
     ) -> Matrix:
         """Changed genes, valid or not.
 
         Args:
             genes: float64[n, genes].
             rng: source of chance.
-            changes: how many active genes change, about; a number, or float64[n]. At least one.
+            changes: how many active genes change, on average; a number, or float64[n]. At least
+                one (and it may by chance be the same one twice).
+            weights: float64[genes], positive: how likely each is to be changed; None: all alike.
         """
-        movable = self.active(genes) & (self.layout.cardinality != 1)
-        count = np.maximum(movable.sum(axis=1), 1)
-        chance = rng.random(genes.shape)
-        chance[~movable] = np.inf
-        mask = chance < (np.asarray(changes) - 1.0)[..., None] / count[:, None]
-        mask[np.arange(len(genes)), chance.argmin(axis=1)] = True
-        return self.canonical(self.layout.mutate(genes, mask & movable, rng))
+        counts = 1 + rng.poisson(np.asarray(changes) - 1.0, len(genes))
+        rows = np.repeat(np.arange(len(genes)), counts)
+        chance = rng.random(len(rows))
+        if self._gates:
+            movable = self.active(genes) & self._movable
+            share = movable if weights is None else movable * weights
+            until = np.cumsum(share, axis=1)
+            target = chance * until[rows, -1]
+            columns = (until[rows] <= target[:, None]).sum(axis=1)
+        else:
+            share = self._movable if weights is None else self._movable * weights
+            until = np.cumsum(share)
+            columns = np.searchsorted(until, chance * until[-1], side="right")
+        columns = np.minimum(columns, self.layout.count - 1)
+        return self.canonical(self.layout.mutate(genes, rows, columns, rng))
 
     # ---- JSON --------------------------------------------------------------------------------
 
@@ -371,10 +383,8 @@ class Space:
         if isinstance(parent, Subset):
             items = [columns.start + parent.items.index(item) for item in when.values]
             return self._column[name], columns.start, items, np.ones((len(items), 1))
-        rows = np.repeat(self._default_genes[None], len(when.values), axis=0)
-        rows[:, columns] = [parent.genes(value) for value in when.values]
-        values = self.layout.snap(rows)[:, columns.start]
-        return self._column[name], columns.start, [columns.start], values[None]
+        values = np.array([[parent.genes(value)[0] for value in when.values]])
+        return self._column[name], columns.start, [columns.start], values
 
     def _count(self, name: str, children: dict[str | None, list[str]]) -> float:
         parameter, below = self.parameters[name], children.get(name, [])
@@ -423,6 +433,17 @@ def _product(counts: Iterable[float]) -> float:
         except OverflowError:
             total = math.inf
     return total
+
+
+def _tidier(parameter: Parameter) -> Callable[[Any], Any] | None:
+    """What makes equal values look alike."""
+    if isinstance(parameter, Real):
+        return lambda value: float(value) + 0.0  # no -0.0
+    if isinstance(parameter, Integer):
+        return int
+    if isinstance(parameter, Subset):
+        return lambda value: [item for item in parameter.items if item in value]
+    return list if isinstance(parameter, Permutation) else None
 
 
 def _fields(parameter: Parameter) -> list[str]:

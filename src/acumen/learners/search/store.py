@@ -216,7 +216,9 @@ class Store:
                 if left.state == "waiting" or not _alive(process):
                     self._change(connection, left.number, state="running", process=_me())
                     return left, news
-            number = connection.execute("SELECT count(*) FROM trials").fetchone()[0]
+            number = connection.execute(
+                "SELECT coalesce(max(number) + 1, 0) FROM trials"
+            ).fetchone()[0]
             if number >= budget:
                 return None, news
             trial = suggest(number, news)
