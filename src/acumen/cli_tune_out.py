@@ -81,9 +81,9 @@ class Display:
                 words += f", best {progress.best:.3f}× (not confirmed)"
         elif progress.phase == "confirming" and progress.comparison is not None:
             found = progress.comparison
-            words += (
-                f": {found.estimate.ratio:.3f}× {shown_interval(found)}, n = {len(found.pairs)}"
-            )
+            if found.looked is not None:
+                words += f": {found.looked.ratio:.3f}× {shown_interval(found.looked)}"
+            words += f", n = {len(found.pairs)}"
         return words
 
     def _say(self, line: str) -> None:

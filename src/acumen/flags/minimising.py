@@ -47,12 +47,10 @@ class Minimised:
 
 
 def differing(subject: Subject, setting: Setting) -> list[str]:
-    """Units in which a setting is not as by default."""
+    """Units in which a setting says something else than the default."""
     default = subject.space.default
     return [
-        unit
-        for unit, names in subject.units.items()
-        if any(setting.get(name) != default.get(name) for name in names)
+        unit for unit in subject.units if subject.flag(unit, setting) != subject.flag(unit, default)
     ]
 
 
@@ -65,12 +63,32 @@ def without(subject: Subject, setting: Setting, units: Sequence[str]) -> Setting
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Stakes:
+    """What a winner is believed to gain, and how well that can be seen.
+
+    Attributes:
+        gain: on the default, a log ratio.
+        spread: of log ratios of the default to itself; 0: what is measured never varies.
+        deadline: when to stop at the latest, in seconds of `time.monotonic`.
+    """
+
+    gain: float
+    spread: float
+    deadline: float
+
+    @property
+    def allowed(self) -> float:
+        """What all that is dropped may lose, a log ratio."""
+        return _LOSS_SHARE * max(self.gain, 0.0)
+
+
 def minimise(
     subject: Subject,
     winner: Setting,
-    gain: float,
-    deadline: float,
+    stakes: Stakes,
     rng: np.random.Generator,
+    least_first: Sequence[str] = (),
     told: Callable[[Minimised], None] = lambda found: None,
 ) -> Minimised:
     """Gives up every flag of a winner that does not matter.
@@ -78,67 +96,62 @@ def minimise(
     Args:
         subject: whose flags.
         winner: a setting.
-        gain: what it is believed to gain on the default, as a log ratio.
-        deadline: when to stop at the latest, in seconds of `time.monotonic`.
+        stakes: what may be lost, and until when.
         rng: draws orders.
+        least_first: units, those that seem to matter least in front: they are tried together.
         told: is called after each comparison.
     """
     found = Minimised(dict(winner), differing(subject, winner))
-    groups = [found.units] if found.units else []
+    place = {unit: number for number, unit in enumerate(least_first)}
+    everything = sorted(found.units, key=lambda unit: place.get(unit, -1))
+    # All of them at once would be the default: that is what the winner has beaten.
+    groups = _halves(everything) if len(everything) > 1 else [everything] if everything else []
     while groups:
-        group = groups.pop(0)
         # What was dropped since may have taken others with it.
-        group = [unit for unit in group if unit in found.units]
+        group = [unit for unit in groups.pop(0) if unit in found.units]
         if not group:
             continue
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= stakes.deadline:
             found.complete = False
             return found
         rest = without(subject, found.setting, group)
-        # The winner without all of its flags is the default: that is what it is compared with
-        # in the end, and surely what it beat so far.
-        everything = len(group) == len(found.units) and len(group) > 1
-        loss = math.inf if rest is None or everything else _loss(
-            subject, winner, rest, gain, deadline, rng
-        )  # fmt: skip
+        loss = math.inf if rest is None else _loss(subject, winner, rest, stakes, rng)
         if rest is not None and loss <= 0:
             found.setting, found.units = rest, differing(subject, rest)
             found.dropped += group
         elif len(group) > 1:
-            middle = len(group) // 2
-            groups = [group[:middle], group[middle:], *groups]
+            groups = [*_halves(group), *groups]
         if len(group) == 1 and math.isfinite(loss):
-            found.effects[group[0]] = math.exp(loss + _LOSS_SHARE * max(gain, 0.0))
+            found.effects[group[0]] = math.exp(loss + stakes.allowed)
         told(found)
     return found
 
 
+def _halves(group: list[str]) -> list[list[str]]:
+    return [group[: len(group) // 2], group[len(group) // 2 :]]
+
+
 def _loss(
-    subject: Subject,
-    winner: Setting,
-    rest: Setting,
-    gain: float,
-    deadline: float,
-    rng: np.random.Generator,
+    subject: Subject, winner: Setting, rest: Setting, stakes: Stakes, rng: np.random.Generator
 ) -> float:
     """By how much more than what is allowed the rest is worse, a log ratio; infinite: it fails."""
     sign = -1.0 if subject.maximize else 1.0
-    allowed = _LOSS_SHARE * max(gain, 0.0)
     losses: list[float] = []
     while True:
         values = [0.0, 0.0]
         try:
             for side in rng.permutation(2):
-                values[side] = subject.measure((winner, rest)[side]).value
+                values[side] = subject.measure((winner, rest)[side], hurry=True).value
         except RunFailedError:
             return math.inf
         losses.append(sign * (math.log(values[1]) - math.log(values[0])))
         n = len(losses)
-        error = 1.25 * noise(losses) / math.sqrt(n)
         middle = float(np.median(losses))
-        if n >= _ROUNDS_MIN:
-            # What cannot be told from nothing counts as nothing, but never half of the gain.
-            slack = allowed + min(error, max(gain, 0.0) / 2)
-            clear = abs(middle - slack) > 2 * error
-            if clear or n >= _ROUNDS_MAX or time.monotonic() >= deadline:
-                return middle - slack
+        # Few values may agree by chance: what the default showed of the noise counts as well.
+        spread = max(noise(losses), stakes.spread) if n < 2 * _ROUNDS_MIN else noise(losses)
+        error = 1.25 * spread / math.sqrt(n)
+        # What cannot be told from nothing counts as nothing, but never much of the gain.
+        slack = stakes.allowed + min(error, max(stakes.gain, 0.0) / 4)
+        clear = abs(middle - slack) > (2 if n >= _ROUNDS_MIN else 4) * error
+        if clear or n >= _ROUNDS_MAX or time.monotonic() >= stakes.deadline:
+            return middle - slack

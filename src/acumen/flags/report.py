@@ -71,7 +71,7 @@ def _tiles(tuned: Tuned, subject: Subject) -> Iterator[str]:
     verdict = tuned.verdict
     goal = "more" if subject.maximize else "less"
     if verdict.ratio is not None:
-        note = f"{shown_interval(verdict.comparison)}, {goal} {subject.metric} is better"
+        note = f"{shown_interval(verdict.comparison.estimate)}, {goal} {subject.metric} is better"
         yield tile("Default against winner", f"{verdict.ratio:.3f}×", text(note))
         values = list(zip(*verdict.comparison.values, strict=True))
         middle = [sorted(side)[len(side) // 2] for side in values]

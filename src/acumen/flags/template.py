@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from acumen.learners.search import Categorical, Flag, Integer, Real, Setting, Space, When
 
 ALL = "flags"
+VARIABLE = "ACUMEN_FLAGS"
 _NAME = r"[A-Za-z_]\w*"
 _PLACE = re.compile(rf"\{{({_NAME})(?::([^{{}}]*))?\}}")
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -159,8 +160,7 @@ class Template:
         steps: commands, each a list of words, each of them text and pieces in turn.
         pieces: every flag by its name.
         spread: names of those that go where ``{flags}`` stands.
-        outside: names of those without a place: they are passed in the environment, each under
-            its name in capitals, and all of them together in ACUMEN_FLAGS.
+        outside: names of those without a place: the environment variable ACUMEN_FLAGS has them.
         join: what stands between them there.
         shell: whether the command is one line for a shell.
         conditions: flags that have a meaning only with a value of another one.
@@ -214,35 +214,26 @@ class Template:
         """What is added to the environment in a setting."""
         if not self.outside:
             return {}
-        shown = [(name, self.pieces[name].render(setting)) for name in self.outside]
-        given = {name.upper(): text for name, text in shown if text is not None}
-        return {**given, "ACUMEN_FLAGS": self.join.join(given.values())}
+        texts = [self.pieces[name].render(setting) for name in self.outside]
+        return {VARIABLE: self.join.join(text for text in texts if text is not None)}
 
     def shown(self, setting: Setting) -> str:
         """The command line of a setting, ready to paste."""
-        added = [f"{name}={shlex.quote(text)}" for name, text in self.environment(setting).items()]
-        # Flags that an outer environment still has would be seen as well.
-        left = [name.upper() for name in self.outside if name.upper() not in " ".join(added)]
-        prefix = ["env", *(f"-u {name}" for name in left), *added] if self.outside else []
+        words = [f"{name}={shlex.quote(text)}" for name, text in self.environment(setting).items()]
         if self.shell:
             # It came to us as one line, and is pasted as one.
             text = self.arguments(setting)[0][2]
-            return " ".join([*prefix, "sh -c", shlex.quote(text)]) if prefix else text
-        commands = [shlex.join(step) for step in self.arguments(setting)]
-        return " && ".join(" ".join([*prefix, command]) for command in commands)
+            return " ".join([*words, "sh -c", shlex.quote(text)]) if words else text
+        steps = self.arguments(setting)
+        return " && ".join(" ".join([*words, shlex.join(step)]) for step in steps)
 
     def _words(self, word: Word, setting: Setting) -> list[str]:
-        if len(word) == 1 and isinstance(word[0], Piece):
-            text = word[0].render(setting)
-            return _split(text) if text is not None else []
-        if word == (ALL_FLAGS,):
-            return [
-                argument
-                for name in self.spread
-                if (text := self.pieces[name].render(setting)) is not None
-                for argument in _split(text)
-            ]
-        return ["".join(self._text(word, setting))]
+        """The arguments of a word: a flag by itself may be several, or none."""
+        if len(word) > 1 or isinstance(word[0], str):
+            return ["".join(self._text(word, setting))]
+        pieces = [self.pieces[name] for name in self.spread] if word[0] is ALL_FLAGS else [word[0]]
+        texts = [text for piece in pieces if (text := piece.render(setting)) is not None]
+        return [argument for text in texts for argument in _split(text)]
 
     def _text(self, word: Word, setting: Setting) -> list[str]:
         parts = []

@@ -27,7 +27,8 @@ from acumen.evaluation.programs.pairs import (
     noise,
 )
 from acumen.evaluation.programs.verdict import Verdict, failed, judge
-from acumen.flags.minimising import Minimised, differing, minimise
+from acumen.flags.importance import importances
+from acumen.flags.minimising import Minimised, Stakes, differing, minimise
 from acumen.flags.state import State
 from acumen.flags.subject import Subject, TuneError
 from acumen.learners.search import (
@@ -40,11 +41,12 @@ from acumen.learners.search import (
 )
 
 Phase = Literal["default", "search", "choosing", "minimising", "confirming"]
-_CONTROL_PAIRS = 5
+# Pairs of the default and itself before the search, and the share of the time for them.
+_CONTROL_PAIRS, _CONTROL_SHARE = 5, 0.1
 _FINALISTS = 4
 _REPEAT_MAX = 5
 # What the search may use of the time; the rest is for choosing, minimising and confirming.
-_SEARCH_SHARE, _CHOOSE_SHARE, _MINIMISE_SHARE = 0.5, 0.08, 0.17
+_SEARCH_SHARE, _CHOOSE_SHARE = 0.5, 0.08
 # Rounds that a confirmation needs at least to be certain of anything; each runs three times.
 _ROUNDS_NEEDED = 12
 _ATTEMPTS = 3
@@ -173,6 +175,8 @@ class Tuner:
         self._notes: list[str] = []
         self._sign = -1.0 if subject.maximize else 1.0
         self._one_run = 0.0
+        # Whether the metric is the same in every run, as the size of a file mostly is.
+        self._exact = False
         self._began = 0.0
 
     def run(self) -> Tuned:
@@ -213,15 +217,16 @@ class Tuner:
     def _begin(self) -> None:
         self._tell("default")
         self._notes += self._subject.prepare()
+        values: list[float] = []
         began = time.monotonic()
-        values = [self._default()]
         # Long programs cannot be run often.
-        pairs = _CONTROL_PAIRS
-        for _ in range(2 * pairs - 1):
+        while len(values) < 2 * _CONTROL_PAIRS:
             values.append(self._default())
             self._one_run = (time.monotonic() - began) / len(values)
-            if self._one_run * len(values) > 0.1 * self._budget.seconds and len(values) >= 4:
+            spent = time.monotonic() - self._began
+            if len(values) % 2 == 0 and spent > _CONTROL_SHARE * self._budget.seconds:
                 break
+        self._exact = len(set(values)) == 1
         self._control = [
             math.log(a) - math.log(b) for a, b in zip(values[::2], values[1::2], strict=False)
         ]
@@ -268,10 +273,10 @@ class Tuner:
         logs: list[float] = []
         metrics: dict[str, float] = {}
         best = math.log(self._progress.best or 1.0)
-        while len(logs) < (self._repeat or _REPEAT_MAX):
+        while len(logs) < (self._repeat or (1 if self._exact else _REPEAT_MAX)):
             # The default is run beside whatever is looked at twice, else now and then: what it
             # took a minute ago says little.
-            if logs or self._since >= 3:
+            if (logs or self._since >= 3) and not self._exact:
                 self._default()
             beside = self._recent[-1] if logs else median(self._recent)
             try:
@@ -311,9 +316,15 @@ class Tuner:
             if winner is None:
                 return None
             self._tell("minimising")
-            share = (_MINIMISE_SHARE if not quick else 0.05) / (1 - _SEARCH_SHARE) * whole
-            until = time.monotonic() + share
-            self._minimised = minimise(self._subject, winner, gain, until, self._rng)
+            until = time.monotonic() + self._minimising_seconds(gain, now + left, quick)
+            weights = importances(self._subject, self._search.trials)
+            self._minimised = minimise(
+                self._subject,
+                winner,
+                Stakes(gain, noise(self._control), until),
+                self._rng,
+                [one.unit for one in reversed(weights)],
+            )
             setting = self._minimised.setting
             if not self._minimised.units:
                 self._note("of the best setting no flag made a difference when it was run again")
@@ -330,6 +341,16 @@ class Tuner:
             finalists = [one for one in finalists if self._subject.space.key(one) != key]
             left = max(self._until(1.0) - time.monotonic(), 0.0)
         return None
+
+    def _minimising_seconds(self, gain: float, deadline: float, quick: bool) -> float:
+        """How long minimising may take, so that there is time to be certain of the rest."""
+        left = max(deadline - time.monotonic(), 0.0)
+        if quick:
+            return 0.1 * left
+        # About so many rounds the test needs for a gain of that many standard deviations.
+        size = max(gain, 1e-3) / max(noise(self._control), 1e-9)
+        rounds = _ROUNDS_NEEDED + 12 / size**2
+        return max(0.3 * left, left - 1.5 * rounds * 3 * self._one_run)
 
     def _until(self, share: float) -> float:
         """When a share of the budget is spent; a budget of trials has an end of time, too."""
@@ -362,7 +383,7 @@ class Tuner:
         self._tell("choosing")
         logs: list[list[float]] = [[] for _ in finalists]
         alive = set(range(len(finalists)))
-        for turn in range(8):
+        for turn in range(1 if self._exact else 8):
             if turn >= 2 and time.monotonic() >= until:
                 break
             default = self._default()

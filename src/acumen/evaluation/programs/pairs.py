@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from acumen.evaluation.programs.sequential import Estimate, better_by, estimate, worse_by
+from acumen.evaluation.programs.sequential import Bets, Estimate, estimate
 from acumen.evaluation.statistics import median_interval
 
 Outcome = Literal["better", "worse", "no_difference", "failed", "default_failed"]
@@ -41,6 +41,7 @@ class Comparison:
         values: what was measured: default, candidate, default again.
         outcome: None while it is open.
         problem: why a side failed.
+        looked: the estimate when it was last made, which is now and then.
     """
 
     pairs: list[float] = field(default_factory=list)
@@ -48,6 +49,29 @@ class Comparison:
     values: list[tuple[float, float, float]] = field(default_factory=list)
     outcome: Outcome | None = None
     problem: str | None = None
+    looked: Estimate | None = None
+    _bets: Bets = field(default_factory=Bets, repr=False)
+
+    def add(self, default: float, candidate: float, again: float, sign: float) -> None:
+        """Takes a round: what the default, the candidate and the default once more came to."""
+        self.values.append((default, candidate, again))
+        self.pairs.append(sign * (math.log(default) - math.log(candidate)))
+        self.control.append(sign * (math.log(default) - math.log(again)))
+        self._bets.add(self.pairs[-1])
+
+    def settle(self, error: float) -> None:
+        """Sets the outcome, if it can be told already."""
+        middle = float(np.median(self.pairs))
+        # Beside being certain, a difference has to stand out from what the control shows.
+        if self._bets.better >= 1 / error and middle > math.log(self.noise_floor):
+            self.outcome = "better"
+        elif self._bets.worse >= 1 / error and middle < 0:
+            self.outcome = "worse"
+        elif self.looked is None or len(self.pairs) >= 1.3 * self.looked.n:
+            # An interval takes its time; a gain that is ruled out is ruled out a little later, too.
+            self.looked = self.estimate
+            if self.looked.high < 1 + GAIN_MIN:
+                self.outcome = "no_difference"
 
     @property
     def estimate(self) -> Estimate:
@@ -103,11 +127,8 @@ def compare(
                 found.outcome = "failed" if side == 1 else "default_failed"
                 found.problem = str(failure)
                 return found
-        logs = [math.log(value) for value in values]
-        found.values.append((values[0], values[1], values[2]))
-        found.pairs.append(sign * (logs[0] - logs[1]))
-        found.control.append(sign * (logs[0] - logs[2]))
-        found.outcome = _outcome(found, error)
+        found.add(values[0], values[1], values[2], sign)
+        found.settle(error)
         told(found)
         if found.outcome is None and (
             time.monotonic() >= deadline or len(found.pairs) >= rounds_max
@@ -120,19 +141,6 @@ def _positive(value: float) -> float:
     if not (math.isfinite(value) and value > 0):
         raise RunFailedError(f"measured {value:g}: only what is above 0 can be compared")
     return value
-
-
-def _outcome(found: Comparison, error: float) -> Outcome | None:
-    middle = float(np.median(found.pairs))
-    # Beside being certain, a difference has to stand out from what the control shows.
-    stands_out = abs(middle) > math.log(found.noise_floor)
-    if better_by(found.pairs) >= 1 / error and middle > 0 and stands_out:
-        return "better"
-    if worse_by(found.pairs) >= 1 / error and middle < 0:
-        return "worse"
-    if found.estimate.high < 1 + GAIN_MIN:
-        return "no_difference"
-    return None
 
 
 def noise(logs: Sequence[float]) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from acumen.evaluation.programs.pairs import GAIN_MIN, Comparison
+from acumen.evaluation.programs.sequential import Estimate
 
 Kind = Literal["better", "no_difference", "failed"]
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -76,15 +77,15 @@ def judge(found: Comparison, metric: str, maximize: bool, matter: Sequence[str])
     }
     if found.outcome == "better":
         words = f"{_more(metric, maximize)} by {guess.ratio:{_digits(guess.ratio)}}× "
-        words += f"{shown_interval(found)}, n = {guess.n}; {counted(matter)}"
+        words += f"{shown_interval(guess)}, n = {guess.n}; {counted(matter)}"
         return Verdict("better", words, **numbers)  # type: ignore[arg-type]
     words = "no setting is better than the default beyond the noise"
     if found.outcome == "failed":
         words += f": the best one failed when it was run again ({found.problem})"
     elif found.outcome == "worse":
-        words += f": the best one is worse, ratio {guess.ratio:.3g} {shown_interval(found)}"
+        words += f": the best one is worse, ratio {guess.ratio:.3g} {shown_interval(guess)}"
     else:
-        words += f": the best one has ratio {guess.ratio:.3f} {shown_interval(found)}"
+        words += f": the best one has ratio {guess.ratio:.3f} {shown_interval(guess)}"
     words += f", n = {guess.n}"
     if found.outcome != "failed" and guess.high > 1 + GAIN_MIN:
         words += "; a gain is neither certain nor ruled out: more budget may tell"
@@ -96,9 +97,8 @@ def failed(why: str) -> Verdict:
     return Verdict("failed", why)
 
 
-def shown_interval(found: Comparison) -> str:
+def shown_interval(guess: Estimate) -> str:
     """The 95 % interval in words."""
-    guess = found.estimate
     if guess.low <= 0 or math.isinf(guess.high):
         return "(too few pairs for an interval)"
     digits = _digits(guess.ratio)
