@@ -173,7 +173,7 @@ class ProgramSubject:
         if text is None:
             default = piece.render(self.space.default)
             return f"without {default or unit}"
-        return text
+        return text if piece.before else f"{unit}: {text}"
 
     def _run(self, setting: Setting, seconds: Sequence[float]) -> list[Run]:
         template = self._template
