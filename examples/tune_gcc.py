@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from acumen.flags import Check, tune_program
+from acumen.flags import Budget, Check, tune_program
 
 KERNEL = r"""
 #include <stdio.h>
@@ -32,11 +32,11 @@ def main() -> None:
         Path(folder, "kernel.c").write_text(KERNEL)
         tuned = tune_program(
             [
-                *("gcc", "{level:-O[1,2,3]}", "{march:-march=native?}"),
+                *("gcc", "{level:-O[0,1,2,3]}", "{march:-march=native?}"),
                 *("{unroll:-funroll-loops?}", "{times:--param=max-unroll-times=[2..32]}"),
                 *("kernel.c", "-o", "kernel", "&&", "./kernel"),
             ],
-            budget=12.0,
+            budget=Budget(seconds=30.0, trials=5),
             check=Check("output"),
             cwd=Path(folder),
             seed=1,

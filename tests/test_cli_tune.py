@@ -121,20 +121,9 @@ def test_a_size_is_made_smaller_within_a_limit(tmp_path: Path) -> None:
     done = tune(
         tmp_path,
         *("--minimize", "file_size:out.zst", "--limit", "time=10s"),
-        *("--check-with", "sh -c 'zstd -dqc out.zst | cmp - data'", "--budget", "25"),
-        *(
-            "--seed",
-            2,
-            "--json",
-            "out.json",
-            "--",
-            "zstd",
-            "-qf",
-            "{flags}",
-            "data",
-            "-o",
-            "out.zst",
-        ),
+        *("--check-with", "sh -c 'zstd -dqc out.zst | cmp - data'", "--budget", "12"),
+        *("--seed", 2, "--json", "out.json", "--", "zstd", "-qf", "{level:-[1..12=3]}"),
+        *("{long:--long=[16..27]}", "data", "-o", "out.zst"),
     )
     assert done.returncode == 0, done.stderr
     found = verdict(tmp_path / "out.json")

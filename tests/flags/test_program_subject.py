@@ -33,13 +33,13 @@ if how == "count": print(os.getpid())
 HOWS = "'{how:[good*,crash,hang,flood,grow,daemon,wrong,lazy,forge,count]?on}'"
 
 
-def subject(tmp_path: Path, check: Check | None = None, **more: object) -> ProgramSubject:
+def subject(tmp_path: Path, check: Check | None = None) -> ProgramSubject:
     (tmp_path / "program.py").write_text(PROGRAM)
     words = [sys.executable, "-I", "-S", "program.py", HOWS.strip("'")]
     goal = make_goal(limits=["peak_memory=200M"])
     limits = Limits(seconds=20, output=20_000_000)
     template = make_template(words)
-    return ProgramSubject(template, goal, check, limits=limits, cwd=tmp_path, **more)  # type: ignore[arg-type]
+    return ProgramSubject(template, goal, check, limits=limits, cwd=tmp_path)
 
 
 def problem(of: ProgramSubject, how: str, hurry: bool = True) -> str:
