@@ -165,7 +165,11 @@ class Tuner:
             )  # fmt: skip
         except SearchFileError as error:
             raise TuneError(str(error)) from None
-        self._state = State(file, subject.fingerprint)
+        try:
+            self._state = State(file, subject.fingerprint)
+        except TuneError:
+            self._search.close()
+            raise
         self._rng = np.random.default_rng(seed)
         self._progress = Progress()
         self._recent: deque[float] = deque(maxlen=3)
