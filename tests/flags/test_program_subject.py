@@ -123,6 +123,13 @@ def test_what_prints_nothing_is_noted(tmp_path: Path) -> None:
         assert "prints nothing" in of.prepare()[0]
 
 
+def test_an_output_that_is_to_be_smaller_is_another_one(tmp_path: Path) -> None:
+    template = make_template(["seq", "{n:[5..9=9]}"])
+    with ProgramSubject(template, make_goal(minimize="output_size"), cwd=tmp_path) as of:
+        assert "--check-with" in of.prepare()[0]
+        assert of.measure({"n": 6}).value == 12
+
+
 def test_only_what_is_measured_has_to_be_fast(tmp_path: Path) -> None:
     """A slow build is patiently waited for; a slow program is given up."""
     template = make_template(
