@@ -134,7 +134,7 @@ class SurrogateSearcher:
     def _update(self) -> Vector:
         """Takes in what is new; returns the targets of the process's points, float64[n]."""
         total, process = len(self._seen), self._process
-        due = total - self._fitted_at >= max(2, min(total // 5, 32))
+        due = total - self._fitted_at >= max(2, total // 5)
         if due or len(process) > self._spec.points + 40:
             self._rows = self._chosen()
             features = self._space.layout.encode(self._seen.genes[self._rows])
