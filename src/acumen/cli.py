@@ -22,6 +22,7 @@ from acumen.cli_evaluate import evaluate
 from acumen.cli_journal import journal
 from acumen.cli_place import place
 from acumen.cli_train import train
+from acumen.cli_tune import tune
 from acumen.cli_watch import watch
 from acumen.evaluation import (
     Ask,
@@ -55,6 +56,7 @@ main.add_command(journal)
 main.add_command(place)
 main.add_command(evaluate)
 main.add_command(train)
+main.add_command(tune)
 main.add_command(watch)
 
 
