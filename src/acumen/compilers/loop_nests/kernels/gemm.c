@@ -1,9 +1,13 @@
 /* C = beta C + alpha A B. */
-#include <stdio.h>
+#include "program.h"
 
 #ifndef NI
 #define NI 1000
+#endif
+#ifndef NJ
 #define NJ 1100
+#endif
+#ifndef NK
 #define NK 1200
 #endif
 
@@ -15,14 +19,14 @@ static void initialise(void) {
     for (int j = 0; j < NJ; j++)
       C[i][j] = (double)((i * j + 1) % NI) / NI;
   for (int i = 0; i < NI; i++)
-    for (int k = 0; k < NK; k++)
-      A[i][k] = (double)(i * (k + 1) % NK) / NK;
-  for (int k = 0; k < NK; k++)
+    for (int j = 0; j < NK; j++)
+      A[i][j] = (double)(i * (j + 1) % NK) / NK;
+  for (int i = 0; i < NK; i++)
     for (int j = 0; j < NJ; j++)
-      B[k][j] = (double)(k * (j + 2) % NJ) / NJ;
+      B[i][j] = (double)(i * (j + 2) % NJ) / NJ;
 }
 
-static void __attribute__((noinline)) kernel(void) {
+KERNEL {
 #pragma scop
   for (int i = 0; i < NI; i++) {
     for (int j = 0; j < NJ; j++)
@@ -37,12 +41,6 @@ static void __attribute__((noinline)) kernel(void) {
 int main(void) {
   initialise();
   kernel();
-  double sum = 0, weighted = 0;
-  for (int i = 0; i < NI; i++)
-    for (int j = 0; j < NJ; j++) {
-      sum += C[i][j];
-      weighted += C[i][j] * ((i * 31 + j * 17) % 101);
-    }
-  printf("%.17g %.17g\n", sum, weighted);
+  print_digest("C", &C[0][0], (long)NI * NJ);
   return 0;
 }
