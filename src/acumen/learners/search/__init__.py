@@ -1,0 +1,47 @@
+"""Search learners: what to measure next, where every measurement is dear.
+
+`Space` says what may be set, `Search` asks a learner for trials and keeps what came of them, and
+each learner is one file. See docs/search.md.
+"""
+
+from acumen.learners.search.confirmation import Confirmation
+from acumen.learners.search.evolution import RegularizedEvolution
+from acumen.learners.search.parameters import (
+    Categorical,
+    Flag,
+    Integer,
+    Permutation,
+    Real,
+    Subset,
+)
+from acumen.learners.search.portfolio import Portfolio
+from acumen.learners.search.random_search import RandomSearch
+from acumen.learners.search.search import Best, BudgetSpentError, Control, Search
+from acumen.learners.search.searcher import Searcher, SearchLearner, Suggestion
+from acumen.learners.search.space import Setting, Space, When
+from acumen.learners.search.store import SearchFileError, Trial
+
+__all__ = [
+    "Best",
+    "BudgetSpentError",
+    "Categorical",
+    "Confirmation",
+    "Control",
+    "Flag",
+    "Integer",
+    "Permutation",
+    "Portfolio",
+    "RandomSearch",
+    "Real",
+    "RegularizedEvolution",
+    "Search",
+    "SearchFileError",
+    "SearchLearner",
+    "Searcher",
+    "Setting",
+    "Space",
+    "Subset",
+    "Suggestion",
+    "Trial",
+    "When",
+]

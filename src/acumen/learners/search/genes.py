@@ -1,0 +1,237 @@
+"""Genes: settings as rows of numbers, drawn and changed many at a time.
+
+Three kinds of columns stand for every kind of parameter:
+
+- ``code``: 0, 1, … k - 1, a value without order; a flag, and each item of a subset, has k = 2;
+- ``place``: in [0, 1], a number's place in its range; whole numbers stand on a grid;
+- ``rank``: in [0, 1], an item's place in a permutation.
+
+Searches make hundreds of candidates a suggestion, so everything here works on whole matrices.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acumen.learners.search.parameters import (
+    Categorical,
+    Integer,
+    Parameter,
+    Permutation,
+    Real,
+    Subset,
+)
+
+Matrix = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+STEPS = np.array([0.02, 0.1, 0.3])  # of a number's range
+
+
+class Genes:
+    """How the genes of a list of parameters are laid out.
+
+    Attributes:
+        count: columns of genes.
+        width: columns of `encode`.
+        columns: for each parameter the slice of its genes.
+        encoded: for each column of genes the slice of its columns in `encode`.
+        cardinality: int[count], values of a code; 0 where the column is no code.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter]) -> None:
+        self.columns: list[slice] = []
+        cardinality: list[int] = []
+        numeric: list[Integer | Real | None] = []
+        self.permutations: list[slice] = []
+        for parameter in parameters:
+            start = len(cardinality)
+            if isinstance(parameter, Categorical):
+                cardinality.append(len(parameter.values))
+                numeric.append(None)
+            elif isinstance(parameter, Subset):
+                cardinality += [2] * len(parameter.items)
+                numeric += [None] * len(parameter.items)
+            elif isinstance(parameter, Permutation):
+                cardinality += [0] * len(parameter.items)
+                numeric += [None] * len(parameter.items)
+                self.permutations.append(slice(start, len(cardinality)))
+            else:
+                cardinality.append(0)
+                numeric.append(parameter)
+            self.columns.append(slice(start, len(cardinality)))
+        self.count = len(cardinality)
+        self.cardinality = np.array(cardinality, np.int64)
+        self._codes = np.flatnonzero(self.cardinality)
+        self._places = np.array([i for i, p in enumerate(numeric) if p is not None], np.int64)
+        numbers = [p for p in numeric if p is not None]
+        self._lay_out_numbers(numbers)
+        self._lay_out_encoding()
+
+    def _lay_out_numbers(self, numbers: list[Integer | Real]) -> None:
+        logs = np.array([p.log for p in numbers], bool)
+        whole = np.array([isinstance(p, Integer) for p in numbers], bool)
+        low = np.array([p.low for p in numbers], np.float64)
+        high = np.array([p.high for p in numbers], np.float64)
+        self._log, self._whole, self._low, self._high = logs, whole, low, high
+        with np.errstate(all="ignore"):
+            self._from = np.where(logs, np.log(np.where(logs, low, 1.0)), low)
+            self._to = np.where(logs, np.log(np.where(logs, high, 1.0)), high)
+            # Whole numbers at both ends are as likely as those between.
+            half = np.where(whole, 0.5, 0.0)
+            start = np.where(logs, np.log(np.where(logs, low - half * (low > 1), 1.0)), low - half)
+            end = np.where(logs, np.log(np.where(logs, high + half, 1.0)), high + half)
+        self._span = self._to - self._from
+        self._draw_low = (start - self._from) / self._span
+        self._draw_high = (end - self._from) / self._span
+        self._grid = bool(whole.any())
+
+    def _lay_out_encoding(self) -> None:
+        self.encoded: list[slice] = []
+        width = 0
+        for k in self.cardinality:
+            columns = int(k) if k > 2 else 1
+            self.encoded.append(slice(width, width + columns))
+            width += columns
+        self.width = width
+        self._many = np.flatnonzero(self.cardinality > 2)
+        self._plain = np.flatnonzero(self.cardinality <= 2)
+        starts = np.array([s.start for s in self.encoded], np.int64)
+        self._many_start, self._plain_start = starts[self._many], starts[self._plain]
+
+    def draw(self, rows: int, rng: np.random.Generator) -> Matrix:
+        """Uniformly drawn genes, float64[rows, count]."""
+        uniform = rng.random((rows, self.count))
+        genes = uniform.copy()
+        genes[:, self._codes] = np.floor(uniform[:, self._codes] * self.cardinality[self._codes])
+        if len(self._places):
+            span = self._draw_high - self._draw_low
+            genes[:, self._places] = self._snapped(self._draw_low + uniform[:, self._places] * span)
+        for block in self.permutations:
+            genes[:, block] = ranks(uniform[:, block])
+        return genes
+
+    def mutate(self, genes: Matrix, mask: Mask, rng: np.random.Generator) -> Matrix:
+        """Changes genes where the mask says so: codes to another one, numbers by a step.
+
+        Args:
+            genes: float64[rows, count]; not changed.
+            mask: bool[rows, count]; in a permutation, a gene changes places with another one.
+            rng: source of chance.
+        """
+        changed = genes.copy()
+        if len(self._codes):
+            k = self.cardinality[self._codes]
+            step = 1 + np.floor(rng.random((len(genes), len(k))) * np.maximum(k - 1, 0))
+            new = (changed[:, self._codes] + step) % k
+            changed[:, self._codes] = np.where(mask[:, self._codes], new, changed[:, self._codes])
+        if len(self._places):
+            here = mask[:, self._places]
+            before = changed[:, self._places]
+            changed[:, self._places] = np.where(here, self._stepped(before, rng), before)
+        for block in self.permutations:
+            rows, items = np.nonzero(mask[:, block])
+            for row, item in zip(rows, items, strict=True):
+                part = changed[row, block]
+                other = int(rng.integers(len(part)))
+                part[item], part[other] = part[other], part[item]
+        return changed
+
+    def _stepped(self, before: Matrix, rng: np.random.Generator) -> Matrix:
+        scale = rng.choice(STEPS, size=before.shape)
+        step = scale * rng.standard_normal(before.shape)
+        moved = np.abs(before + step)  # reflected at both ends
+        moved = 1.0 - np.abs(1.0 - moved)
+        new = self._snapped(np.clip(moved, 0.0, 1.0))
+        if self._grid:  # a step that was too small for the grid goes to the next number
+            sign = np.where(step < 0, -1.0, 1.0)
+            sign = np.where(before <= 0.0, 1.0, np.where(before >= 1.0, -1.0, sign))
+            value = self._numbers(before) + np.where(self._whole, sign, 0.0)
+            new = np.where(self._whole & (new == before), self._units(value), new)
+        return new
+
+    def _numbers(self, units: Matrix) -> Matrix:
+        values = self._from + units * self._span
+        if self._log.any():
+            values = np.where(self._log, np.exp(np.where(self._log, values, 0.0)), values)
+        values = np.clip(values, self._low, self._high)
+        whole = np.clip(np.rint(values), self._low, self._high)
+        found: Matrix = np.where(self._whole, whole, values)
+        return found
+
+    def _units(self, values: Matrix) -> Matrix:
+        values = np.clip(values, self._low, self._high)
+        if self._log.any():
+            values = np.where(self._log, np.log(np.where(self._log, values, 1.0)), values)
+        found: Matrix = (values - self._from) / self._span
+        return found
+
+    def _snapped(self, units: Matrix) -> Matrix:
+        if not self._grid:
+            return np.clip(units, 0.0, 1.0)
+        return np.where(self._whole, self._units(self._numbers(units)), np.clip(units, 0.0, 1.0))
+
+    def snap(self, genes: Matrix) -> Matrix:
+        """Any numbers made into genes: codes and grids rounded to, permutations ranked."""
+        clean = genes.copy()
+        top = np.maximum(self.cardinality[self._codes] - 1, 0)
+        clean[:, self._codes] = np.clip(np.rint(genes[:, self._codes]), 0, top)
+        if len(self._places):
+            clean[:, self._places] = self._snapped(genes[:, self._places])
+        for block in self.permutations:
+            clean[:, block] = ranks(genes[:, block])
+        return clean
+
+    def encode(self, genes: Matrix) -> Matrix:
+        """Features for models, float64[rows, width] in [0, 1]: codes of more than two one-hot."""
+        features = np.zeros((len(genes), self.width))
+        features[:, self._plain_start] = genes[:, self._plain]
+        if len(self._many):
+            columns = self._many_start + genes[:, self._many].astype(np.int64)
+            features[np.arange(len(genes))[:, None], columns] = 1.0
+        return features
+
+    def neighbours(self, row: Matrix) -> Matrix:
+        """All rows one code, one number (half a step, a step) or one exchange away.
+
+        Args:
+            row: float64[count].
+
+        Returns:
+            float64[n, count], without the row itself.
+        """
+        found = []
+        for column in self._codes:
+            for code in range(self.cardinality[column]):
+                if code != row[column]:
+                    found.append(_with(row, column, float(code)))
+        for column in self._places:
+            for step in (-0.5, -0.15, -0.03, 0.03, 0.15, 0.5):
+                if 0.0 <= row[column] + step <= 1.0:
+                    found.append(_with(row, column, row[column] + step))
+        for block in self.permutations:
+            order = np.argsort(row[block]) + block.start
+            for one, two in itertools.pairwise(order):
+                new = row.copy()
+                new[one], new[two] = row[two], row[one]
+                found.append(new)
+        if not found:
+            return np.empty((0, self.count))
+        return self.snap(np.array(found))
+
+
+def ranks(values: Matrix) -> Matrix:
+    """Each row's ranks, divided by the largest: float64[rows, items] in [0, 1]."""
+    order = np.argsort(np.argsort(values, axis=1, kind="stable"), axis=1, kind="stable")
+    found: Matrix = order / max(1, values.shape[1] - 1)
+    return found
+
+
+def _with(row: Matrix, column: Any, value: float) -> Matrix:
+    new = row.copy()
+    new[column] = value
+    return new

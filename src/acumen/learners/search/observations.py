@@ -1,0 +1,139 @@
+"""What a searcher has seen: each setting once, with all of its measurements."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acumen.learners.search.genes import Matrix
+from acumen.learners.search.space import Setting, Space
+
+Vector = NDArray[np.float64]
+
+
+class Observations:
+    """Settings that were measured, in the order of their first measurement.
+
+    Measurements of one setting are averaged: a model that saw each of them apart would take the
+    luckiest for the best.
+
+    Attributes:
+        total: measurements, failed ones included.
+        row_of: key → row.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.total = 0
+        self.row_of: dict[str, int] = {}
+        self._settings: list[Setting] = []
+        self._genes = np.empty((64, space.layout.count))
+        self._sums = np.zeros((64, 4))  # count, sum, sum of squares, failures
+
+    def __len__(self) -> int:
+        """How many different settings there are."""
+        return len(self._settings)
+
+    def add(self, setting: Setting, value: float | None) -> int:
+        """Takes a measurement; returns the setting's row."""
+        key = self.space.key(setting)
+        row = self.row_of.get(key)
+        if row is None:
+            row = self.row_of[key] = len(self._settings)
+            if row == len(self._genes):
+                self._genes = np.concatenate([self._genes, np.empty_like(self._genes)])
+                self._sums = np.concatenate([self._sums, np.zeros_like(self._sums)])
+            self._genes[row] = self.space.canonical(self.space.genes([setting]))[0]
+            self._settings.append(dict(setting))
+        if value is None:
+            self._sums[row, 3] += 1
+        else:
+            self._sums[row, :3] += 1.0, value, value * value
+        self.total += 1
+        return row
+
+    def setting(self, row: int) -> Setting:
+        """The setting of a row."""
+        return dict(self._settings[row])
+
+    @property
+    def genes(self) -> Matrix:
+        """float64[n, genes]."""
+        return self._genes[: len(self)]
+
+    @property
+    def counts(self) -> Vector:
+        """Measurements that succeeded, float64[n]."""
+        return self._sums[: len(self), 0]
+
+    @property
+    def failures(self) -> Vector:
+        """Measurements that failed, float64[n]."""
+        return self._sums[: len(self), 3]
+
+    def means(self) -> Vector:
+        """Mean measurement, float64[n]; infinite where most of them failed."""
+        count, total, _, failed = self._sums[: len(self)].T
+        return np.where(count > failed, total / np.maximum(count, 1), math.inf)
+
+    def noise(self) -> float | None:
+        """Standard deviation of a measurement, from repeated ones; None: nothing was repeated."""
+        count, total, squares, _ = self._sums[: len(self)].T
+        freedom = np.maximum(count - 1, 0).sum()
+        if not freedom:
+            return None
+        some = count > 1
+        spread = squares[some] - total[some] ** 2 / count[some]
+        # Squares of large numbers differ by rounding alone.
+        floor = 1e-14 * squares[some].sum()
+        spread = max(float(spread.sum()), 0.0)
+        return math.sqrt(spread / freedom) if spread > floor else 0.0
+
+    def robust_means(self) -> Vector:
+        """Means, drawn to the average the more, the fewer measurements stand behind them.
+
+        The luckiest of many single measurements promises more than it holds (the winner's curse).
+        Without repeated measurements nothing is known of the noise, and these are the means.
+        """
+        means, noise = self.means(), self.noise()
+        fine = np.isfinite(means)
+        if not noise or fine.sum() < 3:
+            return means
+        centre = float(np.median(means[fine]))
+        # Of the better half alone: settings that are far worse say nothing about the best.
+        better = means[fine & (means <= centre)]
+        seen = float(np.mean((better - centre) ** 2))
+        share = noise * noise / np.maximum(self.counts, 1)
+        true = max(seen - float(np.median(share[fine])), 0.05 * seen)
+        return np.where(fine, centre + (means - centre) * true / (true + share), means)
+
+    def best(self) -> int | None:
+        """Row of the best setting, by `robust_means`; None while nothing has succeeded."""
+        if not len(self):
+            return None
+        means = self.robust_means()
+        row = int(np.argmin(means))
+        return row if math.isfinite(means[row]) else None
+
+    def targets(self) -> Vector:
+        """What models learn: means on a scale on which they are alike, float64[n].
+
+        Logarithms where all are positive (a cost of twice as much is as far from half as much);
+        the worst are drawn in, and failures count as the worst; then mean 0, deviation 1.
+        """
+        values = self.means()
+        fine = np.isfinite(values)
+        if not fine.any():
+            return np.zeros(len(values))
+        good = values[fine]
+        if good.min() > 0:
+            values = np.log(np.where(fine, values, 1.0))
+            good = values[fine]
+        low, middle, high = np.quantile(good, [0.0, 0.5, 1.0])
+        high = min(high, middle + 2.0 * max(middle - low, 1e-12 * max(1.0, abs(middle))))
+        high = max(high, float(np.quantile(good, 0.75)))
+        clipped = np.minimum(np.where(fine, values, high), high)
+        spread = clipped.std()
+        return (clipped - clipped.mean()) / spread if spread > 0 else np.zeros(len(values))

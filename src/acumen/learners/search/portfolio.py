@@ -1,0 +1,5 @@
+"""For now."""
+
+from acumen.learners.search.evolution import RegularizedEvolution as Portfolio
+
+__all__ = ["Portfolio"]

@@ -1,0 +1,433 @@
+"""`Space`: everything that may be set, and what a valid setting is."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from acumen.learners.search import constraints as text_constraints
+from acumen.learners.search.genes import Genes, Mask, Matrix
+from acumen.learners.search.parameters import (
+    KINDS,
+    Integer,
+    Parameter,
+    Permutation,
+    Real,
+    Subset,
+)
+
+Setting = dict[str, Any]
+Constraint = str | Callable[[Setting], bool]
+TRIES = 200  # draws after which constraints count as leaving nothing
+
+
+@dataclass(frozen=True)
+class When:
+    """A condition: another parameter is active and has one of these values.
+
+    For a `Subset`, its list contains one of them.
+
+    Args:
+        parameter: its name.
+        *values: at least one.
+    """
+
+    parameter: str
+    values: tuple[Any, ...]
+
+    def __init__(self, parameter: str, *values: Any) -> None:
+        if not values:
+            raise ValueError(f"a condition on {parameter!r} needs values")
+        object.__setattr__(self, "parameter", parameter)
+        object.__setattr__(self, "values", values)
+
+
+class Space:
+    """What may be set: named parameters, conditional parts, constraints.
+
+    A *setting* is a plain dict, name → value, of JSON values; parameters whose condition does not
+    hold are absent from it.
+
+    Args:
+        parameters: name → `Categorical`, `Integer`, `Real`, `Permutation` or `Subset`.
+        conditions: name → `When`: the parameter is active only then.
+        constraints: text (see `constraints`) or setting → bool; all must hold. Those that are
+            functions cannot be written to JSON.
+
+    Raises:
+        ValueError: no parameters, conditions that form a circle or name what is not there, or
+            defaults that break a constraint.
+
+    >>> space = Space(
+    ...     {
+    ...         "codec": Categorical(["lz4", "zstd"], default="zstd"),
+    ...         "level": Integer(1, 22, default=3),
+    ...     },
+    ...     conditions={"level": When("codec", "zstd")},
+    ... )
+    >>> space.default
+    {'codec': 'zstd', 'level': 3}
+    >>> space.size()
+    23
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Parameter],
+        conditions: Mapping[str, When] | None = None,
+        constraints: Sequence[Constraint] = (),
+    ) -> None:
+        if not parameters:
+            raise ValueError("a space needs parameters")
+        for name, parameter in parameters.items():
+            if not isinstance(name, str) or not isinstance(parameter, tuple(KINDS.values())):
+                raise TypeError(f"{name!r} must be a parameter such as Integer(1, 9)")
+        self.parameters: dict[str, Parameter] = dict(parameters)
+        self.conditions: dict[str, When] = dict(conditions or {})
+        self.constraints: tuple[Constraint, ...] = tuple(constraints)
+        self._tests = [
+            text_constraints.parse(c, self.parameters) if isinstance(c, str) else c
+            for c in self.constraints
+        ]
+        self._names = list(self.parameters)
+        self._order = self._parents_first()
+        self.layout = Genes(list(self.parameters.values()))
+        self._column = dict(zip(self._names, self.layout.columns, strict=True))
+        self._default_genes = self.layout.snap(
+            np.array([[g for p in self.parameters.values() for g in p.genes(p.default)]])
+        )[0]
+        self._gates = [self._gate(name) for name in self._order if name in self.conditions]
+        self.default_genes: Matrix = self.canonical(self._default_genes[None])[0]
+        try:
+            self.default: Setting = self.complete({})
+        except ValueError as error:
+            raise ValueError(f"the default is not valid: {error}") from None
+
+    # ---- settings ----------------------------------------------------------------------------
+
+    def sample(self, rng: np.random.Generator) -> Setting:
+        """A valid setting, every value as likely as the others.
+
+        Raises:
+            ValueError: of 200 draws none satisfies the constraints.
+        """
+        return self.setting(self.sample_genes(1, rng)[0])
+
+    def neighbour(self, setting: Setting, rng: np.random.Generator) -> Setting:
+        """A valid setting that differs in one active parameter, and in what depends on it.
+
+        Where constraints leave none, or there is but one setting, the same one.
+        """
+        row = self.genes([setting])
+        for _ in range(TRIES):
+            near = self.setting(self.mutate(row, rng, changes=1)[0])
+            if near != setting and self.valid(near):
+                return near
+        return dict(setting)
+
+    def check(self, setting: Mapping[str, Any]) -> None:
+        """Raises ValueError, in words, unless the setting is valid."""
+        for name in setting:
+            if name not in self.parameters:
+                raise ValueError(f"there is no parameter {name!r}; there are {self._names}")
+        for name in self._order:
+            active = self._active(name, setting)
+            if active and name not in setting:
+                raise ValueError(f"{name!r} is missing")
+            if not active and name in setting:
+                when = self.conditions[name]
+                values = " or ".join(map(repr, when.values))
+                raise ValueError(f"{name!r} is only active when {when.parameter!r} is {values}")
+            if active:
+                try:
+                    self.parameters[name].check(setting[name])
+                except ValueError as error:
+                    raise ValueError(f"{name!r}: {error}") from None
+        for constraint, test in zip(self.constraints, self._tests, strict=True):
+            if not test(dict(setting)):
+                said = constraint if isinstance(constraint, str) else "a constraint"
+                raise ValueError(f"{said} does not hold for {dict(setting)}")
+
+    def valid(self, setting: Setting) -> bool:
+        """Whether the constraints hold for a setting that has the right parts."""
+        return all(test(setting) for test in self._tests)
+
+    def key(self, setting: Mapping[str, Any]) -> str:
+        """Names a setting: equal settings have one key, others have another. It is JSON."""
+        found = {}
+        for name in self._names:
+            if name in setting:
+                value = setting[name]
+                parameter = self.parameters[name]
+                if isinstance(parameter, Real):
+                    value = float(value) + 0.0  # no -0.0
+                elif isinstance(parameter, Integer):
+                    value = int(value)
+                elif isinstance(parameter, Subset):
+                    value = [item for item in parameter.items if item in value]
+                found[name] = value
+        return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+
+    def complete(self, partial: Mapping[str, Any]) -> Setting:
+        """A setting from some values: the others are as by default, inactive ones left out.
+
+        Raises:
+            ValueError: a value is not allowed, or the constraints are broken.
+        """
+        setting: Setting = {}
+        for name in partial:
+            if name not in self.parameters:
+                raise ValueError(f"there is no parameter {name!r}; there are {self._names}")
+        for name in self._order:
+            if self._active(name, setting):
+                setting[name] = partial.get(name, self.parameters[name].default)
+        setting = {name: setting[name] for name in self._names if name in setting}
+        self.check(setting)
+        return setting
+
+    def size(self) -> float:
+        """How many settings there are, constraints not counted; infinite with a `Real`."""
+        children: dict[str | None, list[str]] = {None: []}
+        for name in self._names:
+            parent = self.conditions[name].parameter if name in self.conditions else None
+            children.setdefault(parent, []).append(name)
+        return _product(self._count(name, children) for name in children[None])
+
+    def encode(self, settings: Sequence[Mapping[str, Any]]) -> Matrix:
+        """Settings as features: float64[n, width] in [0, 1], inactive parts as by default."""
+        return self.layout.encode(self.genes(settings))
+
+    # ---- genes -------------------------------------------------------------------------------
+
+    def genes(self, settings: Sequence[Mapping[str, Any]]) -> Matrix:
+        """Settings as genes, float64[n, genes]; see `acumen.learners.search.genes`."""
+        rows = np.repeat(self._default_genes[None], len(settings), axis=0)
+        for row, setting in zip(rows, settings, strict=True):
+            for name, value in setting.items():
+                row[self._column[name]] = self.parameters[name].genes(value)
+        return self.layout.snap(rows)
+
+    def setting(self, genes: Matrix) -> Setting:
+        """The setting of canonical genes, float64[genes]."""
+        row = genes.tolist()
+        setting: Setting = {}
+        for name, columns in self._column.items():
+            if name not in self.conditions:
+                setting[name] = self.parameters[name].value(row[columns])
+        if self.conditions:
+            for name in self._order:
+                if name in self.conditions and self._active(name, setting):
+                    setting[name] = self.parameters[name].value(row[self._column[name]])
+            setting = {name: setting[name] for name in self._names if name in setting}
+        return setting
+
+    def canonical(self, genes: Matrix) -> Matrix:
+        """The same with inactive genes as by default; float64[n, genes], in place."""
+        if self._gates:
+            off = ~self.active(genes)
+            genes[off] = np.broadcast_to(self._default_genes, genes.shape)[off]
+        return genes
+
+    def active(self, genes: Matrix) -> Mask:
+        """Which genes have a meaning, bool[n, genes]."""
+        active = np.ones(genes.shape, bool)
+        for columns, parent, items, values in self._gates:
+            held = np.abs(genes[:, items, None] - values).min(axis=2) < 1e-9
+            open_ = held.any(axis=1) & active[:, parent]
+            active[:, columns] = open_[:, None]
+        return active
+
+    def sample_genes(self, rows: int, rng: np.random.Generator) -> Matrix:
+        """Genes of valid settings; see `sample`."""
+        genes = self.canonical(self.layout.draw(rows, rng))
+        if not self._tests:
+            return genes
+        bad = self._invalid(genes)
+        for _ in range(TRIES):
+            if not len(bad):
+                return genes
+            genes[bad] = self.canonical(self.layout.draw(len(bad), rng))
+            bad = bad[self._invalid(genes[bad])]
+        if len(bad):
+            raise ValueError(f"of {TRIES} draws none satisfies the constraints")
+        return genes
+
+    def mutate(
+        self, genes: Matrix, rng: np.random.Generator, *, changes: float | Matrix = 1.0
+    ) -> Matrix:
+        """Changed genes, valid or not.
+
+        Args:
+            genes: float64[n, genes].
+            rng: source of chance.
+            changes: how many active genes change, about; a number, or float64[n]. At least one.
+        """
+        movable = self.active(genes) & (self.layout.cardinality != 1)
+        count = np.maximum(movable.sum(axis=1), 1)
+        chance = rng.random(genes.shape)
+        chance[~movable] = np.inf
+        mask = chance < (np.asarray(changes) - 1.0)[..., None] / count[:, None]
+        mask[np.arange(len(genes)), chance.argmin(axis=1)] = True
+        return self.canonical(self.layout.mutate(genes, mask & movable, rng))
+
+    # ---- JSON --------------------------------------------------------------------------------
+
+    def describe(self) -> dict[str, Any]:
+        """The space as JSON values; see `from_description`.
+
+        Raises:
+            TypeError: a constraint is a function.
+        """
+        for constraint in self.constraints:
+            if not isinstance(constraint, str):
+                raise TypeError(f"only constraints given as text can be written: {constraint!r}")
+        kinds = {kind: name for name, kind in KINDS.items()}
+        parts = {
+            name: {"kind": kinds[type(p)]} | {f: _plain(getattr(p, f)) for f in _fields(p)}
+            for name, p in self.parameters.items()
+        }
+        conditions = {
+            name: {"parameter": when.parameter, "values": list(when.values)}
+            for name, when in self.conditions.items()
+        }
+        return {
+            "parameters": parts,
+            "conditions": conditions,
+            "constraints": list(self.constraints),
+        }
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> Space:
+        """What `describe` described.
+
+        Raises:
+            ValueError: it describes no space.
+        """
+        try:
+            parameters = {
+                name: KINDS[part["kind"]](**{k: v for k, v in part.items() if k != "kind"})
+                for name, part in description["parameters"].items()
+            }
+            conditions = {
+                name: When(when["parameter"], *when["values"])
+                for name, when in description.get("conditions", {}).items()
+            }
+            return cls(parameters, conditions, tuple(description.get("constraints", ())))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"this describes no space: {error!r}") from None
+
+    def __repr__(self) -> str:
+        """Its size in words."""
+        return f"Space({len(self.parameters)} parameters, {self.size():.4g} settings)"
+
+    # ---- conditions --------------------------------------------------------------------------
+
+    def _parents_first(self) -> list[str]:
+        for name, when in self.conditions.items():
+            for mentioned in (name, when.parameter):
+                if mentioned not in self.parameters:
+                    raise ValueError(f"a condition names {mentioned!r}, which is no parameter")
+            parent = self.parameters[when.parameter]
+            for value in when.values:
+                if isinstance(parent, (Real, Permutation)):
+                    raise ValueError(f"{name!r} cannot depend on {when.parameter!r}: it is none of"
+                                     " Categorical, Integer and Subset")  # fmt: skip
+                parent.check([value] if isinstance(parent, Subset) else value)
+        order: list[str] = []
+        while len(order) < len(self.parameters):
+            ready = [
+                name
+                for name in self.parameters
+                if name not in order
+                and (name not in self.conditions or self.conditions[name].parameter in order)
+            ]
+            if not ready:
+                raise ValueError(f"conditions form a circle: {sorted(self.conditions)}")
+            order += ready
+        return order
+
+    def _active(self, name: str, setting: Mapping[str, Any]) -> bool:
+        when = self.conditions.get(name)
+        if when is None:
+            return True
+        if when.parameter not in setting:
+            return False
+        value = setting[when.parameter]
+        if isinstance(self.parameters[when.parameter], Subset):
+            return any(item in value for item in when.values)
+        if isinstance(self.parameters[when.parameter], Integer):
+            return value in when.values
+        return any(type(v) is type(value) and v == value for v in when.values)
+
+    def _gate(self, name: str) -> tuple[slice, int, Any, Matrix]:
+        """Genes of a conditional parameter; its parent's genes that decide, and their values."""
+        when = self.conditions[name]
+        parent, columns = self.parameters[when.parameter], self._column[when.parameter]
+        if isinstance(parent, Subset):
+            items = [columns.start + parent.items.index(item) for item in when.values]
+            return self._column[name], columns.start, items, np.ones((len(items), 1))
+        rows = np.repeat(self._default_genes[None], len(when.values), axis=0)
+        rows[:, columns] = [parent.genes(value) for value in when.values]
+        values = self.layout.snap(rows)[:, columns.start]
+        return self._column[name], columns.start, [columns.start], values[None]
+
+    def _count(self, name: str, children: dict[str | None, list[str]]) -> float:
+        parameter, below = self.parameters[name], children.get(name, [])
+        if not below:
+            return parameter.size
+        if isinstance(parameter, Subset):
+            # Items that decide about something are counted through; each other one doubles.
+            return _subsets(self, name, below, children)
+        deciding = {v for child in below for v in self.conditions[child].values}
+        plain = parameter.size - len(deciding)
+        return plain + sum(
+            _product(
+                self._count(child, children)
+                for child in below
+                if value in self.conditions[child].values
+            )
+            for value in deciding
+        )
+
+    def _invalid(self, genes: Matrix) -> Any:
+        return np.array(
+            [i for i, row in enumerate(genes) if not self.valid(self.setting(row))], int
+        )
+
+
+def _subsets(
+    space: Space, name: str, below: list[str], children: dict[str | None, list[str]]
+) -> float:
+    deciding = sorted({v for child in below for v in space.conditions[child].values}, key=repr)
+    total = 0.0
+    for bits in range(2 ** min(len(deciding), 16)):
+        chosen = {v for i, v in enumerate(deciding) if bits >> i & 1}
+        total += _product(
+            space._count(child, children)
+            for child in below
+            if chosen & set(space.conditions[child].values)
+        )
+    return total * space.parameters[name].size / 2.0 ** len(deciding)
+
+
+def _product(counts: Iterable[float]) -> float:
+    total: float = 1
+    for count in counts:
+        try:
+            total = math.inf if math.inf in (total, count) else total * count
+        except OverflowError:
+            total = math.inf
+    return total
+
+
+def _fields(parameter: Parameter) -> list[str]:
+    return list(parameter.__dataclass_fields__)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

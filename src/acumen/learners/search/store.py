@@ -1,0 +1,348 @@
+"""Where trials are kept: one SQLite file that several processes may use, and a kill leaves whole.
+
+Write-ahead log, a transaction a change: after ``kill -9`` everything that was told is there; a
+power cut may take the last moments, never the file. A trial that was given out by a process that
+is no more is given out again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from acumen.learners.search.space import Setting
+
+APPLICATION_ID = 0x41635365  # "AcSe"
+VERSION = 1
+WAIT_SECONDS = 30.0
+_COLUMNS = (
+    "number, setting, learner, propensity, fidelity, state, value, metrics, reason, process, "
+    "revision"
+)
+_SCHEMA = """
+CREATE TABLE search (name TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE trials (
+    number INTEGER PRIMARY KEY,
+    setting TEXT NOT NULL,       -- JSON
+    learner TEXT NOT NULL,
+    propensity REAL NOT NULL,
+    fidelity REAL NOT NULL,
+    state TEXT NOT NULL,         -- running, waiting, done, failed
+    value REAL,                  -- less is better
+    metrics TEXT,                -- JSON
+    reason TEXT,
+    process TEXT NOT NULL,       -- who has it: host, process id, when that started
+    started REAL NOT NULL,       -- seconds since 1970
+    ended REAL,
+    revision INTEGER NOT NULL    -- grows with every change of any trial
+);
+CREATE INDEX by_revision ON trials (revision);
+CREATE INDEX by_state ON trials (state);
+"""
+
+
+class SearchFileError(Exception):
+    """The file of a search cannot be used, and why."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One evaluation: what is measured, who suggested it, what came of it.
+
+    Attributes:
+        number: 0, 1, … in the order of asking.
+        setting: what is to be measured.
+        learner: who suggested it: ``default``, ``control`` or a search learner.
+        propensity: with which probability that one was asked.
+        fidelity: share of a full measurement that is wanted, in (0, 1].
+        state: ``running``, ``waiting`` (its process has died), ``done`` or ``failed``.
+        value: what is minimised; None unless done.
+        metrics: as they were told.
+        reason: why it failed.
+        decision: its decision, where a `Choice` is searched for.
+    """
+
+    number: int
+    setting: Setting
+    learner: str
+    propensity: float = 1.0
+    fidelity: float = 1.0
+    state: str = "running"
+    value: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    reason: str | None = None
+    decision: Any = field(default=None, compare=False, repr=False)
+
+
+class Store:
+    """Trials in a file, or in memory. Safe from many threads, and after fork().
+
+    Args:
+        path: None: in memory.
+        header: what must be the same whenever the file is used: name → JSON value.
+
+    Attributes:
+        participant: how often the file had been opened before: tells processes apart.
+
+    Raises:
+        SearchFileError: it cannot be opened or written, is damaged, something else, or another
+            search's.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, header: dict[str, Any]) -> None:
+        self.path = None if path is None else Path(path)
+        self._header = header
+        self._lock = threading.RLock()
+        self._owner = os.getpid()
+        self._seen = 0
+        self._connection = self._connect()
+
+    # ---- the connection ------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        with self._explained():
+            connection = sqlite3.connect(
+                ":memory:" if self.path is None else self.path,
+                timeout=WAIT_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+        if self.path is not None:
+            self._check_whose(connection)
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version={VERSION}")
+                rows = [(name, json.dumps(value)) for name, value in self._header.items()]
+                connection.executemany("INSERT INTO search VALUES (?, ?)", rows)
+            elif version != VERSION:
+                raise SearchFileError(f"{self.path}: version {version}; this reads {VERSION}")
+            found = dict(connection.execute("SELECT name, content FROM search"))
+            self._compare(found)
+            self.participant = int(found.get("participants", "0"))
+            counted = ("participants", str(self.participant + 1))
+            connection.execute("INSERT OR REPLACE INTO search VALUES (?, ?)", counted)
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+    def _check_whose(self, connection: sqlite3.Connection) -> None:
+        found = connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and found != APPLICATION_ID:
+            raise SearchFileError(f"{self.path}: a database of something else")
+
+    def _compare(self, found: dict[str, str]) -> None:
+        for name, value in self._header.items():
+            if found.get(name) != json.dumps(value):
+                raise SearchFileError(
+                    f"{self.path}: made for another search: its {name} is "
+                    f"{str(found.get(name))[:300]}, here it is {json.dumps(value)[:300]}"
+                )
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, json.JSONDecodeError) as error:
+            where = "memory" if self.path is None else self.path
+            raise SearchFileError(f"{where}: {error}") from error
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._explained():
+            if self._owner != os.getpid() and self.path is not None:
+                # SQLite connections do not survive fork(). The parent's is left alone: closing it
+                # here would drop the parent's locks.
+                _inherited.append(self._connection)
+                self._connection, self._owner = self._connect(), os.getpid()
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Closes the file."""
+        with self._lock:
+            self._connection.close()
+
+    # ---- trials --------------------------------------------------------------------------------
+
+    def begin(
+        self, budget: float, suggest: Callable[[int, list[Trial]], Trial | None]
+    ) -> tuple[Trial | None, list[Trial]]:
+        """Gives out a trial: one that is waiting, or a new one.
+
+        Args:
+            budget: trials there may be.
+            suggest: (number, news) → the trial to begin; news are trials that have changed since
+                the last call.
+
+        Returns:
+            The trial, None if the budget is spent or nothing was suggested; and the news.
+        """
+        with self._transaction() as connection:
+            news = self._news(connection)
+            for left, process in self._unfinished(connection):
+                if left.state == "waiting" or not _alive(process):
+                    self._change(connection, left.number, state="running", process=_me())
+                    return left, news
+            number = connection.execute("SELECT count(*) FROM trials").fetchone()[0]
+            if number >= budget:
+                return None, news
+            trial = suggest(number, news)
+            if trial is None:
+                return None, news
+            connection.execute(
+                "INSERT INTO trials (number, setting, learner, propensity, fidelity, state,"
+                " process, started, revision) VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?)",
+                (
+                    number,
+                    json.dumps(trial.setting),
+                    trial.learner,
+                    trial.propensity,
+                    trial.fidelity,
+                    _me(),
+                    time.time(),
+                    self._next(connection),
+                ),
+            )
+            return trial, news
+
+    def end(
+        self, number: int, state: str, value: float | None, metrics: dict[str, float], reason: str
+    ) -> bool:
+        """Writes down what came of a trial; False: it had ended already, and nothing is changed."""
+        with self._transaction() as connection:
+            row = connection.execute(
+                "SELECT state FROM trials WHERE number = ?", (number,)
+            ).fetchone()
+            if row is None:
+                raise ValueError(f"there is no trial {number}")
+            if row[0] in ("done", "failed"):
+                return False
+            self._change(
+                connection,
+                number,
+                state=state,
+                value=value,
+                metrics=json.dumps(metrics),
+                reason=reason or None,
+                ended=time.time(),
+            )
+            return True
+
+    def give_back(self, number: int) -> None:
+        """A trial that nobody works on any more: it is given out again."""
+        with self._transaction() as connection:
+            row = connection.execute(
+                "SELECT state FROM trials WHERE number = ?", (number,)
+            ).fetchone()
+            if row is not None and row[0] == "running":
+                self._change(connection, number, state="waiting")
+
+    def news(self) -> list[Trial]:
+        """Trials that have changed since the last news, in the order of changes."""
+        with self._transaction() as connection:
+            return self._news(connection)
+
+    def _news(self, connection: sqlite3.Connection) -> list[Trial]:
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM trials WHERE revision > ? ORDER BY revision", (self._seen,)
+        ).fetchall()
+        if rows:
+            self._seen = rows[-1][-1]
+        return [_trial(row) for row in rows]
+
+    def _unfinished(self, connection: sqlite3.Connection) -> list[tuple[Trial, str]]:
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM trials WHERE state IN ('running', 'waiting') ORDER BY number"
+        )
+        return [(_trial(row), row[9]) for row in rows]
+
+    def _next(self, connection: sqlite3.Connection) -> int:
+        found: int | None = connection.execute("SELECT max(revision) FROM trials").fetchone()[0]
+        return (found or 0) + 1
+
+    def _change(self, connection: sqlite3.Connection, number: int, **columns: Any) -> None:
+        columns["revision"] = self._next(connection)
+        names = ", ".join(f"{name} = ?" for name in columns)
+        connection.execute(
+            f"UPDATE trials SET {names} WHERE number = ?", (*columns.values(), number)
+        )
+
+
+def _trial(row: tuple[Any, ...]) -> Trial:
+    number, setting, learner, propensity, fidelity, state, value, metrics, reason, _, _ = row
+    return Trial(
+        number,
+        json.loads(setting),
+        learner,
+        propensity,
+        fidelity,
+        state,
+        value,
+        json.loads(metrics or "{}"),
+        reason,
+    )
+
+
+_inherited: list[sqlite3.Connection] = []
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in ticks since the machine did; None: there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    after = stat.rpartition(")")[2].split()
+    return None if after[0] in "ZX" else after[19]
+
+
+_identity: tuple[int, str] = (0, "")
+
+
+def _me() -> str:
+    global _identity
+    pid = os.getpid()
+    if _identity[0] != pid:
+        _identity = pid, json.dumps([socket.gethostname(), pid, _started(pid)])
+    return _identity[1]
+
+
+def _alive(process: str) -> bool:
+    """Whether whoever has a trial is still there; of other machines nothing is known: it is."""
+    if process == _me():
+        return True
+    host, pid, started = json.loads(process)
+    return bool(host != socket.gethostname() or _started(pid) == started)
