@@ -23,13 +23,14 @@ from acumen.compilers.loop_nests.dependences import Model
 from acumen.compilers.loop_nests.isl import load
 from acumen.compilers.loop_nests.scop import Access, Statement
 from acumen.compilers.loop_nests.syntax import Assignment, element, is_kind, print_expression
-from acumen.compilers.loop_nests.transform import KERNEL, PARALLEL, VECTOR, WHOLE
+from acumen.compilers.loop_nests.transform import FREE, KERNEL, PARALLEL, VECTOR, WHOLE
 
 MACROS = """#define acumen_min(a, b) ((a) < (b) ? (a) : (b))
 #define acumen_max(a, b) ((a) > (b) ? (a) : (b))
 #define acumen_floord(n, d) ((n) < 0 ? -((-(n) + (d) - 1) / (d)) : (n) / (d))
 """
 _ISL_MACRO = re.compile(r"\b(min|max|floord)\(")
+_OPENMP = "#pragma omp parallel for num_threads({})"
 _BYTES = {"double": 8, "float": 4}
 
 
@@ -70,6 +71,7 @@ class Printer:
     typedefs: set[tuple[str, int]] = field(default_factory=set)
     keepable: dict[str, bool] = field(default_factory=dict)
     kept: int = 0
+    pending: bool = False
 
     def text(self, schedule: Any) -> str:
         """The loops of a schedule tree as C."""
@@ -122,9 +124,12 @@ class Printer:
 
     def _mark(self, node: Any, fixed: Mapping[str, int]) -> list[str]:
         name, below = node.mark_get_id().name, node.mark_get_node()
-        if name == PARALLEL and self.threads > 1 and _is_loop(below):
-            return [f"#pragma omp parallel for num_threads({self.threads})", *self._loop(below, {})]
-        if name == VECTOR and _is_loop(below):
+        if name == PARALLEL and self.threads > 1:
+            self.pending = True
+            lines = self._node(below, fixed)
+            self.pending = False
+            return lines
+        if name in (VECTOR, FREE) and _is_loop(below) and not self.pending:
             return ["#pragma GCC ivdep", *self._loop(below, fixed)]
         if name.startswith(WHOLE):
             try:
@@ -140,6 +145,12 @@ class Printer:
             return ["{", f"const long {name} = {init};", *self._node(node.for_get_body(), fixed), "}"]
         head = f"for (long {name} = {init}; {_c(node.for_get_cond())}; {name} += {_c(node.for_get_inc())}) {{"
         body = node.for_get_body()
+        if self.pending:
+            # Each of the loops that the marked one was taken apart into.
+            self.pending = False
+            lines = [_OPENMP.format(self.threads), head, *self._node(body, fixed), "}"]
+            self.pending = True
+            return lines
         kept = self._keeping(node, name, head)
         return kept or [head, *self._node(body, fixed), "}"]
 

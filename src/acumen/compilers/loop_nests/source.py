@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from acumen.compilers.loop_nests.affine import affine
 from acumen.compilers.loop_nests.errors import LoopNestError, RegionError
+from acumen.compilers.loop_nests.syntax import parse_region
 
 _BEGIN = re.compile(r"^\s*#\s*pragma\s+scop\b")
 _END = re.compile(r"^\s*#\s*pragma\s+endscop\b")
 _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\]|\\.)*)"')
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_INTEGER = re.compile(r"^[\s\d()+\-*/<>uUlL]+$")
 _PROBE = "acumen_macro_"
 
 
@@ -34,7 +35,7 @@ class Source:
         before, region, after: its text; the marks belong to `before` and `after`.
         first_line: of the region, counted from 1.
         expanded: the region after the preprocessor, with line markers.
-        macros: integer macros that the region uses, which better code is made for.
+        values: of the integer macros that the region uses, which better code is made for.
         flags: of the preprocessor and the compiler (`-D`, `-I`), further files to link with too.
     """
 
@@ -44,7 +45,7 @@ class Source:
     after: str
     first_line: int
     expanded: str
-    macros: tuple[str, ...]
+    values: Mapping[str, int]
     flags: tuple[str, ...]
 
     def with_region(self, text: str, above: str = "", begin: str = "") -> str:
@@ -85,9 +86,18 @@ def read_source(path: Path, flags: Sequence[str] = ()) -> Source:
         after="".join(lines[end:]),
         first_line=begin + 2,
         expanded=expanded,
-        macros=tuple(name for name in macros if _INTEGER.match(values[name])),
+        values={name: number for name in macros if (number := _number(values[name])) is not None},
         flags=tuple(flags),
     )
+
+
+def _number(text: str) -> int | None:
+    """The value of a constant expression of integers; None: it is something else."""
+    try:
+        found = affine(parse_region(f"value = {text};").block_items[0].rvalue)
+    except RegionError:
+        return None
+    return None if found.terms else found.constant
 
 
 def _preprocess(text: str, path: Path, flags: Sequence[str]) -> str:

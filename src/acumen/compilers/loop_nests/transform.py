@@ -15,14 +15,16 @@ what it cannot prove is never compiled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acumen.compilers.loop_nests.dependences import Model, carried, is_parallel
+from acumen.compilers.loop_nests.dependences import Model, carried, is_parallel, never_back
 from acumen.compilers.loop_nests.isl import load
 
 VECTOR, PARALLEL, KERNEL, WHOLE = "vector", "parallel", "kernel", "whole"
+# A loop without dependences between its iterations, which the compiler need not prove again.
+FREE = "free"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Shape:
         vector: the member whose iterations are a vector's lanes; -1: none.
         lanes: of a vector.
         wavefront: tiles of the first two members run along their diagonals.
+        sink: how many of the innermost loops each statement has for itself.
     """
 
     order: tuple[int, ...]
@@ -44,6 +47,7 @@ class Shape:
     vector: int = -1
     lanes: int = 8
     wavefront: bool = False
+    sink: int = 0
 
 
 def bands_of(schedule: Any) -> list[Any]:
@@ -105,6 +109,10 @@ def _made(node: Any, shape: Shape) -> Any:
             node = node.band_member_set_isolate_ast_loop_type(i, kind)
     if kernel:
         node = node.insert_mark(isl.Id(f"{WHOLE}{_box(shape, kernel, unroll)}"))
+    apart = min(shape.sink, len(rest)) if not kernel and _has_sequence(node) else 0
+    if apart:
+        node = _insert(node, [members[m] for m in rest[-apart:]], permutable=True).band_sink()
+        rest = rest[:-apart]
     node = _insert(node, [members[m] for m in rest], permutable=True)
     if kernel:
         node = _insert(node, [strip[m] for m in kernel], permutable=True)
@@ -120,6 +128,10 @@ def _made(node: Any, shape: Shape) -> Any:
             outer = [diagonal, *outer[1:]]
         node = _insert(node, outer, permutable=True)
     return node
+
+
+def _has_sequence(node: Any) -> bool:
+    return bool(node.get_type() == load().schedule_node_type.sequence)
 
 
 def _box(shape: Shape, kernel: Sequence[int], unroll: Sequence[int]) -> str:
@@ -158,27 +170,94 @@ def _insert(node: Any, members: Sequence[Any], permutable: bool) -> Any:
     return node.insert_partial_schedule(partial).band_set_permutable(int(permutable))
 
 
+def merged(model: Model) -> Any:
+    """The original tree, with loops that may be interchanged as one band."""
+    isl = load()
+
+    def join(node: Any) -> Any:
+        if not is_band(node) or not is_band(node.child(0)):
+            return node
+        left = carried(model, node.get_prefix_schedule_union_map())
+        below = node.child(0)
+        parts = [each.band_get_partial_schedule() for each in (node, below)]
+        members = [p.get_union_pw_aff(i) for p in parts for i in range(p.dim(isl.dim_type.out))]
+        if not all(never_back(left, isl.UnionMap.from_union_pw_aff(m)) for m in members):
+            return node
+        return _insert(node.delete().delete(), members, permutable=True)
+
+    return model.original.map_schedule_node_bottom_up(join)
+
+
 def parallelised(schedule: Any, model: Model) -> Any:
     """The tree with a mark above the outermost loops whose iterations are independent."""
 
     def down(node: Any) -> Any:
         if is_band(node):
-            partial = node.band_get_partial_schedule()
-            prefix = node.get_prefix_schedule_union_map()
-            left = carried(model, prefix)
-            member = isl.UnionMap.from_union_pw_aff(partial.get_union_pw_aff(0))
-            if is_parallel(left, member):
-                if partial.dim(isl.dim_type.out) > 1:
-                    node = node.band_split(1)
-                return node.insert_mark(isl.Id(PARALLEL))
-            if partial.dim(isl.dim_type.out) > 1:
-                node = node.band_split(1)
+            own, node = _first_apart(node)
+            if _is_free(node, own, model):
+                return node.insert_mark(load().Id(PARALLEL))
         for i in range(node.n_children()):
             node = down(node.child(i)).parent()
         return node
 
-    isl = load()
     return down(schedule.get_root()).get_schedule()
+
+
+def hinted(schedule: Any, model: Model) -> Any:
+    """The tree with a mark above the innermost loops whose iterations are independent."""
+
+    def down(node: Any) -> Any:
+        if is_band(node) and not any(has_band(node.child(i)) for i in range(node.n_children())):
+            depth = node.get_tree_depth()
+            size = node.band_get_space().dim(load().dim_type.set)
+            if size > 1:
+                node = node.band_split(size - 1).child(0)
+            partial = node.band_get_partial_schedule().get_union_pw_aff(0)
+            if _is_free(node, partial, model):
+                node = node.insert_mark(load().Id(FREE))
+            return node.ancestor(node.get_tree_depth() - depth)
+        if node.get_type() == load().schedule_node_type.mark and node.mark_get_id().name == KERNEL:
+            return node
+        for i in range(node.n_children()):
+            node = down(node.child(i)).parent()
+        return node
+
+    return down(schedule.get_root()).get_schedule()
+
+
+def vectors_are_legal(schedule: Any, model: Model) -> bool:
+    """Whether the lanes of all vectors are independent: a proof, like `dependences.respects`."""
+    legal = True
+
+    def see(node: Any) -> Any:
+        nonlocal legal
+        if node.get_type() == load().schedule_node_type.mark and node.mark_get_id().name == VECTOR:
+            band = node.copy().child(0)
+            member = band.band_get_partial_schedule().get_union_pw_aff(0)
+            legal = legal and _is_free(band, member, model)
+        return node
+
+    schedule.map_schedule_node_bottom_up(see)
+    return legal
+
+
+def has_band(node: Any) -> bool:
+    """Whether there is a loop at or below a node."""
+    return is_band(node) or any(has_band(node.child(i)) for i in range(node.n_children()))
+
+
+def _first_apart(node: Any) -> tuple[Any, Any]:
+    """The first member of a band, and the band with nothing else in it."""
+    partial = node.band_get_partial_schedule()
+    if partial.dim(load().dim_type.out) > 1:
+        node = node.band_split(1)
+    return partial.get_union_pw_aff(0), node
+
+
+def _is_free(node: Any, member: Any, model: Model) -> bool:
+    isl = load()
+    left = carried(model, node.get_prefix_schedule_union_map())
+    return is_parallel(left, isl.UnionMap.from_union_pw_aff(member))
 
 
 def isolated(schedule: Any) -> Any:

@@ -19,7 +19,7 @@
       sum += values[i];                                                                   \
       weighted += values[i] * (double)(i % 101);                                          \
     }                                                                                     \
-    printf("%s %.17g %.17g %016llx\n", name, sum, weighted, (unsigned long long)hash);    \
+    printf("%s %.17g %.17g 0x%016llx\n", name, sum, weighted, (unsigned long long)hash);    \
   }
 DEFINE_DIGEST(double)
 DEFINE_DIGEST(int)
