@@ -31,6 +31,9 @@ MACROS = """#define acumen_min(a, b) ((a) < (b) ? (a) : (b))
 """
 _ISL_MACRO = re.compile(r"\b(min|max|floord)\(")
 _OPENMP = "#pragma omp parallel for num_threads({})"
+# GCC 12 keeps a loop's promise of independence when it has jammed it with others, for which nobody
+# promised anything, and then vectorises wrongly.
+_CAREFUL = '#pragma GCC optimize("no-loop-unroll-and-jam", "no-loop-interchange")\n'
 _BYTES = {"double": 8, "float": 4}
 
 
@@ -72,6 +75,7 @@ class Printer:
     keepable: dict[str, bool] = field(default_factory=dict)
     kept: int = 0
     pending: bool = False
+    hints: bool = False
 
     def text(self, schedule: Any) -> str:
         """The loops of a schedule tree as C."""
@@ -129,7 +133,8 @@ class Printer:
             lines = self._node(below, fixed)
             self.pending = False
             return lines
-        if name in (VECTOR, FREE) and _is_loop(below) and not self.pending:
+        if name == FREE and _is_loop(below) and not self.pending:
+            self.hints = True
             return ["#pragma GCC ivdep", *self._loop(below, fixed)]
         if name.startswith(WHOLE):
             try:
@@ -316,13 +321,15 @@ class Printer:
         self.typedefs.add((element_type, lanes))
         return f"acumen_{element_type}{lanes}"
 
-    def typedef_text(self) -> str:
-        """Definitions of the vectors that were used."""
-        return "".join(
+    def preamble(self) -> str:
+        """What the file needs before all else."""
+        typedefs = "".join(
             f"typedef {kind} acumen_{kind}{lanes} __attribute__((vector_size({_BYTES[kind] * lanes}),"
             f" aligned({_BYTES[kind]}), may_alias));\n"
             for kind, lanes in sorted(self.typedefs)
         )
+        return (_CAREFUL if self.hints else "") + typedefs + MACROS
+
 
 
 def _check_vector(node: Any, kind: str) -> None:

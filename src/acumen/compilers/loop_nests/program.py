@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from acumen.compilers.loop_nests.dependences import Model, model_of
 from acumen.compilers.loop_nests.errors import LoopNestError
 from acumen.compilers.loop_nests.isl import load
-from acumen.compilers.loop_nests.printing import MACROS, Printer
+from acumen.compilers.loop_nests.printing import Printer
 from acumen.compilers.loop_nests.scop import Scop, build, parameters_of
 from acumen.compilers.loop_nests.source import Source, read_source
 from acumen.compilers.loop_nests.syntax import parse_region
@@ -62,7 +63,7 @@ class Program:
         if values:
             guarded = " && ".join(values)
             better = f"if ({guarded}) {{\n{better}}} else {{\n{self.source.region}}}"
-        return self.source.with_region(f"{{\n{better}\n}}", printer.typedef_text() + MACROS)
+        return self.source.with_region(f"{{\n{better}\n}}", printer.preamble())
 
     def _locals(self) -> str:
         """Declarations of what the region declared itself: as arrays, where it was in loops."""
@@ -117,15 +118,24 @@ def compile_file(
         *(first, *flags, "-w", f"-I{source.path.resolve().parent}", *source.flags),
         *(str(path), "-o", str(executable), "-lm"),
     ]
-    try:
-        done = subprocess.run(whole, capture_output=True, text=True, timeout=_COMPILE_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LoopNestError(f"the compiler cannot be run: {error}") from error
+    done = _patiently(whole)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "error" in line]
         complaint = (errors or done.stderr.splitlines() or [f"exit code {done.returncode}"])[0]
         raise LoopNestError(f"{first} refuses the program: {complaint}")
     return executable
+
+
+def _patiently(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Runs a compiler; a machine without room for one more process may have some a little later."""
+    for attempt in range(5):
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_SECONDS)
+        except BlockingIOError:
+            time.sleep(2**attempt)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise LoopNestError(f"the compiler cannot be run: {error}") from error
+    raise LoopNestError("the compiler cannot be run: too many processes")
 
 
 def load_program(

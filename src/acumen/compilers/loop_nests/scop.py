@@ -183,7 +183,7 @@ class _Reader:
             if node.iffalse is not None:
                 yield from self._block(node.iffalse, place.where(f"not ({condition})"))
         elif kind == "Assignment":
-            yield self._statement(node, place)
+            yield self._statement(as_assignment(node), place)
         elif kind == "Decl":
             yield from self._declaration(node, place)
         elif kind == "UnaryOp" and node.op in ("p++", "++", "p--", "--"):
@@ -232,8 +232,6 @@ class _Reader:
             raise RegionError("this condition does not bound the loop", line_of(node))
 
     def _statement(self, node: Any, place: _Place) -> Statement:
-        if is_kind(node, "Assignment"):
-            node = as_assignment(node)
         written = self._access(node.target, place)
         if written.array in place.names:
             raise RegionError(f"the iterator {written.array} is written", line_of(node))

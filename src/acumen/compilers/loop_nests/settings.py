@@ -31,6 +31,8 @@ SCHEDULES = ("split", "fused", "written")
 TILES = (0, 16, 32, 64, 128, 256, 512)
 # Bands with fewer of all instances are left as they are.
 _HEAVY = 0.05
+# About ten seconds of isl's; nearly all trees need less than a hundredth.
+_OPERATIONS_MAX = 20_000_000
 
 
 class IllegalError(LoopNestError):
@@ -56,6 +58,7 @@ def space_of(threads: int) -> Space:
         "wavefront": Flag(),
         "other_lanes": Flag(),
         "other_rows": Flag(),
+        "hints": Flag(),
         "threads": Categorical(tuple(dict.fromkeys((1, threads)))),
     }
     made = When("schedule", *SCHEDULES)
@@ -86,8 +89,20 @@ class Choices:
         """The schedule tree of a setting (not of the original's), proved to be legal.
 
         Raises:
-            IllegalError: it would not be.
+            IllegalError: it would not be, or that cannot be proved in reasonable time.
         """
+        isl = load()
+        context = self.model.domain.get_ctx()
+        context.reset_operations()
+        context.set_max_operations(_OPERATIONS_MAX)
+        try:
+            return self._tree(setting)
+        except isl.Error as error:
+            raise IllegalError(f"isl gives up: {error}") from error
+        finally:
+            context.set_max_operations(0)
+
+    def _tree(self, setting: Mapping[str, Any]) -> Any:
         base, bands = self.base(setting["schedule"])
         total = sum(band.instances for band in bands if band.innermost)
         shapes = {}
@@ -102,7 +117,9 @@ class Choices:
             raise IllegalError("lanes of a vector would depend on each other")
         if setting["threads"] > 1:
             tree = parallelised(tree, self.model)
-        return isolated(hinted(tree, self.model))
+        if setting["hints"]:
+            tree = hinted(tree, self.model)
+        return isolated(tree)
 
     def _shape(self, band: Band, setting: Mapping[str, Any]) -> Shape:
         other = bool(setting.get("other_lanes")) and len(band.lanes) > 1
@@ -152,11 +169,21 @@ def _base(model: Model, schedule: str) -> Any:
     isl = load()
     if schedule == "written":
         return merged(model)
+    # What the domains say already only burdens the scheduler's programs, at times by minutes; at
+    # others it cannot do without.
+    short = model.direct.gist_domain(model.domain).gist_range(model.domain)
     context = model.domain.get_ctx()
     context.set_schedule_serialize_sccs(int(schedule == "split"))
     try:
-        wanted = isl.ScheduleConstraints.on_domain(model.domain).set_validity(model.direct)
-        wanted = wanted.set_coincidence(model.direct).set_proximity(model.direct)
-        return wanted.compute_schedule()
+        try:
+            return _scheduled(model, short)
+        except isl.Error:
+            return _scheduled(model, model.direct)
     finally:
         context.set_schedule_serialize_sccs(0)
+
+
+def _scheduled(model: Model, direct: Any) -> Any:
+    isl = load()
+    wanted = isl.ScheduleConstraints.on_domain(model.domain).set_validity(direct)
+    return wanted.set_coincidence(direct).set_proximity(direct).compute_schedule()
