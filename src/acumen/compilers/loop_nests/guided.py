@@ -1,4 +1,4 @@
-"""A search learner for few, dear trials: what was good elsewhere first, then steps from the best."""
+"""A search learner for few, dear trials: what was good elsewhere, then steps from the best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""isl, the integer set library, imported when it is first needed (`pip install 'acumen[compilers]'`).
+"""isl, the integer set library, imported when it is first needed.
 
 Everybody here takes it from this module, so that a base install knows nothing of it.
 """

@@ -147,8 +147,14 @@ class Printer:
         name = _c(node.for_get_iterator())
         init = _c(node.for_get_init())
         if node.for_is_degenerate():
-            return ["{", f"const long {name} = {init};", *self._node(node.for_get_body(), fixed), "}"]
-        head = f"for (long {name} = {init}; {_c(node.for_get_cond())}; {name} += {_c(node.for_get_inc())}) {{"
+            return [
+                "{",
+                f"const long {name} = {init};",
+                *self._node(node.for_get_body(), fixed),
+                "}",
+            ]
+        cond, step = _c(node.for_get_cond()), _c(node.for_get_inc())
+        head = f"for (long {name} = {init}; {cond}; {name} += {step}) {{"
         body = node.for_get_body()
         if self.pending:
             # Each of the loops that the marked one was taken apart into.
@@ -185,7 +191,17 @@ class Printer:
             return [head, *lines, "}"]
         init, cond = _c(node.for_get_init()), _c(node.for_get_cond())
         first = f"{{ const long {name} = {init}; acumen_any = {cond}; }}"
-        return ["{ int acumen_any;", first, "if (acumen_any) {", *before, head, *lines, "}", *after, "}}"]
+        return [
+            "{ int acumen_any;",
+            first,
+            "if (acumen_any) {",
+            *before,
+            head,
+            *lines,
+            "}",
+            *after,
+            "}}",
+        ]
 
     def _tile(self, node: Any, mark: str) -> list[tuple[str | None, str]]:
         """A whole register tile: what each statement may keep in a variable, and the statement.
@@ -194,13 +210,13 @@ class Printer:
             _PlainError: it is not whole, or cannot be written so.
         """
         wanted = load().Set(mark.removeprefix(WHOLE)).count_val().to_python()
-        places: list[tuple[Any, dict[str, int], str, int]] = []
+        places: list[tuple[Any, dict[str, int], int]] = []
         self._unroll(node, {}, places)
-        count = sum(max(lanes, 1) for *_, lanes in places)
-        statements = {id(self._call(call)) for call, *_ in places}
+        count = sum(max(lanes, 1) for _, _, lanes in places)
+        statements = {id(self._call(call)) for call, _, _ in places}
         if count != wanted * len(statements):
             raise _PlainError
-        return [self._one(self._call(call), *rest) for call, *rest in places]
+        return [self._one(self._call(call), fixed, lanes) for call, fixed, lanes in places]
 
     def _unroll(self, node: Any, fixed: dict[str, int], out: list[Any]) -> None:
         isl = load()
@@ -210,7 +226,7 @@ class Printer:
             name, values = _constant_loop(loop)
             lanes: list[Any] = []
             self._unroll(loop.for_get_body(), {**fixed, name: values[0]}, lanes)
-            out += [(call, at, name, len(values)) for call, at, _, _ in lanes]
+            out += [(call, at, len(values)) for call, at, _ in lanes]
         elif kind == types.mark:
             self._unroll(node.mark_get_node(), fixed, out)
         elif kind == types.for_:
@@ -222,13 +238,11 @@ class Printer:
             for i in range(children.n_ast_node()):
                 self._unroll(children.get_at(i), fixed, out)
         elif kind == types.user:
-            out.append((node, fixed, "", 0))
+            out.append((node, fixed, 0))
         else:
             raise _PlainError
 
-    def _one(
-        self, call: _Call, fixed: Mapping[str, int], lane: str, lanes: int
-    ) -> tuple[str | None, str]:
+    def _one(self, call: _Call, fixed: Mapping[str, int], lanes: int) -> tuple[str | None, str]:
         assignment: Assignment = call.statement.node
         if lanes:
             target = self._vector(call, assignment.target, fixed, lanes)
@@ -294,11 +308,8 @@ class Printer:
 
     def _stride(self, call: _Call, node: Any) -> int | None:
         """How many elements an access moves with a lane; None: neither 0 nor 1."""
-        name, nodes = element(node)
-        found = next(
-            (a for a in call.statement.accesses() if a.node is node),
-            None,
-        )
+        nodes = element(node)[1]
+        found = next((a for a in call.statement.accesses() if a.node is node), None)
         if found is None:
             return 0 if not nodes else None
         slopes = [_moved(index.terms, call.along) for index in found.subscripts]
@@ -324,12 +335,12 @@ class Printer:
     def preamble(self) -> str:
         """What the file needs before all else."""
         typedefs = "".join(
-            f"typedef {kind} acumen_{kind}{lanes} __attribute__((vector_size({_BYTES[kind] * lanes}),"
+            f"typedef {kind} acumen_{kind}{lanes}"
+            f" __attribute__((vector_size({_BYTES[kind] * lanes}),"
             f" aligned({_BYTES[kind]}), may_alias));\n"
             for kind, lanes in sorted(self.typedefs)
         )
         return (_CAREFUL if self.hints else "") + typedefs + MACROS
-
 
 
 def _check_vector(node: Any, kind: str) -> None:
@@ -378,7 +389,9 @@ def _is_loop(node: Any) -> bool:
 
 def _is_mark(node: Any, name: str) -> bool:
     isl = load()
-    return bool(node.get_type() == isl.ast_node_type.mark) and node.mark_get_id().name.startswith(name)
+    return bool(node.get_type() == isl.ast_node_type.mark) and node.mark_get_id().name.startswith(
+        name
+    )
 
 
 def _constant_loop(node: Any) -> tuple[str, range]:
@@ -435,7 +448,10 @@ def _see_kernel(model: Model, node: Any, found: dict[str, bool]) -> None:
     strips = node.child(0)
     places = strips.get_prefix_schedule_union_map()
     while strips.get_type() in (isl.schedule_node_type.band, isl.schedule_node_type.mark):
-        if strips.get_type() == isl.schedule_node_type.mark and strips.mark_get_id().name.startswith(WHOLE):
+        if (
+            strips.get_type() == isl.schedule_node_type.mark
+            and strips.mark_get_id().name.startswith(WHOLE)
+        ):
             break
         last = strips
         strips = strips.child(0)
@@ -464,4 +480,6 @@ def _see_kernel(model: Model, node: Any, found: dict[str, bool]) -> None:
 
 def _elements(statement: Statement, access: Access) -> Any:
     source = f"{statement.name}[{', '.join(statement.iterators)}]"
-    return load().UnionMap(f"{{ {source} -> {access.array}[{', '.join(map(str, access.subscripts))}] }}")
+    return load().UnionMap(
+        f"{{ {source} -> {access.array}[{', '.join(map(str, access.subscripts))}] }}"
+    )

@@ -159,7 +159,7 @@ def load_program(
         LoopNestError: the file cannot be read, compiled or run.
     """
     source = read_source(path, flags)
-    tree = parse_region(source.expanded)
+    tree = parse_region(source.expanded, source.types)
     parameters = parameters_of(tree)
     draft = build(tree, dict.fromkeys(parameters, 0)) if parameters else build(tree, {})
     text = source.with_region(source.region, begin=_probe(draft, parameters))

@@ -126,9 +126,9 @@ def _moves(node: Any, members: list[Any], statement: Statement) -> list[dict[str
         target = np.zeros(len(matrix))
         target[len(rows) + m] = 1
         step = np.linalg.lstsq(matrix, target, rcond=None)[0]
-        rounded = np.round(step)
+        rounded = np.asarray(np.round(step))
         fits = np.allclose(matrix @ rounded, target)
-        moved = {i: int(x) for i, x in zip(statement.iterators, rounded, strict=True)}
+        moved = dict(zip(statement.iterators, rounded.astype(int).tolist(), strict=True))
         found.append(moved if fits else None)
     return found
 

@@ -25,6 +25,7 @@ from acumen.compilers.loop_nests.syntax import (
     type_text,
 )
 
+
 @dataclass(frozen=True)
 class Access:
     """An element of an array that a statement reads or writes; a scalar has no subscripts."""

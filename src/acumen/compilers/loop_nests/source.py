@@ -23,6 +23,7 @@ _BEGIN = re.compile(r"^\s*#\s*pragma\s+scop\b")
 _END = re.compile(r"^\s*#\s*pragma\s+endscop\b")
 _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\]|\\.)*)"')
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_TYPE = re.compile(r"\btypedef\b[^;{}]*?\b(\w+)\s*;")
 _PROBE = "acumen_macro_"
 
 
@@ -35,6 +36,7 @@ class Source:
         before, region, after: its text; the marks belong to `before` and `after`.
         first_line: of the region, counted from 1.
         expanded: the region after the preprocessor, with line markers.
+        types: names that the file defines as types.
         values: of the integer macros that the region uses, which better code is made for.
         flags: of the preprocessor and the compiler (`-D`, `-I`), further files to link with too.
     """
@@ -45,6 +47,7 @@ class Source:
     after: str
     first_line: int
     expanded: str
+    types: tuple[str, ...]
     values: Mapping[str, int]
     flags: tuple[str, ...]
 
@@ -77,7 +80,8 @@ def read_source(path: Path, flags: Sequence[str] = ()) -> Source:
     names = sorted(set(_NAME.findall(region)))
     probes = "".join(f"{_PROBE}{name} = {name};\n" for name in names)
     text = "".join([*lines[: end + 1], probes, *lines[end + 1 :]])
-    expanded, values = _cut(_preprocess(text, path, flags), path)
+    whole = _preprocess(text, path, flags)
+    expanded, values = _cut(whole, path)
     macros = [name for name in names if values.get(name, name) != name]
     return Source(
         path=path,
@@ -86,6 +90,7 @@ def read_source(path: Path, flags: Sequence[str] = ()) -> Source:
         after="".join(lines[end:]),
         first_line=begin + 2,
         expanded=expanded,
+        types=tuple(sorted({match[1] for match in _TYPE.finditer(whole)})),
         values={name: number for name in macros if (number := _number(values[name])) is not None},
         flags=tuple(flags),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from acumen.compilers.loop_nests.affine import line_of
@@ -11,10 +11,10 @@ from acumen.compilers.loop_nests.errors import MissingError, RegionError
 
 # Of the C library: their value depends on the arguments alone, and nothing else is changed
 # (rounding modes and errno apart, which no numerical kernel reads).
-_PURE = (
-    "acos asin atan atan2 cbrt ceil copysign cos cosh erf exp exp2 expm1 fabs floor fma fmax fmin"
-    " fmod hypot log log10 log1p log2 pow round sin sinh sqrt tan tanh trunc"
-).split()
+_PURE = """
+    acos asin atan atan2 cbrt ceil copysign cos cosh erf exp exp2 expm1 fabs floor fma fmax fmin
+    fmod hypot log log10 log1p log2 pow round sin sinh sqrt tan tanh trunc
+""".split()  # noqa: SIM905 - a table of names reads better so
 PURE = frozenset([*_PURE, *(f"{name}f" for name in _PURE), "abs", "labs"])
 _TYPES = "size_t ssize_t int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t"
 # Tighter ones have larger numbers; what binds as tightly on the right gets parentheses.
@@ -32,8 +32,12 @@ _BINDING = {
 }
 
 
-def parse_region(expanded: str) -> Any:
+def parse_region(expanded: str, types: Collection[str] = ()) -> Any:
     """A preprocessed region as pycparser's compound statement.
+
+    Args:
+        expanded: its text.
+        types: names that the file defines as types.
 
     Raises:
         MissingError: pycparser is not installed.
@@ -45,7 +49,7 @@ def parse_region(expanded: str) -> Any:
         raise MissingError(
             "loop nests need isl and a parser of C: pip install 'acumen[compilers]'"
         ) from error
-    typedefs = "".join(f"typedef long {name};" for name in _TYPES.split())
+    typedefs = "".join(f"typedef long {name};" for name in {*_TYPES.split(), *types})
     text = f"{typedefs}\nvoid region(void)\n{{\n{expanded}\n}}\n"
     try:
         unit = c_parser.CParser().parse(text, "region")

@@ -66,7 +66,9 @@ def bands_of(schedule: Any) -> list[Any]:
 def is_band(node: Any) -> bool:
     """Whether a node of a schedule tree is a band with members."""
     isl = load()
-    return node.get_type() == isl.schedule_node_type.band and bool(node.band_get_space().dim(isl.dim_type.set))
+    return node.get_type() == isl.schedule_node_type.band and bool(
+        node.band_get_space().dim(isl.dim_type.set)
+    )
 
 
 def shaped(schedule: Any, shapes: Mapping[int, Shape]) -> Any:
@@ -284,16 +286,16 @@ def _isolate(node: Any, box: Any) -> Any:
     isl = load()
     whole = _whole(node, box)
     depth = node.get_tree_depth()
-    while not (node.get_type() == isl.schedule_node_type.mark and node.mark_get_id().name == KERNEL):
+    while not (
+        node.get_type() == isl.schedule_node_type.mark and node.mark_get_id().name == KERNEL
+    ):
         node = node.parent()
         if not is_band(node):
             continue
         outer, own = node.get_schedule_depth(), node.band_get_space().dim(isl.dim_type.set)
         dims = whole.dim(isl.dim_type.set)
         here = whole.project_out(isl.dim_type.set, outer + own, dims - outer - own)
-        pairs = isl.Map.from_range(here).move_dims(
-            isl.dim_type.in_, 0, isl.dim_type.out, 0, outer
-        )
+        pairs = isl.Map.from_range(here).move_dims(isl.dim_type.in_, 0, isl.dim_type.out, 0, outer)
         option = pairs.wrap().set_tuple_name("isolate")
         node = node.band_set_ast_build_options(isl.UnionSet.from_set(option))
     while node.get_tree_depth() < depth:
@@ -314,7 +316,8 @@ def _whole(node: Any, box: Any) -> Any:
         at = at.child(0)
     both = places.flat_range_product(inside).intersect_domain(node.get_domain())
     size = box.dim(isl.dim_type.set)
-    some = missing = None
+    some: Any = None
+    missing: Any = None
     for points in _sets(both):
         dims = points.dim(isl.dim_type.set)
         here = points.project_out(isl.dim_type.set, dims - size, size)

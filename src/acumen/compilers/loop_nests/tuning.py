@@ -101,9 +101,7 @@ class Tuner:
         with Runner(Limits(seconds=3600)) as self._runner:
             self._begin()
             space = space_of(self.threads)
-            first = first_settings(
-                self.choices, space, self.threads, read_lessons(), self.without
-            )
+            first = first_settings(self.choices, space, self.threads, read_lessons(), self.without)
             search = Search(
                 space,
                 minimize("seconds"),
