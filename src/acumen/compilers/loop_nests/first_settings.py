@@ -22,20 +22,19 @@ _NEAREST = 4
 # The rule: register tiles in one thread and in all, with and without tiles for the caches; then
 # plain loops in other orders, and time-tiled ones.
 _RULE: tuple[dict[str, Any], ...] = (
-    {"schedule": "split", "rows": 6, "vectors": 2},
-    {"schedule": "split", "rows": 6, "vectors": 2, "tile_rest": 256, "threads": "all"},
-    {"schedule": "split", "rows": 4, "vectors": 4, "tile_rest": 256, "tile_lanes": 512},
-    {"schedule": "split", "style": "loops", "sink": 1},
-    {"schedule": "fused", "rows": 4, "vectors": 2},
-    {"schedule": "fused", "style": "loops", "sink": 1, "tile_rows": 32, "tile_lanes": 512,
+    {"schedule": "split", "rows": 8, "vectors": 2, "tile_rest": 256},
+    {"schedule": "fused", "style": "loops", "sink": 1, "tile_rows": 64, "tile_lanes": 256,
      "tile_rest": 16},
+    {"schedule": "split", "rows": 4, "vectors": 4, "tile_rest": 256, "tile_lanes": 512},
+    {"schedule": "split", "rows": 12, "vectors": 6},
+    {"schedule": "split", "style": "loops", "sink": 1},
+    {"schedule": "split", "rows": 8, "vectors": 2, "tile_rest": 256, "threads": "all"},
     {"schedule": "written", "rows": 4, "vectors": 2},
-    {"schedule": "split", "style": "loops", "tile_rest": 64, "tile_lanes": 256, "tile_rows": 64,
-     "sink": 1, "threads": "all"},
+    {"schedule": "fused", "rows": 4, "vectors": 2},
     {"schedule": "written", "style": "loops", "hints": True},
-    {"schedule": "split", "rows": 8, "vectors": 1, "threads": "all"},
-    {"schedule": "fused", "style": "loops", "sink": 1, "threads": "all", "wavefront": True,
-     "tile_rows": 64, "tile_lanes": 256, "tile_rest": 16},
+    {"schedule": "fused", "style": "loops", "sink": 1, "tile_rows": 64, "tile_lanes": 256,
+     "tile_rest": 16, "threads": "all", "wavefront": True},
+    {"schedule": "split", "style": "loops", "sink": 1, "threads": "all"},
 )  # fmt: skip
 
 

@@ -186,7 +186,8 @@ class Printer:
             after.append(f"{place} = {names[place]};")
         lines = [line for _, line in tile]
         for place, short in names.items():
-            lines = [line.replace(place, short) for line in lines]
+            whole = re.compile(rf"(?<!\w){re.escape(place)}")
+            lines = [whole.sub(short, line) for line in lines]
         if not names:
             return [head, *lines, "}"]
         init, cond = _c(node.for_get_init()), _c(node.for_get_cond())
@@ -210,9 +211,9 @@ class Printer:
             _PlainError: it is not whole, or cannot be written so.
         """
         wanted = load().Set(mark.removeprefix(WHOLE)).count_val().to_python()
-        places: list[tuple[Any, dict[str, int], int]] = []
+        places: list[tuple[Any, dict[str, int], range]] = []
         self._unroll(node, {}, places)
-        count = sum(max(lanes, 1) for _, _, lanes in places)
+        count = sum(max(len(lanes), 1) for _, _, lanes in places)
         statements = {id(self._call(call)) for call, _, _ in places}
         if count != wanted * len(statements):
             raise _PlainError
@@ -226,7 +227,8 @@ class Printer:
             name, values = _constant_loop(loop)
             lanes: list[Any] = []
             self._unroll(loop.for_get_body(), {**fixed, name: values[0]}, lanes)
-            out += [(call, at, len(values)) for call, at, _ in lanes]
+            # The lanes' variable comes last among those that have a number.
+            out += [(call, at, values) for call, at, _ in lanes]
         elif kind == types.mark:
             self._unroll(node.mark_get_node(), fixed, out)
         elif kind == types.for_:
@@ -238,11 +240,11 @@ class Printer:
             for i in range(children.n_ast_node()):
                 self._unroll(children.get_at(i), fixed, out)
         elif kind == types.user:
-            out.append((node, fixed, 0))
+            out.append((node, fixed, range(0)))
         else:
             raise _PlainError
 
-    def _one(self, call: _Call, fixed: Mapping[str, int], lanes: int) -> tuple[str | None, str]:
+    def _one(self, call: _Call, fixed: Mapping[str, int], lanes: range) -> tuple[str | None, str]:
         assignment: Assignment = call.statement.node
         if lanes:
             target = self._vector(call, assignment.target, fixed, lanes)
@@ -281,7 +283,7 @@ class Printer:
             return f"({call.iterators[call.statement.names[node.name]]})"
         return element(node)[0]
 
-    def _vector_value(self, call: _Call, fixed: Mapping[str, int], lanes: int) -> str:
+    def _vector_value(self, call: _Call, fixed: Mapping[str, int], lanes: range) -> str:
         value, written = call.statement.node.value, call.statement.written.array
         found = False
 
@@ -297,14 +299,15 @@ class Printer:
                 return self._vector(call, node, fixed, lanes)
             if stride == 0:
                 return self._scalar(call, node, fixed)
-            raise _PlainError
+            found = True
+            return self._gathered(call, node, fixed, lanes)
 
         _check_vector(value, self.types.get(written, ""))
         text = print_expression(value, leaf)
         if found or call.statement.node.op != "=":
             return f"({text})"
         # A vector of one value: adding it to zeros would change the sign of a zero.
-        return f"({self._typedef(written, lanes)}){{{', '.join([f'({text})'] * lanes)}}}"
+        return f"({self._typedef(written, len(lanes))}){{{', '.join([f'({text})'] * len(lanes))}}}"
 
     def _stride(self, call: _Call, node: Any) -> int | None:
         """How many elements an access moves with a lane; None: neither 0 nor 1."""
@@ -319,11 +322,17 @@ class Printer:
             return 0
         return 1 if not any(slopes[:-1]) and slopes[-1] == 1 else None
 
-    def _vector(self, call: _Call, node: Any, fixed: Mapping[str, int], lanes: int) -> str:
+    def _vector(self, call: _Call, node: Any, fixed: Mapping[str, int], lanes: range) -> str:
         if self._stride(call, node) != 1:
             raise _PlainError
-        kind = self._typedef(element(node)[0], lanes)
+        kind = self._typedef(element(node)[0], len(lanes))
         return f"(*({kind} *)&{self._scalar(call, node, fixed)})"
+
+    def _gathered(self, call: _Call, node: Any, fixed: Mapping[str, int], lanes: range) -> str:
+        """A vector of elements that do not lie side by side."""
+        name = next(reversed(fixed))
+        each = (self._scalar(call, node, {**fixed, name: value}) for value in lanes)
+        return f"({self._typedef(element(node)[0], len(lanes))}){{{', '.join(each)}}}"
 
     def _typedef(self, array: str, lanes: int) -> str:
         element_type = self.types.get(array, "")
@@ -472,6 +481,9 @@ def _see_kernel(model: Model, node: Any, found: dict[str, bool]) -> None:
         for other in names:
             statement = model.scop.statement(other)
             for access in statement.reads + ((statement.written,) if other != name else ()):
+                if other == name and access.subscripts == statement.written.subscripts:
+                    if access.array == statement.written.array:
+                        continue
                 touched = _elements(statement, access)
                 both = places.apply_range(written).intersect(places.apply_range(touched))
                 safe = safe and bool(both.is_empty())

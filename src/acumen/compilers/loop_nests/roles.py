@@ -33,6 +33,7 @@ class Band:
         tileable: whether its loops may be tiled and interchanged.
         lanes: members fit for lanes, the fittest first.
         contiguous: whether the fittest moves along neighbouring elements everywhere.
+        gathered: whether it does at least where it writes.
         rows: members fit for rows, the fittest first.
         extents: of each member, how far it runs.
     """
@@ -45,6 +46,7 @@ class Band:
     tileable: bool
     lanes: tuple[int, ...]
     contiguous: bool
+    gathered: bool
     rows: tuple[int, ...]
     extents: tuple[int, ...]
 
@@ -80,6 +82,7 @@ def describe(node: Any, number: int, model: Model) -> Band:
         tileable=bool(node.band_get_permutable()) or size == 1,
         lanes=tuple(lanes),
         contiguous=bool(lanes) and scores[lanes[0]][2],
+        gathered=bool(lanes) and _writes_side_by_side(statements, moves, lanes[0]),
         rows=tuple(rows),
         extents=tuple(_extent(each, domain) for each in maps),
     )
@@ -181,6 +184,18 @@ def _lane_score(
                 score -= 3 * weight
                 every = False
     return score, every
+
+
+def _writes_side_by_side(
+    statements: list[Statement], moves: dict[str, list[dict[str, int] | None]], m: int
+) -> bool:
+    """Whether neighbouring iterations write neighbouring elements."""
+    for statement in statements:
+        move = moves[statement.name][m]
+        strides = [] if move is None else _strides(statement.written, move)
+        if not strides or any(strides[:-1]) or strides[-1] != 1:
+            return False
+    return True
 
 
 def _writes_move(

@@ -58,12 +58,15 @@ def space_of(threads: int) -> Space:
         "wavefront": Flag(),
         "other_lanes": Flag(),
         "other_rows": Flag(),
+        "gather": Flag(default=True),
         "hints": Flag(),
         "threads": Categorical(tuple(dict.fromkeys((1, threads)))),
     }
     made = When("schedule", *SCHEDULES)
     conditions = {name: made for name in parameters if name != "schedule"}
-    conditions |= {name: When("style", "registers") for name in ("rows", "vectors", "other_rows")}
+    conditions |= {
+        name: When("style", "registers") for name in ("rows", "vectors", "other_rows", "gather")
+    }
     conditions |= {name: When("style", "loops") for name in ("sink", "wavefront")}
     return Space(parameters, conditions)
 
@@ -124,6 +127,10 @@ class Choices:
     def _shape(self, band: Band, setting: Mapping[str, Any]) -> Shape:
         other = bool(setting.get("other_lanes")) and len(band.lanes) > 1
         lanes = band.lanes[int(other)] if band.lanes else -1
+        fit = band.contiguous or (setting.get("gather") and band.gathered)
+        if setting["style"] == "registers" and (other or not fit):
+            # Lanes that do not lie side by side are of more use as rows.
+            lanes = -1
         rows = [m for m in band.rows if m != lanes]
         row = rows[int(bool(setting.get("other_rows")) and len(rows) > 1)] if rows else -1
         if not band.tileable:
@@ -143,7 +150,7 @@ class Choices:
                 wavefront=setting["wavefront"],
             )
         size = {"float": 32, "double": 64}.get(self._type(band), 0)
-        usable = lanes >= 0 and band.contiguous and not other and size > 0
+        usable = lanes >= 0 and size > 0
         unroll = [1] * band.members
         if row >= 0:
             unroll[row] = min(setting["rows"], band.extents[row])

@@ -13,7 +13,7 @@ static double A[M][N], Q[M][N], R[N][N];
 static void initialise(void) {
   for (int i = 0; i < M; i++)
     for (int j = 0; j < N; j++)
-      A[i][j] = (double)(i * j % M) / M * 100 + 10 + (i == j ? M : 0);
+      A[i][j] = (double)(i * j % M) / M * 100 + 10 + (i == j ? 100.0 * M : 0);
 }
 
 KERNEL {
@@ -39,6 +39,13 @@ KERNEL {
 int main(void) {
   initialise();
   kernel();
+  /* Of columns beyond the number of rows nothing but rounding errors is left. */
+  for (int k = M; k < N; k++) {
+    for (int i = 0; i < M; i++)
+      Q[i][k] = 0.0;
+    for (int j = 0; j < N; j++)
+      R[k][j] = 0.0;
+  }
   print_digest("R", &R[0][0], (long)N * N);
   print_digest("Q", &Q[0][0], (long)M * N);
   return 0;
