@@ -23,6 +23,7 @@ from acumen.cli_journal import journal
 from acumen.cli_nests import nests
 from acumen.cli_place import place
 from acumen.cli_train import train
+from acumen.cli_tune import tune
 from acumen.cli_watch import watch
 from acumen.evaluation import (
     Ask,
@@ -57,6 +58,7 @@ main.add_command(nests)
 main.add_command(place)
 main.add_command(evaluate)
 main.add_command(train)
+main.add_command(tune)
 main.add_command(watch)
 
 

@@ -9,7 +9,7 @@ tile accumulates along a loop is kept in variables meanwhile, so that it stays i
     C[i+0][j..j+7] = r0, C[i+1][j..j+7] = r1;
 
 That is allowed only where nothing else that the loop touches can be the same element, which is
-computed exactly (`_keepable`), not guessed from names.
+computed exactly (`keeping.py`), not guessed from names.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from typing import Any
 
 from acumen.compilers.loop_nests.dependences import Model
 from acumen.compilers.loop_nests.isl import load
-from acumen.compilers.loop_nests.scop import Access, Statement
+from acumen.compilers.loop_nests.keeping import keepable
+from acumen.compilers.loop_nests.scop import Statement
 from acumen.compilers.loop_nests.syntax import Assignment, element, is_kind, print_expression
-from acumen.compilers.loop_nests.transform import FREE, KERNEL, PARALLEL, VECTOR, WHOLE
+from acumen.compilers.loop_nests.transform import FREE, PARALLEL, VECTOR, WHOLE
 
 MACROS = """#define acumen_min(a, b) ((a) < (b) ? (a) : (b))
 #define acumen_max(a, b) ((a) > (b) ? (a) : (b))
@@ -80,7 +81,7 @@ class Printer:
     def text(self, schedule: Any) -> str:
         """The loops of a schedule tree as C."""
         isl = load()
-        self.keepable = _keepable(self.model, schedule)
+        self.keepable = keepable(self.model, schedule)
         build = isl.AstBuild.from_context(isl.Set("{ : }"))
         build, _handle = build.set_at_each_domain(self._note)
         tree = build.node_from_schedule(schedule)
@@ -432,66 +433,3 @@ def _slope(value: Any, dims: int) -> int | None:
             return None
     slope = aff.get_coefficient_val(isl.dim_type.in_, dims - 1)
     return int(slope.to_python()) if slope.is_int() else None
-
-
-def _keepable(model: Model, schedule: Any) -> dict[str, bool]:
-    """Statements whose target nothing else in the register tile's loops can be.
-
-    At one place of the loops above the tile's own, the elements that the statements write and
-    those that they read beside are compared: they must have none in common.
-    """
-    found: dict[str, bool] = {}
-
-    def see(node: Any) -> Any:
-        isl = load()
-        if node.get_type() == isl.schedule_node_type.mark and node.mark_get_id().name == KERNEL:
-            _see_kernel(model, node.copy(), found)
-        return node
-
-    schedule.map_schedule_node_bottom_up(see)
-    return found
-
-
-def _see_kernel(model: Model, node: Any, found: dict[str, bool]) -> None:
-    isl = load()
-    strips = node.child(0)
-    places = strips.get_prefix_schedule_union_map()
-    while strips.get_type() in (isl.schedule_node_type.band, isl.schedule_node_type.mark):
-        if (
-            strips.get_type() == isl.schedule_node_type.mark
-            and strips.mark_get_id().name.startswith(WHOLE)
-        ):
-            break
-        last = strips
-        strips = strips.child(0)
-    # All loops above the tile but the innermost, along which it accumulates.
-    if last.get_type() == isl.schedule_node_type.band:
-        size = last.band_get_space().dim(isl.dim_type.set)
-        places = last.get_prefix_schedule_union_map()
-        if size > 1:
-            upper = last.band_split(size - 1).child(0)
-            places = upper.get_prefix_schedule_union_map()
-    domain = node.get_domain()
-    names: list[str] = []
-    domain.foreach_set(lambda each: names.append(each.get_tuple_name()))
-    places = places.intersect_domain(domain).reverse()
-    for name in names:
-        written = _elements(model.scop.statement(name), model.scop.statement(name).written)
-        safe = True
-        for other in names:
-            statement = model.scop.statement(other)
-            for access in statement.reads + ((statement.written,) if other != name else ()):
-                if other == name and access.subscripts == statement.written.subscripts:
-                    if access.array == statement.written.array:
-                        continue
-                touched = _elements(statement, access)
-                both = places.apply_range(written).intersect(places.apply_range(touched))
-                safe = safe and bool(both.is_empty())
-        found[name] = safe
-
-
-def _elements(statement: Statement, access: Access) -> Any:
-    source = f"{statement.name}[{', '.join(statement.iterators)}]"
-    return load().UnionMap(
-        f"{{ {source} -> {access.array}[{', '.join(map(str, access.subscripts))}] }}"
-    )

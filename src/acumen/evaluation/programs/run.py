@@ -37,6 +37,7 @@ class Limits:
         seconds: wall time of one command.
         memory: bytes that all its processes hold together, looked at ten times a second;
             None: nine tenths of what is free when the runner starts.
+        process_memory: bytes that any one of its processes holds; None: no such limit.
         output: bytes written to stdout and stderr together.
         file_size: bytes of any one file it writes; None: no limit.
         processes: how many there may be at a time.
@@ -46,6 +47,7 @@ class Limits:
 
     seconds: float = 3600.0
     memory: int | None = None
+    process_memory: int | None = None
     output: int = 1 << 30
     file_size: int | None = None
     processes: int = 1000
@@ -223,6 +225,7 @@ class Runner:
             "stdin": str(stdin) if stdin else None,
             "timeout": min(self.limits.seconds, seconds or self.limits.seconds),
             "memory": self._memory,
+            "process_memory": self.limits.process_memory or self._memory,
             "output": self.limits.output,
             "keep": self._keep,
             "spool": str(spool) if spool else None,

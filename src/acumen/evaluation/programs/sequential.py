@@ -6,12 +6,12 @@ out as -x: the coin alone decided. That holds whatever the noise is like: heavy 
 machine that gets slower, bursts that last over many pairs. So nothing is assumed about it.
 
 The test is a bet (Shafer, "Testing by betting", 2021). One starts with 1 and stakes before each
-pair a share of what one has on "x is positive", at fair odds: once on its sign (the sign test), once
-on its sign in proportion to the rank of |x| among those so far (Wilcoxon's signed rank test with
-sequential ranks, Reynolds 1975). While the coin alone decides, nobody can expect to win, and the
-chance that the wealth ever reaches 1 / alpha is at most alpha, however long one plays and whenever
-one stops (Ville's inequality). Several stakes are played side by side, each with a share of the 1, so
-that none has to be chosen: their sum is such a wealth, too.
+pair a share of what one has on "x is positive", at fair odds: once on its sign (the sign test),
+once on its sign in proportion to the rank of |x| among those so far (Wilcoxon's signed rank test
+with sequential ranks, Reynolds 1975). While the coin alone decides, nobody can expect to win, and
+the chance that the wealth ever reaches 1 / alpha is at most alpha, however long one plays and
+whenever one stops (Ville's inequality). Several stakes are played side by side, each with a share
+of the 1, so that none has to be chosen: their sum is such a wealth, too.
 
 The interval of the ratio turns this around: it holds each ratio against which nobody has won yet,
 when x is measured from there. Intervals of one sequence hold all at once (a confidence sequence:
@@ -21,6 +21,7 @@ Howard, Ramdas, McAuliffe, Sekhon 2021; Waudby-Smith and Ramdas 2024 for bets).
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,21 +96,39 @@ def sequential_ranks(sizes: Floats) -> Floats:
     return ranks
 
 
-def better_by(x: Sequence[float] | Floats) -> float:
-    """The largest wealth so far of who bets that the candidate is better.
+class Bets:
+    """The same for one sequence that grows: a pair at a time, quickly.
 
-    At 1 / alpha or more the candidate is better, and the chance that this is ever said of one
-    that is not, in all the looks together, is at most alpha.
+    Attributes:
+        better: the largest wealth so far of who bets that the candidate is better. At 1 / alpha
+            or more it is, and the chance that this is ever said of one that is not, in all the
+            looks together, is at most alpha.
+        worse: the same for the candidate being worse.
 
-    >>> better_by([0.1] * 12) > 100, better_by([0.1, -0.1] * 50) > 100
-    (True, False)
+    >>> bets = Bets()
+    >>> for _ in range(12):
+    ...     bets.add(0.1)
+    >>> bets.better > 100, bets.worse
+    (True, 1.0)
     """
-    return float(wealths(np.asarray(x, float)[None])[0].max(initial=1.0))
 
+    def __init__(self) -> None:
+        self.better = self.worse = 1.0
+        self._sizes: list[float] = []
+        self._logs = np.zeros((2, 2, len(_STAKES)))
 
-def worse_by(x: Sequence[float] | Floats) -> float:
-    """The same for the candidate being worse."""
-    return float(wealths(np.asarray(x, float)[None])[1].max(initial=1.0))
+    def add(self, x: float) -> None:
+        """Takes the log ratio of one more pair."""
+        size = abs(x)
+        below, upto = bisect_left(self._sizes, size), bisect_right(self._sizes, size)
+        self._sizes.insert(upto, size)
+        rank = (below + (upto - below + 2) / 2) / len(self._sizes)
+        sign = float(np.sign(x))
+        for number, bet in enumerate((sign, sign * rank)):
+            self._logs[0, number] += np.log1p(_STAKES * bet)
+            self._logs[1, number] += np.log1p(-_STAKES * bet)
+        up, down = np.exp(np.minimum(self._logs, 700.0)).mean(axis=(1, 2))
+        self.better, self.worse = max(self.better, float(up)), max(self.worse, float(down))
 
 
 def estimate(x: Sequence[float] | Floats, confidence: float = 0.95) -> Estimate:

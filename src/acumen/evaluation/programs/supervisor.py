@@ -173,7 +173,7 @@ class Watch:
                 self._end_by = self._ended + self._request["linger"]
 
     def _patience_ms(self) -> float:
-        until = self._began + self._request["timeout"]
+        until: float = self._began + self._request["timeout"]
         if self._end_by is not None:
             until = min(until, self._end_by)
         return max(min(until - time.monotonic(), _WATCH_SECONDS), 0.0) * 1e3 + 0.5
@@ -192,10 +192,10 @@ class Watch:
 
     def _look(self) -> None:
         everyone = descendants()
-        memory = sum(resident(pid) for pid in everyone)
-        self._peak = max(self._peak, max(map(resident, everyone), default=0))
-        if memory > self._request["memory"]:
-            self._peak = max(self._peak, memory)
+        held = [resident(pid) for pid in everyone]
+        largest = max(held, default=0)
+        self._peak = max(self._peak, largest)
+        if sum(held) > self._request["memory"] or largest > self._request["process_memory"]:
             self._stop("memory")
         elif len(everyone) > self._request["processes"]:
             self._stop("processes")
@@ -207,6 +207,11 @@ class Watch:
         began = time.monotonic()
         if polite:
             self._signal(signal.SIGTERM)
+        else:
+            # Who multiplies is faster than who kills; who is stopped is not.
+            before = -1
+            while before < (found := self._signal(signal.SIGSTOP)):
+                before = found
         while self._reap():
             self._unending = time.monotonic() - began >= _ENDING_SECONDS_MAX
             if self._unending:
@@ -216,13 +221,16 @@ class Watch:
             # Whoever writes into a full pipe waits there; nobody reads any more.
             time.sleep(0.002)
 
-    def _signal(self, number: int) -> None:
+    def _signal(self, number: int) -> int:
+        """Sends a signal to everybody; to how many."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self._code is None:
                 os.killpg(self._process.pid, number)
-        for pid in descendants():
+        everyone = descendants()
+        for pid in everyone:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
+        return len(everyone)
 
     def _answer(self) -> dict[str, Any]:
         return {

@@ -28,8 +28,10 @@ from acumen.learners.search.parameters import (
 )
 
 Matrix = NDArray[np.float64]
+Vector = NDArray[np.float64]
+Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-STEPS = np.array([0.02, 0.1, 0.3])  # of a number's range
+STEPS = np.array([0.005, 0.03, 0.1, 0.3])  # of a number's range
 
 
 class Genes:
@@ -68,6 +70,9 @@ class Genes:
         self.cardinality = np.array(cardinality, np.int64)
         self._codes = np.flatnonzero(self.cardinality)
         self._places = np.array([i for i, p in enumerate(numeric) if p is not None], np.int64)
+        self._all = np.arange(len(self._places))
+        self._place_of = np.full(self.count, -1, np.int64)
+        self._place_of[self._places] = self._all
         numbers = [p for p in numeric if p is not None]
         self._lay_out_numbers(numbers)
         self._lay_out_encoding()
@@ -105,75 +110,85 @@ class Genes:
 
     def draw(self, rows: int, rng: np.random.Generator) -> Matrix:
         """Uniformly drawn genes, float64[rows, count]."""
-        uniform = rng.random((rows, self.count))
+        return self.spread(rng.random((rows, self.count)))
+
+    def spread(self, uniform: Matrix) -> Matrix:
+        """Numbers in [0, 1), float64[rows, count], made into genes: every value equally wide."""
         genes = uniform.copy()
-        genes[:, self._codes] = np.floor(uniform[:, self._codes] * self.cardinality[self._codes])
+        top = self.cardinality[self._codes]
+        genes[:, self._codes] = np.minimum(np.floor(uniform[:, self._codes] * top), top - 1)
         if len(self._places):
             span = self._draw_high - self._draw_low
-            genes[:, self._places] = self._snapped(self._draw_low + uniform[:, self._places] * span)
+            drawn = self._draw_low + uniform[:, self._places] * span
+            genes[:, self._places] = self._snapped(drawn, self._all)
         for block in self.permutations:
             genes[:, block] = ranks(uniform[:, block])
         return genes
 
-    def mutate(self, genes: Matrix, mask: Mask, rng: np.random.Generator) -> Matrix:
-        """Changes genes where the mask says so: codes to another one, numbers by a step.
+    def mutate(
+        self, genes: Matrix, rows: Indices, columns: Indices, rng: np.random.Generator
+    ) -> Matrix:
+        """Changes some genes: codes to another one, numbers by a step, items by an exchange.
 
         Args:
-            genes: float64[rows, count]; not changed.
-            mask: bool[rows, count]; in a permutation, a gene changes places with another one.
+            genes: float64[n, count]; not changed.
+            rows: int64[changes].
+            columns: int64[changes]; a pair that appears twice is changed once.
             rng: source of chance.
         """
         changed = genes.copy()
-        if len(self._codes):
-            k = self.cardinality[self._codes]
-            step = 1 + np.floor(rng.random((len(genes), len(k))) * np.maximum(k - 1, 0))
-            new = (changed[:, self._codes] + step) % k
-            changed[:, self._codes] = np.where(mask[:, self._codes], new, changed[:, self._codes])
-        if len(self._places):
-            here = mask[:, self._places]
-            before = changed[:, self._places]
-            changed[:, self._places] = np.where(here, self._stepped(before, rng), before)
-        for block in self.permutations:
-            rows, items = np.nonzero(mask[:, block])
-            for row, item in zip(rows, items, strict=True):
-                part = changed[row, block]
-                other = int(rng.integers(len(part)))
-                part[item], part[other] = part[other], part[item]
+        cardinality = self.cardinality[columns]
+        code = cardinality > 0
+        if code.any():
+            at, k = (rows[code], columns[code]), cardinality[code]
+            step = 1.0 + np.floor(rng.random(len(k)) * np.maximum(k - 1, 0))
+            changed[at] = (genes[at] + step) % k
+        if not code.all():
+            at = rows[~code], columns[~code]
+            which = self._place_of[at[1]]
+            number = which >= 0
+            at_number = at[0][number], at[1][number]
+            changed[at_number] = self._stepped(genes[at_number], which[number], rng)
+            for row, column in zip(at[0][~number], at[1][~number], strict=True):
+                block = next(b for b in self.permutations if b.start <= column < b.stop)
+                other = int(rng.integers(block.start, block.stop))
+                changed[row, [column, other]] = changed[row, [other, column]]
         return changed
 
-    def _stepped(self, before: Matrix, rng: np.random.Generator) -> Matrix:
-        scale = rng.choice(STEPS, size=before.shape)
-        step = scale * rng.standard_normal(before.shape)
-        moved = np.abs(before + step)  # reflected at both ends
-        moved = 1.0 - np.abs(1.0 - moved)
-        new = self._snapped(np.clip(moved, 0.0, 1.0))
+    def _stepped(self, before: Vector, which: Indices, rng: np.random.Generator) -> Vector:
+        step = STEPS[rng.integers(len(STEPS), size=len(which))]
+        step *= rng.standard_normal(len(which))
+        new = self._snapped(1.0 - np.abs(1.0 - np.abs(before + step)), which)  # reflected
         if self._grid:  # a step that was too small for the grid goes to the next number
-            sign = np.where(step < 0, -1.0, 1.0)
-            sign = np.where(before <= 0.0, 1.0, np.where(before >= 1.0, -1.0, sign))
-            value = self._numbers(before) + np.where(self._whole, sign, 0.0)
-            new = np.where(self._whole & (new == before), self._units(value), new)
+            whole = self._whole[which]
+            sign = np.where(before <= 0.0, 1.0, np.where(before >= 1.0, -1.0, np.sign(step)))
+            value = self._numbers(before, which) + np.where(whole, sign, 0.0)
+            stuck = whole & (np.abs(new - before) < 1e-9)
+            new = np.where(stuck, self._units(value, which), new)
         return new
 
-    def _numbers(self, units: Matrix) -> Matrix:
-        values = self._from + units * self._span
+    def _numbers(self, units: Matrix, which: Indices) -> Matrix:
+        """What stands at places of the parameters `which`, whose axis is the last."""
+        values = self._from[which] + units * self._span[which]
         if self._log.any():
-            values = np.where(self._log, np.exp(np.where(self._log, values, 0.0)), values)
-        values = np.clip(values, self._low, self._high)
-        whole = np.clip(np.rint(values), self._low, self._high)
-        found: Matrix = np.where(self._whole, whole, values)
+            log = self._log[which]
+            values = np.where(log, np.exp(np.where(log, values, 0.0)), values)
+        found: Matrix = np.where(self._whole[which], np.rint(values), values)
+        return np.minimum(np.maximum(found, self._low[which]), self._high[which])
+
+    def _units(self, values: Matrix, which: Indices) -> Matrix:
+        values = np.minimum(np.maximum(values, self._low[which]), self._high[which])
+        if self._log.any():
+            log = self._log[which]
+            values = np.where(log, np.log(np.where(log, values, 1.0)), values)
+        found: Matrix = (values - self._from[which]) / self._span[which]
         return found
 
-    def _units(self, values: Matrix) -> Matrix:
-        values = np.clip(values, self._low, self._high)
-        if self._log.any():
-            values = np.where(self._log, np.log(np.where(self._log, values, 1.0)), values)
-        found: Matrix = (values - self._from) / self._span
-        return found
-
-    def _snapped(self, units: Matrix) -> Matrix:
+    def _snapped(self, units: Matrix, which: Indices) -> Matrix:
+        units = np.minimum(np.maximum(units, 0.0), 1.0)
         if not self._grid:
-            return np.clip(units, 0.0, 1.0)
-        return np.where(self._whole, self._units(self._numbers(units)), np.clip(units, 0.0, 1.0))
+            return units
+        return np.where(self._whole[which], self._units(self._numbers(units, which), which), units)
 
     def snap(self, genes: Matrix) -> Matrix:
         """Any numbers made into genes: codes and grids rounded to, permutations ranked."""
@@ -181,7 +196,7 @@ class Genes:
         top = np.maximum(self.cardinality[self._codes] - 1, 0)
         clean[:, self._codes] = np.clip(np.rint(genes[:, self._codes]), 0, top)
         if len(self._places):
-            clean[:, self._places] = self._snapped(genes[:, self._places])
+            clean[:, self._places] = self._snapped(genes[:, self._places], self._all)
         for block in self.permutations:
             clean[:, block] = ranks(genes[:, block])
         return clean

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from acumen.learners.search.genes import Matrix
+from acumen.learners.search.genes import Matrix, Vector
 from acumen.learners.search.space import Setting, Space
-
-Vector = NDArray[np.float64]
 
 
 class Observations:
@@ -22,14 +19,17 @@ class Observations:
     Attributes:
         total: measurements, failed ones included.
         row_of: key → row.
+        keys: row → key.
     """
 
     def __init__(self, space: Space) -> None:
         self.space = space
         self.total = 0
         self.row_of: dict[str, int] = {}
+        self.keys: list[str] = []
         self._settings: list[Setting] = []
         self._genes = np.empty((64, space.layout.count))
+        self._means: Vector | None = None
         self._sums = np.zeros((64, 4))  # count, sum, sum of squares, failures
 
     def __len__(self) -> int:
@@ -45,13 +45,15 @@ class Observations:
             if row == len(self._genes):
                 self._genes = np.concatenate([self._genes, np.empty_like(self._genes)])
                 self._sums = np.concatenate([self._sums, np.zeros_like(self._sums)])
-            self._genes[row] = self.space.canonical(self.space.genes([setting]))[0]
+            self._genes[row] = self.space.genes([setting])[0]
             self._settings.append(dict(setting))
+            self.keys.append(key)
         if value is None:
             self._sums[row, 3] += 1
         else:
             self._sums[row, :3] += 1.0, value, value * value
         self.total += 1
+        self._means = None
         return row
 
     def setting(self, row: int) -> Setting:
@@ -75,11 +77,18 @@ class Observations:
 
     def means(self) -> Vector:
         """Mean measurement, float64[n]; infinite where most of them failed."""
+        if self._means is None:
+            self._means = self._averaged()
+        return self._means
+
+    def _averaged(self) -> Vector:
         count, total, _, failed = self._sums[: len(self)].T
         return np.where(count > failed, total / np.maximum(count, 1), math.inf)
 
     def noise(self) -> float | None:
         """Standard deviation of a measurement, from repeated ones; None: nothing was repeated."""
+        if self.total - len(self) == 0:
+            return None
         count, total, squares, _ = self._sums[: len(self)].T
         freedom = np.maximum(count - 1, 0).sum()
         if not freedom:
@@ -125,15 +134,17 @@ class Observations:
         """
         values = self.means()
         fine = np.isfinite(values)
-        if not fine.any():
+        good = np.sort(values[fine])
+        if not len(good):
             return np.zeros(len(values))
-        good = values[fine]
-        if good.min() > 0:
-            values = np.log(np.where(fine, values, 1.0))
-            good = values[fine]
-        low, middle, high = np.quantile(good, [0.0, 0.5, 1.0])
-        high = min(high, middle + 2.0 * max(middle - low, 1e-12 * max(1.0, abs(middle))))
-        high = max(high, float(np.quantile(good, 0.75)))
+        if good[0] > 0:
+            values, good = np.log(np.where(fine, values, 1.0)), np.log(good)
+        low, middle, high = good[0], good[len(good) // 2], good[-1]
+        high = min(high, middle + 2.0 * (middle - low))
+        high = max(high, good[len(good) * 3 // 4])
         clipped = np.minimum(np.where(fine, values, high), high)
-        spread = clipped.std()
-        return (clipped - clipped.mean()) / spread if spread > 0 else np.zeros(len(values))
+        clipped -= clipped.mean()
+        spread = math.sqrt(float(clipped @ clipped) / len(clipped))
+        return (
+            clipped / spread if spread > 1e-9 * max(1e-290, abs(middle)) else np.zeros(len(values))
+        )

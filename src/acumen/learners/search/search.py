@@ -120,6 +120,7 @@ class Search:
         self._lock = threading.RLock()
         self._trials: dict[int, Trial] = {}
         self._seen = Observations(space)
+        self._unseen: list[Trial] = []
         self._confirmed = 0
         self._absorb(self._store.news())
 
@@ -159,7 +160,7 @@ class Search:
         """
         number = trial if isinstance(trial, int) else trial.number
         plain = {name: float(value) for name, value in metrics.items()}
-        value = -self.metric.reward(**{n: v for n, v in plain.items() if n in self.metric.metrics})
+        value = -self._reward(plain)
         if not math.isfinite(value):
             kept = {name: v for name, v in plain.items() if math.isfinite(v)}
             needed = ", ".join(self.metric.metrics)
@@ -174,6 +175,14 @@ class Search:
     def give_back(self, trial: Trial | int) -> None:
         """A trial that was not measured, through no fault of its setting: it is asked again."""
         self._store.give_back(trial if isinstance(trial, int) else trial.number)
+
+    def named(self, said: float | Mapping[str, float]) -> Mapping[str, float]:
+        """What a measurement has said, by name: a single number is the objective's first metric."""
+        return said if isinstance(said, Mapping) else {self.metric.metrics[0]: said}
+
+    def _reward(self, metrics: Mapping[str, float]) -> float:
+        known = {name: value for name, value in metrics.items() if name in self.metric.metrics}
+        return self.metric.reward(**known)
 
     def _suggest(self, number: int, news: list[Trial]) -> Trial:
         self._absorb(news)
@@ -208,7 +217,7 @@ class Search:
                     trial.value,
                 )
                 if trial.fidelity >= 1.0:
-                    self._seen.add(trial.setting, trial.value)
+                    self._unseen.append(trial)
 
     # ---- what is known -------------------------------------------------------------------------
 
@@ -236,6 +245,9 @@ class Search:
         """The best setting so far; None while no trial has succeeded."""
         with self._lock:
             self._absorb(self._store.news())
+            for trial in self._unseen:
+                self._seen.add(trial.setting, trial.value)
+            self._unseen.clear()
             row = self._seen.best()
             if row is None:
                 return None
@@ -287,10 +299,8 @@ class Search:
 
     def _measured(self, measure: Measure, setting: Setting) -> float:
         self._confirmed += 1
-        said = measure(dict(setting))
-        if not isinstance(said, Mapping):
-            said = {self.metric.metrics[0]: said}
-        value = -self.metric.reward(**said)
+        said = self.named(measure(dict(setting)))
+        value = -self._reward(said)
         if not math.isfinite(value):
             raise ValueError(f"{setting} was measured as {said}: no usable {self.metric.metrics}")
         return value

@@ -10,19 +10,25 @@ from typing import Any
 
 import numpy as np
 
+from acumen.core.arms import Candidates
 from acumen.learners.search import constraints as text_constraints
-from acumen.learners.search.genes import Genes, Mask, Matrix
+from acumen.learners.search.genes import Genes, Mask, Matrix, Vector
 from acumen.learners.search.parameters import (
     KINDS,
+    Categorical,
     Integer,
     Parameter,
     Permutation,
     Real,
+    Scalar,
     Subset,
 )
 
 Setting = dict[str, Any]
 Constraint = str | Callable[[Setting], bool]
+_KEY = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_ABSENT: dict[str, Any] = {}  # as JSON it is like no value
+FEATURES_MAX = 64
 TRIES = 200  # draws after which constraints count as leaving nothing
 
 
@@ -58,6 +64,12 @@ class Space:
         conditions: name → `When`: the parameter is active only then.
         constraints: text (see `constraints`) or setting → bool; all must hold. Those that are
             functions cannot be written to JSON.
+
+    Attributes:
+        default: the default setting.
+        default_genes: its genes, float64[genes].
+        layout: how genes are laid out.
+        parents_first: names in an order in which conditions can be decided.
 
     Raises:
         ValueError: no parameters, conditions that form a circle or name what is not there, or
@@ -95,13 +107,16 @@ class Space:
             for c in self.constraints
         ]
         self._names = list(self.parameters)
-        self._order = self._parents_first()
+        self.parents_first = self._sorted()
         self.layout = Genes(list(self.parameters.values()))
         self._column = dict(zip(self._names, self.layout.columns, strict=True))
-        self._default_genes = self.layout.snap(
-            np.array([[g for p in self.parameters.values() for g in p.genes(p.default)]])
-        )[0]
-        self._gates = [self._gate(name) for name in self._order if name in self.conditions]
+        self._makers = [
+            (name, _codes(p), p, p.genes(p.default)) for name, p in self.parameters.items()
+        ]
+        self._tidy = [(name, tidy) for name, p in self.parameters.items() if (tidy := _tidier(p))]
+        self._default_genes = np.array([gene for *_, genes in self._makers for gene in genes])
+        self._movable = self.layout.cardinality != 1
+        self._gates = [self._gate(name) for name in self.parents_first if name in self.conditions]
         self.default_genes: Matrix = self.canonical(self._default_genes[None])[0]
         try:
             self.default: Setting = self.complete({})
@@ -135,8 +150,8 @@ class Space:
         for name in setting:
             if name not in self.parameters:
                 raise ValueError(f"there is no parameter {name!r}; there are {self._names}")
-        for name in self._order:
-            active = self._active(name, setting)
+        for name in self.parents_first:
+            active = self.active_in(name, setting)
             if active and name not in setting:
                 raise ValueError(f"{name!r} is missing")
             if not active and name in setting:
@@ -159,19 +174,11 @@ class Space:
 
     def key(self, setting: Mapping[str, Any]) -> str:
         """Names a setting: equal settings have one key, others have another. It is JSON."""
-        found = {}
-        for name in self._names:
-            if name in setting:
-                value = setting[name]
-                parameter = self.parameters[name]
-                if isinstance(parameter, Real):
-                    value = float(value) + 0.0  # no -0.0
-                elif isinstance(parameter, Integer):
-                    value = int(value)
-                elif isinstance(parameter, Subset):
-                    value = [item for item in parameter.items if item in value]
-                found[name] = value
-        return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+        found = dict(setting)
+        for name, tidy in self._tidy:
+            if name in found:
+                found[name] = tidy(found[name])
+        return _KEY.encode([found.get(name, _ABSENT) for name in self._names])
 
     def complete(self, partial: Mapping[str, Any]) -> Setting:
         """A setting from some values: the others are as by default, inactive ones left out.
@@ -183,8 +190,8 @@ class Space:
         for name in partial:
             if name not in self.parameters:
                 raise ValueError(f"there is no parameter {name!r}; there are {self._names}")
-        for name in self._order:
-            if self._active(name, setting):
+        for name in self.parents_first:
+            if self.active_in(name, setting):
                 setting[name] = partial.get(name, self.parameters[name].default)
         setting = {name: setting[name] for name in self._names if name in setting}
         self.check(setting)
@@ -206,11 +213,18 @@ class Space:
 
     def genes(self, settings: Sequence[Mapping[str, Any]]) -> Matrix:
         """Settings as genes, float64[n, genes]; see `acumen.learners.search.genes`."""
-        rows = np.repeat(self._default_genes[None], len(settings), axis=0)
-        for row, setting in zip(rows, settings, strict=True):
-            for name, value in setting.items():
-                row[self._column[name]] = self.parameters[name].genes(value)
-        return self.layout.snap(rows)
+        rows = []
+        for setting in settings:
+            row: list[float] = []
+            for name, codes, parameter, default in self._makers:
+                if name not in setting:
+                    row += default
+                elif codes is not None:
+                    row.append(codes[setting[name]])
+                else:
+                    row += parameter.genes(setting[name])
+            rows.append(row)
+        return np.array(rows, np.float64).reshape(-1, self.layout.count)
 
     def setting(self, genes: Matrix) -> Setting:
         """The setting of canonical genes, float64[genes]."""
@@ -220,8 +234,8 @@ class Space:
             if name not in self.conditions:
                 setting[name] = self.parameters[name].value(row[columns])
         if self.conditions:
-            for name in self._order:
-                if name in self.conditions and self._active(name, setting):
+            for name in self.parents_first:
+                if name in self.conditions and self.active_in(name, setting):
                     setting[name] = self.parameters[name].value(row[self._column[name]])
             setting = {name: setting[name] for name in self._names if name in setting}
         return setting
@@ -258,22 +272,54 @@ class Space:
         return genes
 
     def mutate(
-        self, genes: Matrix, rng: np.random.Generator, *, changes: float | Matrix = 1.0
+        self,
+        genes: Matrix,
+        rng: np.random.Generator,
+        *,
+        changes: float | Vector = 1.0,
+        weights: Vector | None = None,
     ) -> Matrix:
         """Changed genes, valid or not.
 
         Args:
             genes: float64[n, genes].
             rng: source of chance.
-            changes: how many active genes change, about; a number, or float64[n]. At least one.
+            changes: how many active genes change, on average; a number, or float64[n]. At least
+                one (and it may by chance be the same one twice).
+            weights: float64[genes], positive: how likely each is to be changed; None: all alike.
         """
-        movable = self.active(genes) & (self.layout.cardinality != 1)
-        count = np.maximum(movable.sum(axis=1), 1)
-        chance = rng.random(genes.shape)
-        chance[~movable] = np.inf
-        mask = chance < (np.asarray(changes) - 1.0)[..., None] / count[:, None]
-        mask[np.arange(len(genes)), chance.argmin(axis=1)] = True
-        return self.canonical(self.layout.mutate(genes, mask & movable, rng))
+        counts = 1 + rng.poisson(np.asarray(changes) - 1.0, len(genes))
+        rows = np.repeat(np.arange(len(genes)), counts)
+        chance = rng.random(len(rows))
+        if self._gates:
+            movable = self.active(genes) & self._movable
+            share = movable if weights is None else movable * weights
+            until = np.cumsum(share, axis=1)
+            target = chance * until[rows, -1]
+            columns = (until[rows] <= target[:, None]).sum(axis=1)
+        else:
+            share = self._movable if weights is None else self._movable * weights
+            until = np.cumsum(share)
+            columns = np.searchsorted(until, chance * until[-1], side="right")
+        columns = np.minimum(columns, self.layout.count - 1)
+        return self.canonical(self.layout.mutate(genes, rows, columns, rng))
+
+    # ---- choices -----------------------------------------------------------------------------
+
+    def as_candidates(self) -> Candidates:
+        """How a `Choice` sees it: the default, a suggestion and a random draw, by features."""
+        return Candidates(features=min(self.layout.width, FEATURES_MAX), most=3)
+
+    @property
+    def default_learner(self) -> Any:
+        """Of a choice over it that was given none."""
+        from acumen.learners.search.choice_search import Suggested
+
+        return Suggested()
+
+    def features(self, settings: Sequence[Mapping[str, Any]]) -> Matrix:
+        """What such a choice sees of settings: the first 64 columns of `encode`."""
+        return self.encode(settings)[:, :FEATURES_MAX]
 
     # ---- JSON --------------------------------------------------------------------------------
 
@@ -327,7 +373,7 @@ class Space:
 
     # ---- conditions --------------------------------------------------------------------------
 
-    def _parents_first(self) -> list[str]:
+    def _sorted(self) -> list[str]:
         for name, when in self.conditions.items():
             for mentioned in (name, when.parameter):
                 if mentioned not in self.parameters:
@@ -351,7 +397,8 @@ class Space:
             order += ready
         return order
 
-    def _active(self, name: str, setting: Mapping[str, Any]) -> bool:
+    def active_in(self, name: str, setting: Mapping[str, Any]) -> bool:
+        """Whether a parameter's condition holds in a setting, or in the part that decides it."""
         when = self.conditions.get(name)
         if when is None:
             return True
@@ -371,10 +418,8 @@ class Space:
         if isinstance(parent, Subset):
             items = [columns.start + parent.items.index(item) for item in when.values]
             return self._column[name], columns.start, items, np.ones((len(items), 1))
-        rows = np.repeat(self._default_genes[None], len(when.values), axis=0)
-        rows[:, columns] = [parent.genes(value) for value in when.values]
-        values = self.layout.snap(rows)[:, columns.start]
-        return self._column[name], columns.start, [columns.start], values[None]
+        values = np.array([[parent.genes(value)[0] for value in when.values]])
+        return self._column[name], columns.start, [columns.start], values
 
     def _count(self, name: str, children: dict[str | None, list[str]]) -> float:
         parameter, below = self.parameters[name], children.get(name, [])
@@ -423,6 +468,25 @@ def _product(counts: Iterable[float]) -> float:
         except OverflowError:
             total = math.inf
     return total
+
+
+def _codes(parameter: Parameter) -> dict[Scalar, float] | None:
+    """Value → gene, where a plain dictionary can tell the values apart."""
+    if not isinstance(parameter, Categorical):
+        return None
+    codes = {value: float(code) for code, value in enumerate(parameter.values)}
+    return codes if len(codes) == len(parameter.values) else None
+
+
+def _tidier(parameter: Parameter) -> Callable[[Any], Any] | None:
+    """What makes equal values look alike."""
+    if isinstance(parameter, Real):
+        return lambda value: float(value) + 0.0  # no -0.0
+    if isinstance(parameter, Integer):
+        return int
+    if isinstance(parameter, Subset):
+        return lambda value: [item for item in parameter.items if item in value]
+    return list if isinstance(parameter, Permutation) else None
 
 
 def _fields(parameter: Parameter) -> list[str]:

@@ -1,0 +1,220 @@
+"""A small Gaussian process: Matérn 5/2, a relevance for each feature, cheap to extend.
+
+It exists because a suggestion may cost a millisecond. The inverse covariance is kept, and a new
+point extends it in n² steps; gradients of the evidence for all relevances take one matrix product
+(not one a feature), so that a step of fitting costs little more than the inverse itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+
+from acumen.learners.search.genes import Matrix, Vector
+
+ROOT5 = math.sqrt(5.0)
+JITTER = 1e-8
+# Priors of log relevance (over the number of features), log scale and log noise: mean, deviation.
+RELEVANCE = (math.log(2.0), 1.5)
+SCALE = (0.0, 1.0)
+NOISE = (math.log(1e-3), 2.0)
+DOUBT = 2.0  # how far below the prior a relevance may lie
+STEP_FIRST, STEP_MOST = 0.3, 1.0
+
+
+class GaussianProcess:
+    """Predicts values with uncertainty from features in [0, 1].
+
+    Args:
+        width: features.
+
+    Attributes:
+        relevance: float64[width], inverse squared length scales.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._prior = RELEVANCE[0] - math.log(width)
+        self.log_relevance = np.full(width, self._prior)
+        self.log_scale, self.log_noise = SCALE[0], NOISE[0]
+        self._features = np.empty((0, width))
+        self._scaled = np.empty((0, width))
+        self._squares = np.empty(0)
+        self._inverse: Matrix = np.empty((0, 0))
+        self._counts = np.empty(0)
+
+    def __len__(self) -> int:
+        """How many points it knows."""
+        return len(self._features)
+
+    @property
+    def relevance(self) -> Vector:
+        """Inverse squared length scale of each feature."""
+        found: Vector = np.exp(self.log_relevance)
+        return found
+
+    # ---- points --------------------------------------------------------------------------------
+
+    def set_points(self, features: Matrix, counts: Vector) -> None:
+        """Takes points anew, float64[n, width], measured so often, float64[n]."""
+        self._features, self._counts = features.copy(), np.maximum(counts, 1.0)
+        self._rescale()
+        covariance = self._kernel(self._distances(self._scaled, self._squares))
+        covariance[np.diag_indices_from(covariance)] += self._nugget()
+        self._inverse = np.asarray(np.linalg.inv(covariance), np.float64)
+
+    def add_point(self, features: Vector) -> None:
+        """Extends it by a point, float64[width], in n² steps."""
+        if not len(self):
+            self.set_points(features[None], np.ones(1))
+            return
+        scaled = features * np.exp(0.5 * self.log_relevance)
+        column = self.covariances(features[None])[0]
+        projected = self._inverse @ column
+        variance = math.exp(self.log_scale) + math.exp(self.log_noise) + JITTER
+        rest = max(variance - float(column @ projected), JITTER)
+        n = len(self)
+        inverse: Matrix = np.empty((n + 1, n + 1))
+        inverse[:n, :n] = self._inverse + np.outer(projected, projected / rest)
+        inverse[n, :n] = inverse[:n, n] = -projected / rest
+        inverse[n, n] = 1.0 / rest
+        self._inverse = inverse
+        self._features = np.concatenate([self._features, features[None]])
+        self._scaled = np.concatenate([self._scaled, scaled[None]])
+        self._squares = np.append(self._squares, scaled @ scaled)
+        self._counts = np.append(self._counts, 1.0)
+
+    def extended(self, features: Matrix) -> GaussianProcess:
+        """Another one that knows further points, float64[m, width]; this one stays as it is."""
+        other = copy.copy(self)
+        for point in features:
+            other.add_point(point)
+        return other
+
+    def _rescale(self) -> None:
+        self._scaled = self._features * np.exp(0.5 * self.log_relevance)
+        self._squares = np.einsum("ij,ij->i", self._scaled, self._scaled)
+
+    def _nugget(self) -> Vector:
+        found: Vector = math.exp(self.log_noise) / self._counts + JITTER
+        return found
+
+    # ---- prediction ----------------------------------------------------------------------------
+
+    def weights(self, targets: Matrix) -> Matrix:
+        """What `mean` multiplies: float64[n] or float64[n, k], as the targets are."""
+        found: Matrix = self._inverse @ targets
+        return found
+
+    def fitted(self, targets: Vector, weights: Vector) -> Vector:
+        """What it believes of its own points, the noise taken out: float64[n]."""
+        return targets - self._nugget() * weights
+
+    def covariances(self, features: Matrix) -> Matrix:
+        """Of new points with known ones, float64[m, n]."""
+        scaled = features * np.exp(0.5 * self.log_relevance)
+        return self._kernel(self._distances(scaled, np.einsum("ij,ij->i", scaled, scaled)))
+
+    def correlations(self, point: Matrix, features: Matrix) -> Vector:
+        """Prior correlation of one point, float64[1, width], with others: float64[m]."""
+        apart = (features - point) ** 2 @ np.exp(self.log_relevance)
+        return self._kernel(np.sqrt(5.0 * apart)) / math.exp(self.log_scale)
+
+    def variances(self, covariances: Matrix) -> Vector:
+        """What is not known about new points, float64[m], without noise."""
+        explained = np.einsum("ij,ij->i", covariances @ self._inverse, covariances)
+        found: Vector = np.maximum(math.exp(self.log_scale) - explained, 1e-12)
+        return found
+
+    def _distances(self, scaled: Matrix, squares: Vector) -> Matrix:
+        """Square roots of 5 times squared distances to the known points."""
+        found = scaled @ self._scaled.T
+        found *= -2.0
+        found += squares[:, None]
+        found += self._squares
+        found *= 5.0
+        np.maximum(found, 0.0, out=found)
+        return np.sqrt(found, out=found)
+
+    def _kernel(self, root: Matrix) -> Matrix:
+        found = np.exp(-root)
+        polynomial = root * (1.0 / 3.0)
+        polynomial += 1.0
+        polynomial *= root
+        polynomial += 1.0
+        found *= polynomial
+        found *= math.exp(self.log_scale)
+        return found
+
+    # ---- fitting -------------------------------------------------------------------------------
+
+    def fit(self, targets: Vector, steps: int) -> float:
+        """Climbs the posterior of the hyperparameters by signs of its gradient (Rprop).
+
+        Args:
+            targets: float64[n], of mean 0 and deviation 1.
+            steps: evaluations of the evidence.
+
+        Returns:
+            The best log posterior that was met; it is left there.
+        """
+        here = np.concatenate([self.log_relevance, [self.log_scale, self.log_noise]])
+        best, best_at = -math.inf, here.copy()
+        # A feature that seems not to matter is kept in doubt: of two that changed at the
+        # same time, the wrong one may have got the credit.
+        lowest = np.full(len(here), self._prior - DOUBT)
+        lowest[-2:] = -12.0
+        size = np.full(len(here), STEP_FIRST)
+        before = np.zeros(len(here))
+        for _ in range(steps):
+            self._become(here)
+            value, gradient = self._evidence(targets)
+            if value > best:
+                best, best_at = value, here.copy()
+            agree = gradient * before
+            size = np.where(agree > 0, np.minimum(size * 1.3, STEP_MOST), size)
+            size = np.where(agree < 0, size * 0.5, size)
+            here = np.clip(here + np.sign(gradient) * size, lowest, 8.0)
+            before = gradient
+        self._become(best_at)
+        self.set_points(self._features, self._counts)
+        return best
+
+    def _become(self, parameters: Vector) -> None:
+        self.log_relevance = parameters[:-2].copy()
+        self.log_scale, self.log_noise = float(parameters[-2]), float(parameters[-1])
+
+    def _evidence(self, targets: Vector) -> tuple[float, Vector]:
+        """Log posterior of the hyperparameters, up to a constant, and its gradient."""
+        n = len(self)
+        self._rescale()
+        root = self._distances(self._scaled, self._squares)
+        kernel = self._kernel(root)
+        covariance = kernel.copy()
+        nugget = self._nugget()
+        covariance[np.diag_indices(n)] += nugget
+        try:
+            factor = np.linalg.cholesky(covariance)
+            inverse = np.linalg.inv(covariance)
+        except np.linalg.LinAlgError:
+            return -math.inf, np.zeros(len(self.log_relevance) + 2)
+        weights = inverse @ targets
+        value = -0.5 * float(targets @ weights) - float(np.log(np.diag(factor)).sum())
+        outer = np.outer(weights, weights) - inverse  # twice the gradient by covariance
+        # d kernel / d squared distance = -5/6 scale (1 + root) exp(-root)
+        slope = (math.exp(self.log_scale) * -5.0 / 6.0) * (1.0 + root) * np.exp(-root) * outer
+        by_feature = np.einsum("ij,i->j", self._scaled**2, slope.sum(axis=1))
+        by_feature -= np.einsum("ij,ij->j", self._scaled, slope @ self._scaled)
+        gradient = np.empty(len(self.log_relevance) + 2)
+        gradient[:-2] = by_feature
+        gradient[-2] = 0.5 * float((outer * kernel).sum())
+        gradient[-1] = 0.5 * float((np.diag(outer) * (nugget - JITTER)).sum())
+        means = np.full(len(gradient), self._prior)
+        means[-2:] = SCALE[0], NOISE[0]
+        spreads = np.full(len(gradient), RELEVANCE[1])
+        spreads[-2:] = SCALE[1], NOISE[1]
+        off = (
+            np.concatenate([self.log_relevance, [self.log_scale, self.log_noise]]) - means
+        ) / spreads
+        return value - 0.5 * float(off @ off), gradient - off / spreads
