@@ -331,7 +331,7 @@ class Printer:
 
     def _gathered(self, call: _Call, node: Any, fixed: Mapping[str, int], lanes: range) -> str:
         """A vector of elements that do not lie side by side."""
-        name = next(reversed(fixed))
+        name = list(fixed)[-1]
         each = (self._scalar(call, node, {**fixed, name: value}) for value in lanes)
         return f"({self._typedef(element(node)[0], len(lanes))}){{{', '.join(each)}}}"
 
