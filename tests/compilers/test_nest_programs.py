@@ -1,5 +1,6 @@
 """Real programs with other loops print the same bits as before."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,19 @@ def test_a_register_tile_is_kept_in_registers(tmp_path: Path) -> None:
     choices = Choices(program.model, program.types)
     setting = {"schedule": "written", "rows": 2, "vectors": 1}
     assert "acumen_r0" not in program.text(choices.tree(space_of(1).complete(setting)), 1)
+
+
+def test_threads_are_given_to_the_marked_loop_alone(tmp_path: Path) -> None:
+    # Of 38 rows in tiles of 4 the last tile is alone: its loop is left out, and what stands there
+    # then is the loop along which the tile accumulates.
+    program = load_program(KERNELS / "atax.c", tmp_path, flags_of("atax"))
+    choices = Choices(program.model, program.types)
+    tree = choices.tree(space_of(2).complete({**REGISTERS, "threads": 2}))
+    text = program.text(tree, 2)
+    found = re.findall(
+        r"#pragma omp parallel for num_threads\(2\)\n(?:for \(long (\w+)|(.*))", text
+    )
+    assert {variable for variable, _ in found} == {"c0", "c1"}
 
 
 SIZES = """

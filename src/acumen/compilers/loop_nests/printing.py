@@ -75,7 +75,7 @@ class Printer:
     typedefs: set[tuple[str, int]] = field(default_factory=set)
     keepable: dict[str, bool] = field(default_factory=dict)
     kept: int = 0
-    pending: bool = False
+    pending: str = ""
     hints: bool = False
 
     def text(self, schedule: Any) -> str:
@@ -129,10 +129,10 @@ class Printer:
 
     def _mark(self, node: Any, fixed: Mapping[str, int]) -> list[str]:
         name, below = node.mark_get_id().name, node.mark_get_node()
-        if name == PARALLEL and self.threads > 1:
-            self.pending = True
+        if name.startswith(PARALLEL) and self.threads > 1:
+            self.pending = f"c{name.removeprefix(PARALLEL)}"
             lines = self._node(below, fixed)
-            self.pending = False
+            self.pending = ""
             return lines
         if name == FREE and _is_loop(below) and not self.pending:
             self.hints = True
@@ -156,15 +156,18 @@ class Printer:
             ]
         cond, step = _c(node.for_get_cond()), _c(node.for_get_inc())
         head = f"for (long {name} = {init}; {cond}; {name} += {step}) {{"
-        body = node.for_get_body()
         if self.pending:
-            # Each of the loops that the marked one was taken apart into.
-            self.pending = False
-            lines = [_OPENMP.format(self.threads), head, *self._node(body, fixed), "}"]
-            self.pending = True
+            # Each of the loops that the marked one was taken apart into; no other one below.
+            pragma = [_OPENMP.format(self.threads)] if name == self.pending else []
+            pending, self.pending = self.pending, ""
+            lines = [*pragma, *self._kept(node, name, head, fixed)]
+            self.pending = pending
             return lines
+        return self._kept(node, name, head, fixed)
+
+    def _kept(self, node: Any, name: str, head: str, fixed: Mapping[str, int]) -> list[str]:
         kept = self._keeping(node, name, head)
-        return kept or [head, *self._node(body, fixed), "}"]
+        return kept or [head, *self._node(node.for_get_body(), fixed), "}"]
 
     def _keeping(self, node: Any, name: str, head: str) -> list[str] | None:
         """The loop with what its register tile accumulates in variables, if it can be so."""

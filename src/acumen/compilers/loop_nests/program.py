@@ -28,6 +28,8 @@ from acumen.evaluation.programs.run import Limits, Run, Runner
 GCC = ("gcc", "-O3", "-march=native")
 _PROBE = "acumen-probe"
 _COMPILE_SECONDS = 120
+# A scalar of a loop's body is kept once for each iteration; so many at most.
+_LOCAL_ELEMENTS_MAX = 1 << 25
 _TYPES = ("double", "float", "int", "long")
 
 
@@ -74,6 +76,11 @@ class Program:
                 continue
             sizes = self._extents(name)
             inner = "".join(f"[{size}]" for size in sizes[1:])
+            if math.prod(sizes) > _LOCAL_ELEMENTS_MAX:
+                raise LoopNestError(
+                    f"{name} lives for one of {math.prod(sizes):,} iterations: too many to keep one"
+                    " for each; declare it outside of the loops"
+                )
             count = "*".join(map(str, sizes))
             lines.append(
                 f"{local.type} (*{name}){inner} = __builtin_malloc(sizeof({local.type})*{count});"

@@ -197,7 +197,10 @@ def parallelised(schedule: Any, model: Model) -> Any:
         if is_band(node):
             own, node = _first_apart(node)
             if _is_free(node, own, model):
-                return node.insert_mark(load().Id(PARALLEL))
+                # With its depth: where a loop runs but once isl leaves it out, and the next one
+                # below the mark is another loop.
+                depth = node.get_schedule_depth()
+                return node.insert_mark(load().Id(f"{PARALLEL}{depth}"))
         for i in range(node.n_children()):
             node = down(node.child(i)).parent()
         return node
