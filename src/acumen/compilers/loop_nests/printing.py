@@ -137,6 +137,8 @@ class Printer:
         if name == FREE and _is_loop(below) and not self.pending:
             self.hints = True
             return ["#pragma GCC ivdep", *self._loop(below, fixed)]
+        if name.startswith(VECTOR) and _is_loop(below):
+            return self._lanes(below, int(name.removeprefix(VECTOR)), fixed)
         if name.startswith(WHOLE):
             try:
                 return [line for _, line in self._tile(below, name)]
@@ -164,6 +166,21 @@ class Printer:
             self.pending = pending
             return lines
         return self._kept(node, name, head, fixed)
+
+    def _lanes(self, node: Any, lanes: int, fixed: Mapping[str, int]) -> list[str]:
+        """The loop over a vector's lanes at a border: a vector where all lanes are there."""
+        plain = self._loop(node, fixed)
+        name, init = _c(node.for_get_iterator()), _c(node.for_get_init())
+        bound = re.fullmatch(rf"{name} <= (.*)", _c(node.for_get_cond()))
+        calls: list[Any] = []
+        try:
+            if bound is None or init != "0":
+                return plain
+            self._unroll(node.for_get_body(), {**fixed, name: 0}, calls)
+            lines = [self._one(self._call(c), at, range(lanes))[1] for c, at, _ in calls]
+        except _PlainError:
+            return plain
+        return [f"if ({bound[1]} >= {lanes - 1}) {{", *lines, "} else {", *plain, "}"]
 
     def _kept(self, node: Any, name: str, head: str, fixed: Mapping[str, int]) -> list[str]:
         kept = self._keeping(node, name, head)
@@ -226,7 +243,7 @@ class Printer:
     def _unroll(self, node: Any, fixed: dict[str, int], out: list[Any]) -> None:
         isl = load()
         kind, types = node.get_type(), isl.ast_node_type
-        if kind == types.mark and node.mark_get_id().name == VECTOR:
+        if _is_mark(node, VECTOR):
             loop = node.mark_get_node()
             name, values = _constant_loop(loop)
             lanes: list[Any] = []

@@ -156,6 +156,11 @@ class Choices:
             unroll[row] = min(setting["rows"], band.extents[row])
         if usable:
             unroll[lanes] = setting["vectors"]
+        for m in (row, lanes):
+            if m >= 0:
+                # A tile's border is slow: none within tiles.
+                width = unroll[m] * (setting["bits"] // size if m == lanes and usable else 1)
+                tiles[m] = -(-tiles[m] // width) * width
         order = [m for m in (row, lanes) if m >= 0] + rest
         return Shape(
             tuple(order),

@@ -50,6 +50,12 @@ class Shape:
     sink: int = 0
 
 
+def is_mark(node: Any, name: str) -> bool:
+    """Whether a node of a schedule tree is a mark whose name begins so."""
+    kind = load().schedule_node_type.mark
+    return bool(node.get_type() == kind) and node.mark_get_id().name.startswith(name)
+
+
 def bands_of(schedule: Any) -> list[Any]:
     """The band nodes of a tree, what is inside first: their order numbers them."""
     found: list[Any] = []
@@ -100,7 +106,7 @@ def _made(node: Any, shape: Shape) -> Any:
     if shape.vector >= 0:
         chunk = _tile(members[shape.vector], shape.lanes)
         node = _insert(node, [members[shape.vector].sub(chunk)], permutable=True)
-        node = node.insert_mark(isl.Id(VECTOR))
+        node = node.insert_mark(isl.Id(f"{VECTOR}{shape.lanes}"))
         if unroll[shape.vector] > 1:
             unrolled = [chunk.sub(strip[shape.vector])]
     plain = [members[m].sub(strip[m]) for m in kernel if m != shape.vector]
@@ -221,7 +227,7 @@ def hinted(schedule: Any, model: Model) -> Any:
             if _is_free(node, partial, model):
                 node = node.insert_mark(load().Id(FREE))
             return node.ancestor(node.get_tree_depth() - depth)
-        if node.get_type() == load().schedule_node_type.mark and node.mark_get_id().name == KERNEL:
+        if is_mark(node, KERNEL):
             return node
         for i in range(node.n_children()):
             node = down(node.child(i)).parent()
@@ -236,7 +242,7 @@ def vectors_are_legal(schedule: Any, model: Model) -> bool:
 
     def see(node: Any) -> Any:
         nonlocal legal
-        if node.get_type() == load().schedule_node_type.mark and node.mark_get_id().name == VECTOR:
+        if is_mark(node, VECTOR):
             band = node.copy().child(0)
             member = band.band_get_partial_schedule().get_union_pw_aff(0)
             legal = legal and _is_free(band, member, model)
