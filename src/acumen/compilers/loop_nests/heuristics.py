@@ -41,7 +41,8 @@ def heuristic_contenders(rounds: int) -> list[Contender]:
             name,
             "heuristic",
             functools.partial(measure, name),
-            repeats=rounds,
+            # At times a hundred times as slow as the others: it would take all the time there is.
+            repeats=min(rounds, 2) if name == "gccautopar" else rounds,
             default=name == "gcc",
             about=about,
         )
