@@ -12,7 +12,7 @@ from acumen.compilers.loop_nests.tuning import Tuner, cores
 from acumen.compilers.loop_nests.workloads import Task
 from acumen.evaluation import BrokenError, Contender, Measurement
 
-BUDGET, QUICK_BUDGET = 30, 5
+BUDGET, QUICK_BUDGET = 30, 4
 
 
 def learned_contenders(rounds: int) -> list[Contender]:
