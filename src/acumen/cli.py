@@ -20,6 +20,7 @@ from rich.table import Table
 
 from acumen.cli_evaluate import evaluate
 from acumen.cli_journal import journal
+from acumen.cli_nests import nests
 from acumen.cli_place import place
 from acumen.cli_train import train
 from acumen.cli_tune import tune
@@ -53,6 +54,7 @@ def main() -> None:
 
 
 main.add_command(journal)
+main.add_command(nests)
 main.add_command(place)
 main.add_command(evaluate)
 main.add_command(train)

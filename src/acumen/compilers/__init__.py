@@ -1,0 +1,1 @@
+"""Decisions that compilers make by rules of thumb, as learned choices."""
