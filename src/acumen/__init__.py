@@ -13,7 +13,7 @@
 True
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acumen import learners
 from acumen.core import (
@@ -78,6 +78,15 @@ __version__ = "0.1.0"
 
 # The core knows no algorithm; this is where a choice without a learner of its own gets one.
 Choice.default_learner = learners.BinnedAdditive()
+
+
+def _search(choice: Choice, metric: Objective | None = None, **settings: Any) -> Any:
+    from acumen.learners.search.choice_search import ChoiceSearch
+
+    return ChoiceSearch(choice, metric, **settings)
+
+
+Choice.default_search = _search
 
 # What not everybody needs is imported when it is first asked for, so that the others do not wait.
 __getattr__ = attributes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -86,6 +86,15 @@ class Range:
         return flat
 
 
+@runtime_checkable
+class Described(Protocol):
+    """Anything whose arms come with each call as rows of features: a space to be searched."""
+
+    def as_candidates(self) -> Candidates:
+        """How many features, and how many at once."""
+        ...
+
+
 @dataclass(frozen=True)
 class ArmSet:
     """Arms as the native core takes them."""
@@ -129,6 +138,8 @@ def arm_set(arms: object, default: object) -> ArmSet:
         return replace(_candidates(arms, default), declared=arms)
     if isinstance(arms, Range):
         return replace(_range(arms, default), declared=arms)
+    if isinstance(arms, Described):
+        return replace(_candidates(arms.as_candidates(), default), declared=arms.as_candidates())
     if isinstance(arms, (str, bytes)) or not isinstance(arms, Sequence):
         raise TypeError(f"arms must be a sequence, Candidates(...) or Range(...), not {arms!r}")
     return _fixed(tuple(arms), default, features=0, arm_features=[])

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from acumen import _native
 from acumen.core import counterfactual, forgetting, model_file, modes, snapshot
-from acumen.core.arms import arm_set
+from acumen.core.arms import Described, arm_set
 from acumen.core.comparison import Comparison
 from acumen.core.context import Schema
 from acumen.core.episode import EpisodicCore
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from acumen.core.journal import Journal
     from acumen.core.journal_writer import JournalWriter
     from acumen.core.replay import ReplayReport
+    from acumen.learners.search import Search
 
 Decision = _native.Decision
 
@@ -53,7 +54,7 @@ class Choice(EpisodicCore):
 
     Args:
         name: names the choice in files and messages.
-        arms: a sequence of hashable arms, `Candidates(...)` or `Range(...)`.
+        arms: a sequence of hashable arms, `Candidates(...)`, `Range(...)` or a `Space` to search.
         context: name → float, int, bool, str or `Category(...)`, with ``| None`` where a value
             may be missing; the order is that of rows.
         default: what the program does today: an arm, or heuristic(context: dict) -> arm (for
@@ -102,6 +103,7 @@ class Choice(EpisodicCore):
 
     # The core knows no algorithm: the package's root puts its default here.
     default_learner: ClassVar[LearnerSpec | None] = None
+    default_search: ClassVar[Callable[..., Any] | None] = None
     _forgotten = 0  # times
     _forgot_at = 0  # event since which the model is another one: forgetting, another objective
 
@@ -126,6 +128,7 @@ class Choice(EpisodicCore):
     ) -> None:
         self.name = name
         self.schema = Schema(context)
+        self.space = arms if isinstance(arms, Described) else None
         self._arms = arm_set(arms, default)
         self._objective = _objective(metric)
         modes.check_share("holdback", holdback)
@@ -153,7 +156,7 @@ class Choice(EpisodicCore):
             "replica": int.from_bytes(os.urandom(3)),
         }
         dimension = _check_dimension(_native.schema_dimension(fields), self._arms.features)
-        learner = learner or self.default_learner
+        learner = learner or getattr(arms, "default_learner", None) or self.default_learner
         if learner is None:
             raise TypeError("no learner was given, and acumen.learners has set no default")
         self._learner_spec, self._learner_name = learner, name_of(learner)
@@ -278,6 +281,13 @@ class Choice(EpisodicCore):
             columns[f"metric.{name}"] = metrics[:, i]
         table = pa.table(columns)
         return table.replace_schema_metadata({"schema": self.schema.version, "choice": self.name})
+
+    def search(self, metric: Objective | None = None, **settings: Any) -> Search:
+        """Searches for the best arm in one context; see `acumen.learners.search.choice_search`."""
+        if self.default_search is None:
+            raise TypeError("acumen.learners is not loaded: nobody knows how to search")
+        found: Search = self.default_search(metric, **settings)
+        return found
 
     @property
     def journal(self) -> JournalWriter | None:

@@ -11,7 +11,7 @@ import importlib.util
 import logging
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acumen.core.journaling import describe
@@ -243,6 +243,69 @@ class _Line:
         except (ray.exceptions.RayError, ValueError, OSError, RuntimeError) as error:
             self._actor = None
             raise HubUnavailableError(f"{self._name}: {_first_line(error)}") from None
+
+
+class Tasks:
+    """Calls of one function on the cluster's workers.
+
+    Args:
+        function: what is called; it travels to the workers.
+        address: of the Ray cluster; None: where Ray is connected already, or `RAY_ADDRESS` says.
+        cpus: processors that a call takes up.
+
+    Raises:
+        ImportError: Ray is not installed: ``pip install acumen[fleet]``.
+        ConnectionError: there is no such cluster.
+    """
+
+    def __init__(self, function: Callable[..., Any], address: str | None, cpus: float) -> None:
+        _connected(address)
+        import ray
+
+        # A lost call is somebody else's to repeat: it has to be counted.
+        self._remote = ray.remote(function).options(num_cpus=cpus, max_retries=0)
+
+    def begin(self, *arguments: Any) -> Any:
+        """Begins a call; returns what `ended` and `result` know it by."""
+        return self._remote.remote(*arguments)
+
+    def ended(self, calls: Sequence[Any], timeout: float | None) -> list[Any]:
+        """Those of the calls that have ended; waits for the first one."""
+        import ray
+
+        done, _ = ray.wait(list(calls), num_returns=1, timeout=timeout)
+        return list(done)
+
+    def result(self, call: Any) -> Any:
+        """What it returned.
+
+        Raises:
+            WorkerLostError: its worker or its machine is gone, or it was cancelled.
+        """
+        import ray
+
+        try:
+            return ray.get(call)
+        except ray.exceptions.RayError as error:
+            raise WorkerLostError(_first_line(error)) from None
+
+    def cancel(self, call: Any) -> None:
+        """Ends a call, and the worker it runs in."""
+        import ray
+
+        with contextlib.suppress(ray.exceptions.RayError, ValueError):
+            ray.cancel(call, force=True)
+
+    def processors(self) -> int:
+        """How many there are in the cluster, at least 1."""
+        import ray
+
+        resources: Any = ray.cluster_resources
+        return max(1, int(resources().get("CPU", 1)))
+
+
+class WorkerLostError(Exception):
+    """A worker is gone, and what it was doing with it."""
 
 
 class Hubs:

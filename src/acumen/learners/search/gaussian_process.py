@@ -40,7 +40,7 @@ class GaussianProcess:
         self._features = np.empty((0, width))
         self._scaled = np.empty((0, width))
         self._squares = np.empty(0)
-        self._inverse = np.empty((0, 0))
+        self._inverse: Matrix = np.empty((0, 0))
         self._counts = np.empty(0)
 
     def __len__(self) -> int:
@@ -50,7 +50,8 @@ class GaussianProcess:
     @property
     def relevance(self) -> Vector:
         """Inverse squared length scale of each feature."""
-        return np.exp(self.log_relevance)
+        found: Vector = np.exp(self.log_relevance)
+        return found
 
     # ---- points --------------------------------------------------------------------------------
 
@@ -60,7 +61,7 @@ class GaussianProcess:
         self._rescale()
         covariance = self._kernel(self._distances(self._scaled, self._squares))
         covariance[np.diag_indices_from(covariance)] += self._nugget()
-        self._inverse = np.linalg.inv(covariance)
+        self._inverse = np.asarray(np.linalg.inv(covariance), np.float64)
 
     def add_point(self, features: Vector) -> None:
         """Extends it by a point, float64[width], in n² steps."""
@@ -73,7 +74,7 @@ class GaussianProcess:
         variance = math.exp(self.log_scale) + math.exp(self.log_noise) + JITTER
         rest = max(variance - float(column @ projected), JITTER)
         n = len(self)
-        inverse = np.empty((n + 1, n + 1))
+        inverse: Matrix = np.empty((n + 1, n + 1))
         inverse[:n, :n] = self._inverse + np.outer(projected, projected / rest)
         inverse[n, :n] = inverse[:n, n] = -projected / rest
         inverse[n, n] = 1.0 / rest
@@ -122,7 +123,8 @@ class GaussianProcess:
     def variances(self, covariances: Matrix) -> Vector:
         """What is not known about new points, float64[m], without noise."""
         explained = np.einsum("ij,ij->i", covariances @ self._inverse, covariances)
-        return np.maximum(math.exp(self.log_scale) - explained, 1e-12)
+        found: Vector = np.maximum(math.exp(self.log_scale) - explained, 1e-12)
+        return found
 
     def _distances(self, scaled: Matrix, squares: Vector) -> Matrix:
         """Square roots of 5 times squared distances to the known points."""

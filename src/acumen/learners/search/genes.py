@@ -110,14 +110,17 @@ class Genes:
 
     def draw(self, rows: int, rng: np.random.Generator) -> Matrix:
         """Uniformly drawn genes, float64[rows, count]."""
-        uniform = rng.random((rows, self.count))
+        return self.spread(rng.random((rows, self.count)))
+
+    def spread(self, uniform: Matrix) -> Matrix:
+        """Numbers in [0, 1), float64[rows, count], made into genes: every value equally wide."""
         genes = uniform.copy()
-        genes[:, self._codes] = np.floor(uniform[:, self._codes] * self.cardinality[self._codes])
+        top = self.cardinality[self._codes]
+        genes[:, self._codes] = np.minimum(np.floor(uniform[:, self._codes] * top), top - 1)
         if len(self._places):
             span = self._draw_high - self._draw_low
-            genes[:, self._places] = self._snapped(
-                self._draw_low + uniform[:, self._places] * span, self._all
-            )
+            drawn = self._draw_low + uniform[:, self._places] * span
+            genes[:, self._places] = self._snapped(drawn, self._all)
         for block in self.permutations:
             genes[:, block] = ranks(uniform[:, block])
         return genes

@@ -29,6 +29,7 @@ class Observations:
         self.keys: list[str] = []
         self._settings: list[Setting] = []
         self._genes = np.empty((64, space.layout.count))
+        self._means: Vector | None = None
         self._sums = np.zeros((64, 4))  # count, sum, sum of squares, failures
 
     def __len__(self) -> int:
@@ -52,6 +53,7 @@ class Observations:
         else:
             self._sums[row, :3] += 1.0, value, value * value
         self.total += 1
+        self._means = None
         return row
 
     def setting(self, row: int) -> Setting:
@@ -75,11 +77,18 @@ class Observations:
 
     def means(self) -> Vector:
         """Mean measurement, float64[n]; infinite where most of them failed."""
+        if self._means is None:
+            self._means = self._averaged()
+        return self._means
+
+    def _averaged(self) -> Vector:
         count, total, _, failed = self._sums[: len(self)].T
         return np.where(count > failed, total / np.maximum(count, 1), math.inf)
 
     def noise(self) -> float | None:
         """Standard deviation of a measurement, from repeated ones; None: nothing was repeated."""
+        if self.total - len(self) == 0:
+            return None
         count, total, squares, _ = self._sums[: len(self)].T
         freedom = np.maximum(count - 1, 0).sum()
         if not freedom:

@@ -160,7 +160,7 @@ class Search:
         """
         number = trial if isinstance(trial, int) else trial.number
         plain = {name: float(value) for name, value in metrics.items()}
-        value = -self.metric.reward(**{n: v for n, v in plain.items() if n in self.metric.metrics})
+        value = -self._reward(plain)
         if not math.isfinite(value):
             kept = {name: v for name, v in plain.items() if math.isfinite(v)}
             needed = ", ".join(self.metric.metrics)
@@ -175,6 +175,14 @@ class Search:
     def give_back(self, trial: Trial | int) -> None:
         """A trial that was not measured, through no fault of its setting: it is asked again."""
         self._store.give_back(trial if isinstance(trial, int) else trial.number)
+
+    def named(self, said: float | Mapping[str, float]) -> Mapping[str, float]:
+        """What a measurement has said, by name: a single number is the objective's first metric."""
+        return said if isinstance(said, Mapping) else {self.metric.metrics[0]: said}
+
+    def _reward(self, metrics: Mapping[str, float]) -> float:
+        known = {name: value for name, value in metrics.items() if name in self.metric.metrics}
+        return self.metric.reward(**known)
 
     def _suggest(self, number: int, news: list[Trial]) -> Trial:
         self._absorb(news)
@@ -291,10 +299,8 @@ class Search:
 
     def _measured(self, measure: Measure, setting: Setting) -> float:
         self._confirmed += 1
-        said = measure(dict(setting))
-        if not isinstance(said, Mapping):
-            said = {self.metric.metrics[0]: said}
-        value = -self.metric.reward(**said)
+        said = self.named(measure(dict(setting)))
+        value = -self._reward(said)
         if not math.isfinite(value):
             raise ValueError(f"{setting} was measured as {said}: no usable {self.metric.metrics}")
         return value

@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from acumen.core.arms import Candidates
 from acumen.learners.search import constraints as text_constraints
 from acumen.learners.search.genes import Genes, Mask, Matrix, Vector
 from acumen.learners.search.parameters import (
     KINDS,
+    Categorical,
     Integer,
     Parameter,
     Permutation,
     Real,
+    Scalar,
     Subset,
 )
 
@@ -25,6 +28,7 @@ Setting = dict[str, Any]
 Constraint = str | Callable[[Setting], bool]
 _KEY = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _ABSENT: dict[str, Any] = {}  # as JSON it is like no value
+FEATURES_MAX = 64
 TRIES = 200  # draws after which constraints count as leaving nothing
 
 
@@ -60,6 +64,12 @@ class Space:
         conditions: name → `When`: the parameter is active only then.
         constraints: text (see `constraints`) or setting → bool; all must hold. Those that are
             functions cannot be written to JSON.
+
+    Attributes:
+        default: the default setting.
+        default_genes: its genes, float64[genes].
+        layout: how genes are laid out.
+        parents_first: names in an order in which conditions can be decided.
 
     Raises:
         ValueError: no parameters, conditions that form a circle or name what is not there, or
@@ -97,14 +107,16 @@ class Space:
             for c in self.constraints
         ]
         self._names = list(self.parameters)
-        self._order = self._parents_first()
+        self.parents_first = self._sorted()
         self.layout = Genes(list(self.parameters.values()))
         self._column = dict(zip(self._names, self.layout.columns, strict=True))
-        self._makers = [(name, p, p.genes(p.default)) for name, p in self.parameters.items()]
+        self._makers = [
+            (name, _codes(p), p, p.genes(p.default)) for name, p in self.parameters.items()
+        ]
         self._tidy = [(name, tidy) for name, p in self.parameters.items() if (tidy := _tidier(p))]
         self._default_genes = np.array([gene for *_, genes in self._makers for gene in genes])
         self._movable = self.layout.cardinality != 1
-        self._gates = [self._gate(name) for name in self._order if name in self.conditions]
+        self._gates = [self._gate(name) for name in self.parents_first if name in self.conditions]
         self.default_genes: Matrix = self.canonical(self._default_genes[None])[0]
         try:
             self.default: Setting = self.complete({})
@@ -138,8 +150,8 @@ class Space:
         for name in setting:
             if name not in self.parameters:
                 raise ValueError(f"there is no parameter {name!r}; there are {self._names}")
-        for name in self._order:
-            active = self._active(name, setting)
+        for name in self.parents_first:
+            active = self.active_in(name, setting)
             if active and name not in setting:
                 raise ValueError(f"{name!r} is missing")
             if not active and name in setting:
@@ -178,8 +190,8 @@ class Space:
         for name in partial:
             if name not in self.parameters:
                 raise ValueError(f"there is no parameter {name!r}; there are {self._names}")
-        for name in self._order:
-            if self._active(name, setting):
+        for name in self.parents_first:
+            if self.active_in(name, setting):
                 setting[name] = partial.get(name, self.parameters[name].default)
         setting = {name: setting[name] for name in self._names if name in setting}
         self.check(setting)
@@ -204,8 +216,13 @@ class Space:
         rows = []
         for setting in settings:
             row: list[float] = []
-            for name, parameter, default in self._makers:
-                row += parameter.genes(setting[name]) if name in setting else default
+            for name, codes, parameter, default in self._makers:
+                if name not in setting:
+                    row += default
+                elif codes is not None:
+                    row.append(codes[setting[name]])
+                else:
+                    row += parameter.genes(setting[name])
             rows.append(row)
         return np.array(rows, np.float64).reshape(-1, self.layout.count)
 
@@ -217,8 +234,8 @@ class Space:
             if name not in self.conditions:
                 setting[name] = self.parameters[name].value(row[columns])
         if self.conditions:
-            for name in self._order:
-                if name in self.conditions and self._active(name, setting):
+            for name in self.parents_first:
+                if name in self.conditions and self.active_in(name, setting):
                     setting[name] = self.parameters[name].value(row[self._column[name]])
             setting = {name: setting[name] for name in self._names if name in setting}
         return setting
@@ -287,6 +304,23 @@ class Space:
         columns = np.minimum(columns, self.layout.count - 1)
         return self.canonical(self.layout.mutate(genes, rows, columns, rng))
 
+    # ---- choices -----------------------------------------------------------------------------
+
+    def as_candidates(self) -> Candidates:
+        """How a `Choice` sees it: the default, a suggestion and a random draw, by features."""
+        return Candidates(features=min(self.layout.width, FEATURES_MAX), most=3)
+
+    @property
+    def default_learner(self) -> Any:
+        """Of a choice over it that was given none."""
+        from acumen.learners.search.choice_search import Suggested
+
+        return Suggested()
+
+    def features(self, settings: Sequence[Mapping[str, Any]]) -> Matrix:
+        """What such a choice sees of settings: the first 64 columns of `encode`."""
+        return self.encode(settings)[:, :FEATURES_MAX]
+
     # ---- JSON --------------------------------------------------------------------------------
 
     def describe(self) -> dict[str, Any]:
@@ -339,7 +373,7 @@ class Space:
 
     # ---- conditions --------------------------------------------------------------------------
 
-    def _parents_first(self) -> list[str]:
+    def _sorted(self) -> list[str]:
         for name, when in self.conditions.items():
             for mentioned in (name, when.parameter):
                 if mentioned not in self.parameters:
@@ -363,7 +397,8 @@ class Space:
             order += ready
         return order
 
-    def _active(self, name: str, setting: Mapping[str, Any]) -> bool:
+    def active_in(self, name: str, setting: Mapping[str, Any]) -> bool:
+        """Whether a parameter's condition holds in a setting, or in the part that decides it."""
         when = self.conditions.get(name)
         if when is None:
             return True
@@ -433,6 +468,14 @@ def _product(counts: Iterable[float]) -> float:
         except OverflowError:
             total = math.inf
     return total
+
+
+def _codes(parameter: Parameter) -> dict[Scalar, float] | None:
+    """Value → gene, where a plain dictionary can tell the values apart."""
+    if not isinstance(parameter, Categorical):
+        return None
+    codes = {value: float(code) for code, value in enumerate(parameter.values)}
+    return codes if len(codes) == len(parameter.values) else None
 
 
 def _tidier(parameter: Parameter) -> Callable[[Any], Any] | None:

@@ -28,6 +28,7 @@ _COLUMNS = (
     "number, setting, learner, propensity, fidelity, state, value, metrics, reason, process, "
     "revision"
 )
+_NEXT = "(SELECT coalesce(max(revision), 0) + 1 FROM trials)"
 _SCHEMA = """
 CREATE TABLE search (name TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE trials (
@@ -68,7 +69,6 @@ class Trial:
         value: what is minimised; None unless done.
         metrics: as they were told.
         reason: why it failed.
-        decision: its decision, where a `Choice` is searched for.
     """
 
     number: int
@@ -80,7 +80,6 @@ class Trial:
     value: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
-    decision: Any = field(default=None, compare=False, repr=False)
 
 
 class Store:
@@ -214,7 +213,7 @@ class Store:
             news = self._news(connection)
             for left, process in self._unfinished(connection):
                 if left.state == "waiting" or not _alive(process):
-                    self._change(connection, left.number, state="running", process=_me())
+                    self._change(connection, left.number, "1", state="running", process=_me())
                     return left, news
             number = connection.execute(
                 "SELECT coalesce(max(number) + 1, 0) FROM trials"
@@ -226,7 +225,7 @@ class Store:
                 return None, news
             connection.execute(
                 "INSERT INTO trials (number, setting, learner, propensity, fidelity, state,"
-                " process, started, revision) VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?)",
+                f" process, started, revision) VALUES (?, ?, ?, ?, ?, 'running', ?, ?, {_NEXT})",
                 (
                     number,
                     json.dumps(trial.setting),
@@ -235,7 +234,6 @@ class Store:
                     trial.fidelity,
                     _me(),
                     time.time(),
-                    self._next(connection),
                 ),
             )
             return trial, news
@@ -245,32 +243,29 @@ class Store:
     ) -> bool:
         """Writes down what came of a trial; False: it had ended already, and nothing is changed."""
         with self._transaction() as connection:
-            row = connection.execute(
-                "SELECT state FROM trials WHERE number = ?", (number,)
-            ).fetchone()
-            if row is None:
-                raise ValueError(f"there is no trial {number}")
-            if row[0] in ("done", "failed"):
-                return False
-            self._change(
+            changed = self._change(
                 connection,
                 number,
+                "state NOT IN ('done', 'failed')",
                 state=state,
                 value=value,
                 metrics=json.dumps(metrics),
                 reason=reason or None,
                 ended=time.time(),
             )
-            return True
+            if (
+                not changed
+                and not connection.execute(
+                    "SELECT count(*) FROM trials WHERE number = ?", (number,)
+                ).fetchone()[0]
+            ):
+                raise ValueError(f"there is no trial {number}")
+            return changed
 
     def give_back(self, number: int) -> None:
         """A trial that nobody works on any more: it is given out again."""
         with self._transaction() as connection:
-            row = connection.execute(
-                "SELECT state FROM trials WHERE number = ?", (number,)
-            ).fetchone()
-            if row is not None and row[0] == "running":
-                self._change(connection, number, state="waiting")
+            self._change(connection, number, "state = 'running'", state="waiting")
 
     def news(self) -> list[Trial]:
         """Trials that have changed since the last news, in the order of changes."""
@@ -291,16 +286,34 @@ class Store:
         )
         return [(_trial(row), row[9]) for row in rows]
 
-    def _next(self, connection: sqlite3.Connection) -> int:
-        found: int | None = connection.execute("SELECT max(revision) FROM trials").fetchone()[0]
-        return (found or 0) + 1
-
-    def _change(self, connection: sqlite3.Connection, number: int, **columns: Any) -> None:
-        columns["revision"] = self._next(connection)
+    def _change(
+        self, connection: sqlite3.Connection, number: int, only: str, **columns: Any
+    ) -> bool:
         names = ", ".join(f"{name} = ?" for name in columns)
-        connection.execute(
-            f"UPDATE trials SET {names} WHERE number = ?", (*columns.values(), number)
+        done = connection.execute(
+            f"UPDATE trials SET {names}, revision = {_NEXT} WHERE number = ? AND {only}",
+            (*columns.values(), number),
         )
+        return done.rowcount > 0
+
+
+def read_trials(path: str | os.PathLike[str]) -> list[Trial]:
+    """All trials of a search's file, which is only read.
+
+    Raises:
+        SearchFileError: it is not there, damaged or something else.
+    """
+    place = Path(path)
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro", uri=True, timeout=WAIT_SECONDS)
+        ) as connection:
+            if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise SearchFileError(f"{place}: not the file of a search")
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM trials ORDER BY number").fetchall()
+        return [_trial(row) for row in rows]
+    except (sqlite3.Error, OSError, ValueError) as error:
+        raise SearchFileError(f"{place}: {error}") from error
 
 
 def _trial(row: tuple[Any, ...]) -> Trial:

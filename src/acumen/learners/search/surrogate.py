@@ -6,6 +6,7 @@ ones, then near the most promising of those, and what two of them changed, toget
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,11 +18,11 @@ from acumen.learners.search.searcher import Suggestion
 from acumen.learners.search.space import Setting, Space
 
 FEW = 3  # settings before there is a model
-FIT_STEPS = 8
+FIT_STEPS = 6
 FIT_STEPS_FIRST = 20
 LOGISTIC = 1.702  # that many times steeper, a logistic curve is nearest to the normal one
 ROUNDS = (48, 32)  # candidates
-PICKED_AT = (40, 120)  # settings in the model from which on one more is picked at a time
+PICKED_AT = (40, 120, 250, 500)  # settings seen, from which on one more is picked at a time
 PARENTS = 8
 WAITING_MAX = 32  # settings that were suggested and of which nothing was heard yet
 
@@ -59,6 +60,14 @@ class SurrogateSearch:
         return SurrogateSearcher(self, space, seed)
 
 
+class Pick(NamedTuple):
+    """A setting that will be suggested."""
+
+    setting: Setting
+    key: str
+    genes: Vector
+
+
 class SurrogateSearcher:
     """Holds observations and model; see `SurrogateSearch`.
 
@@ -81,7 +90,7 @@ class SurrogateSearcher:
         self._taken = 0  # observations that were looked at
         self._fitted_at = 0
         self._waiting: dict[str, Matrix] = {}
-        self._picked: list[Setting] = []
+        self._picked: list[Pick] = []
         parts = [np.full(s.stop - s.start, i) for i, s in enumerate(space.layout.encoded)]
         self._gene_of = np.concatenate(parts)
 
@@ -95,25 +104,30 @@ class SurrogateSearcher:
         for key in [key for key in self._waiting if key in self._seen.row_of]:
             del self._waiting[key]
         if len(self._seen) < FEW:
-            setting = self._first()
+            pick = self._first()
         else:
             if not self._picked:
                 self._picked = self._most_promising()
-            setting = self._picked.pop(0)
+            pick = self._picked.pop(0)
         if len(self._waiting) == WAITING_MAX:
             del self._waiting[next(iter(self._waiting))]
-        self._waiting[self._space.key(setting)] = self._space.genes([setting])[0]
-        return Suggestion(setting, "surrogate")
+        self._waiting[pick.key] = pick.genes
+        return Suggestion(pick.setting, "surrogate")
 
-    def _first(self) -> Setting:
+    def _first(self) -> Pick:
         """The default, then the default with many changes."""
         key = self._space.key(self._space.default)
         if key not in self._seen.row_of and key not in self._waiting:
-            return dict(self._space.default)
+            return Pick(dict(self._space.default), key, self._space.default_genes)
         base = np.repeat(self._space.default_genes[None], 20, axis=0)
         changes = float(self._rng.uniform(1.0, max(2.0, self._space.layout.count / 2)))
         found = self._settle(self._space.mutate(base, self._rng, changes=changes))
-        return self._space.sample(self._rng) if found is None else found
+        return self._drawn() if found is None else found
+
+    def _drawn(self) -> Pick:
+        genes = self._space.sample_genes(1, self._rng)[0]
+        setting = self._space.setting(genes)
+        return Pick(setting, self._space.key(setting), genes)
 
     # ---- the model -----------------------------------------------------------------------------
 
@@ -149,7 +163,7 @@ class SurrogateSearcher:
 
     # ---- what to try ---------------------------------------------------------------------------
 
-    def _most_promising(self) -> list[Setting]:
+    def _most_promising(self) -> list[Pick]:
         targets = self._update()
         process, space = self._process, self._space
         failing = (self._seen.failures > self._seen.counts)[self._rows]
@@ -172,8 +186,8 @@ class SurrogateSearcher:
             return merit
 
         pool, merit = self._pool(base, merits)
-        picked: list[Setting] = []
-        for _ in range(1 + sum(len(known) >= size for size in PICKED_AT)):
+        picked: list[Pick] = []
+        for _ in range(1 + sum(len(self._seen) >= size for size in PICKED_AT)):
             order = np.argsort(-merit, kind="stable")
             found = self._settle(pool[order], picked)
             if found is None:
@@ -181,10 +195,10 @@ class SurrogateSearcher:
             picked.append(found)
             # The next one is to say something that this one does not.
             alike = process.correlations(
-                space.layout.encode(space.genes([found])), space.layout.encode(pool)
+                space.layout.encode(found.genes[None]), space.layout.encode(pool)
             )
             merit = merit + np.log(np.maximum(1.0 - alike * alike, 1e-9))
-        return picked or [space.sample(self._rng)]
+        return picked or [self._drawn()]
 
     def _waiting_features(self) -> Matrix:
         return self._space.layout.encode(np.array(list(self._waiting.values())))
@@ -214,14 +228,15 @@ class SurrogateSearcher:
             parents = pool[np.argsort(-merit, kind="stable")[:PARENTS]]
         return pool, merit
 
-    def _settle(self, ordered: Matrix, but: Sequence[Setting] = ()) -> Setting | None:
+    def _settle(self, ordered: Matrix, but: Sequence[Pick] = ()) -> Pick | None:
         """The first of these that is valid and new."""
         for genes in ordered:
             setting = self._space.setting(genes)
             key = self._space.key(setting)
             new = key not in self._seen.row_of and key not in self._waiting
-            if new and setting not in but and self._space.valid(setting):
-                return setting
+            new = new and all(key != other.key for other in but)
+            if new and self._space.valid(setting):
+                return Pick(setting, key, genes)
         return None
 
 
