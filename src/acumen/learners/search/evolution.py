@@ -17,7 +17,8 @@ class RegularizedEvolution:
 
     When to use it: where an evaluation is cheap (thousands of them), and parameters matter
     together. Dying of age, not of being worst, it gets over a measurement that was merely lucky.
-    It starts at the default: the first population is the default with ever more changes.
+    It starts near the default and anywhere: half of the first ones are the default with many
+    changes, half are drawn at random.
 
     Args:
         population: Settings that are kept.
@@ -67,9 +68,11 @@ class EvolutionSearcher:
     def ask(self) -> Suggestion:
         """A child of the best of a few; at first the default, changed more and more."""
         self._asked += 1
-        if len(self._population) < min(self._spec.sample, self._spec.population):
+        if len(self._population) < max(1, self._spec.population // 2):
             if self._asked == 1:
                 return Suggestion(dict(self._space.default), "evolution")
+            if self._asked % 2:
+                return Suggestion(self._space.sample(self._rng), "evolution")
             most = max(2.0, self._space.layout.count / 2)
             changes = float(self._rng.uniform(1.0, most))
             return self._child(self._space.default_genes, changes)

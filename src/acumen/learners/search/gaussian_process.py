@@ -20,6 +20,7 @@ JITTER = 1e-8
 RELEVANCE = (math.log(2.0), 1.5)
 SCALE = (0.0, 1.0)
 NOISE = (math.log(1e-3), 2.0)
+DOUBT = 2.0  # how far below the prior a relevance may lie
 STEP_FIRST, STEP_MOST = 0.3, 1.0
 
 
@@ -160,6 +161,10 @@ class GaussianProcess:
         """
         here = np.concatenate([self.log_relevance, [self.log_scale, self.log_noise]])
         best, best_at = -math.inf, here.copy()
+        # A feature that seems not to matter is kept in doubt: of two that changed at the
+        # same time, the wrong one may have got the credit.
+        lowest = np.full(len(here), self._prior - DOUBT)
+        lowest[-2:] = -12.0
         size = np.full(len(here), STEP_FIRST)
         before = np.zeros(len(here))
         for _ in range(steps):
@@ -170,7 +175,7 @@ class GaussianProcess:
             agree = gradient * before
             size = np.where(agree > 0, np.minimum(size * 1.3, STEP_MOST), size)
             size = np.where(agree < 0, size * 0.5, size)
-            here = np.clip(here + np.sign(gradient) * size, -12.0, 8.0)
+            here = np.clip(here + np.sign(gradient) * size, lowest, 8.0)
             before = gradient
         self._become(best_at)
         self.set_points(self._features, self._counts)

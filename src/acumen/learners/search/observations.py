@@ -140,9 +140,11 @@ class Observations:
         if good[0] > 0:
             values, good = np.log(np.where(fine, values, 1.0)), np.log(good)
         low, middle, high = good[0], good[len(good) // 2], good[-1]
-        high = min(high, middle + 2.0 * max(middle - low, 1e-12 * max(1.0, abs(middle))))
+        high = min(high, middle + 2.0 * (middle - low))
         high = max(high, good[len(good) * 3 // 4])
         clipped = np.minimum(np.where(fine, values, high), high)
         clipped -= clipped.mean()
         spread = math.sqrt(float(clipped @ clipped) / len(clipped))
-        return clipped / spread if spread > 1e-300 else np.zeros(len(values))
+        return (
+            clipped / spread if spread > 1e-9 * max(1e-290, abs(middle)) else np.zeros(len(values))
+        )

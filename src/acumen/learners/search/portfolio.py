@@ -39,8 +39,8 @@ class Portfolio:
     """
 
     members: tuple[SearchLearner, ...] = ()
-    share: float = 0.6
-    repeats: float = 0.15
+    share: float = 0.9
+    repeats: float = 0.1
 
     def __post_init__(self) -> None:
         check_between("share", self.share, 0.0, 0.99)
