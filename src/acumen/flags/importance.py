@@ -1,21 +1,24 @@
-"""Which flags the search's measurements hang on, each by itself.
+"""Which flags the search's measurements hang on.
 
-For every flag the trials are grouped by what they say about it; its importance is the share of the
-variance of log costs that lies between the groups (omega squared, Hays 1963, which unlike the plain
-share does not reward many groups). It is computed from single, lucky and unlucky measurements, and
-flags that only matter together are missed: a picture of the search, not a verdict.
+A ridge regression explains the log costs of all trials by what each flag says, every flag's part
+added to the others'; a flag's importance is the share of the variance that its part explains
+(Pratt's measure: its covariance with what was measured). It comes from single, lucky and unlucky
+measurements, and flags that only matter together are seen dimly: a picture, not a verdict.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from acumen.flags.subject import Subject
 from acumen.learners.search import Setting, Trial
+
+Floats = NDArray[np.float64]
 
 # A numeric flag is cut into so many groups.
 _BINS = 4
@@ -48,18 +51,39 @@ def importances(subject: Subject, trials: Sequence[Trial]) -> list[Importance]:
         return []
     # Costs are logarithms already.
     costs = np.array([trial.value for trial in done])
+    labels = {
+        unit: _groups(subject, unit, names, [trial.setting for trial in done])
+        for unit, names in subject.units.items()
+    }
+    labels = {unit: texts for unit, texts in labels.items() if len(set(texts)) > 1}
+    if not labels or costs.std() == 0:
+        return []
+    shares = _shares(list(labels.values()), costs)
     found = []
-    for unit, names in subject.units.items():
-        labels = _groups(subject, unit, names, [trial.setting for trial in done])
-        groups = {label: costs[[i for i, one in enumerate(labels) if one == label]]
-                  for label in dict.fromkeys(labels)}  # fmt: skip
-        if len(groups) < 2:
-            continue
-        best = min(groups, key=lambda label: (float(np.median(groups[label])), label))
-        others = costs[[i for i, one in enumerate(labels) if one != best]]
+    for share, (unit, texts) in zip(shares, labels.items(), strict=True):
+        groups = {text: costs[[one == text for one in texts]] for text in dict.fromkeys(texts)}
+        best = min(groups, key=lambda text: (float(np.median(groups[text])), text))
+        others = costs[[one != best for one in texts]]
         ratio = math.exp(float(np.median(others) - np.median(groups[best])))
-        found.append(Importance(unit, _omega(groups, costs), best, ratio, len(groups[best])))
+        found.append(Importance(unit, share, best, ratio, len(groups[best])))
     return sorted(found, key=lambda one: (-one.share, one.unit))
+
+
+def _shares(columns: Sequence[Sequence[str]], costs: Floats) -> list[float]:
+    """The share of the variance that each column explains, beside all the others."""
+    parts = []
+    for texts in columns:
+        values = list(dict.fromkeys(texts))
+        part = np.array([[one == value for value in values] for one in texts], float)
+        parts.append(part - part.mean(axis=0))
+    design, target = np.concatenate(parts, axis=1), costs - costs.mean()
+    weights = np.linalg.solve(design.T @ design + np.eye(design.shape[1]), design.T @ target)
+    ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+    total = float(target @ target)
+    return [
+        min(max(float((part @ own) @ target) / total, 0.0), 1.0)
+        for part, own in zip(parts, np.split(weights, ends), strict=True)
+    ]
 
 
 def _groups(
@@ -83,13 +107,3 @@ def _groups(
         f"{unit} {cuts[b]:.6g} … {cuts[min(b + 1, len(cuts) - 1)]:.6g}" if ok else text
         for b, ok, text in zip(bins, known, texts, strict=True)
     ]
-
-
-def _omega(groups: Mapping[str, np.ndarray], costs: np.ndarray) -> float:
-    total = float(((costs - costs.mean()) ** 2).sum())
-    within = sum(float(((group - group.mean()) ** 2).sum()) for group in groups.values())
-    freedom = len(costs) - len(groups)
-    if total <= 0 or freedom < 1:
-        return 0.0
-    error = within / freedom
-    return min(max((total - within - (len(groups) - 1) * error) / (total + error), 0.0), 1.0)

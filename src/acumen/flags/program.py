@@ -79,7 +79,6 @@ class ProgramSubject:
         if self._kind.startswith(FILE):
             self._files.append(Path(cwd or ".", self._kind.removeprefix(FILE)))
         self._patience: list[float] = []
-        self._spool = tempfile.TemporaryDirectory(prefix="acumen-tune-")
         self.space = template.space()
         self.units = {name: tuple(piece.space()[0]) for name, piece in template.pieces.items()}
         self.metric, self.maximize = goal.metric, goal.maximize
@@ -88,6 +87,7 @@ class ProgramSubject:
              goal.metric, goal.maximize, [str(limit) for limit in goal.limits],
              dict(goal.patterns), goal.whole, self._check.kind, list(self._check.command)]
         )  # fmt: skip
+        self._spool = tempfile.TemporaryDirectory(prefix="acumen-tune-")
 
     def __enter__(self) -> ProgramSubject:
         return self
@@ -113,7 +113,7 @@ class ProgramSubject:
                 self._goal_of(runs)
                 self._ask_checker(runs[-1])
             except (RunFailedError, ProgramError) as failure:
-                before = f"worked {len(seconds)} times, then " if seconds else ""
+                before = ("", "worked once, then ", "worked twice, then ")[len(seconds)]
                 raise TuneError(f"the default {before}failed: {failure}") from None
             if sum(seconds[-1]) > _LONG_SECONDS:
                 count = 2

@@ -450,7 +450,8 @@ class Tuner:
 
     def _nothing(self, interrupted: bool) -> str:
         words = "no setting is better than the default beyond the noise"
-        done = [trial for trial in self._search.trials if trial.learner != "default"]
+        default = self._subject.space.default
+        done = [trial for trial in self._search.trials if trial.setting != default]
         if not done:
             return f"{words}: none was tried"
         if all(trial.state == "failed" for trial in done):

@@ -63,14 +63,16 @@ class Comparison:
         """Sets the outcome, if it can be told already."""
         middle = float(np.median(self.pairs))
         # Beside being certain, a difference has to stand out from what the control shows.
-        if self._bets.better >= 1 / error and middle > math.log(self.noise_floor):
-            self.outcome = "better"
+        if self._bets.better >= 1 / error:
+            if middle > math.log(self.noise_floor):
+                self.outcome = "better"
         elif self._bets.worse >= 1 / error and middle < 0:
             self.outcome = "worse"
         elif self.looked is None or len(self.pairs) >= 1.3 * self.looked.n:
             # An interval takes its time; a gain that is ruled out is ruled out a little later, too.
             self.looked = self.estimate
-            if self.looked.high < 1 + GAIN_MIN:
+            # What is all below 1 will be called worse in a few pairs.
+            if 1 <= self.looked.high < 1 + GAIN_MIN:
                 self.outcome = "no_difference"
 
     @property

@@ -207,6 +207,11 @@ class Watch:
         began = time.monotonic()
         if polite:
             self._signal(signal.SIGTERM)
+        else:
+            # Who multiplies is faster than who kills; who is stopped is not.
+            before = -1
+            while before < (found := self._signal(signal.SIGSTOP)):
+                before = found
         while self._reap():
             self._unending = time.monotonic() - began >= _ENDING_SECONDS_MAX
             if self._unending:
@@ -216,13 +221,16 @@ class Watch:
             # Whoever writes into a full pipe waits there; nobody reads any more.
             time.sleep(0.002)
 
-    def _signal(self, number: int) -> None:
+    def _signal(self, number: int) -> int:
+        """Sends a signal to everybody; to how many."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self._code is None:
                 os.killpg(self._process.pid, number)
-        for pid in descendants():
+        everyone = descendants()
+        for pid in everyone:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
+        return len(everyone)
 
     def _answer(self) -> dict[str, Any]:
         return {
