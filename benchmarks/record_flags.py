@@ -41,10 +41,9 @@ GCC_FLAGS = {
     "level": {"2": ["-O2"], "3": ["-O3"]},
     "vectorize": {False: ["-fno-tree-vectorize"]},
     "width": {w: [f"-mprefer-vector-width={w}"] for w in ("128", "256", "512")},
-    "cost": {"unlimited": ["-fvect-cost-model=unlimited"], "dynamic": ["-fvect-cost-model=dynamic"]},
+    "cost": {model: [f"-fvect-cost-model={model}"] for model in ("dynamic", "unlimited")},
     "unroll": {True: ["-funroll-loops"]},
     "nest": {True: ["-floop-nest-optimize"]},
-    "ivopts": {False: ["-fno-ivopts"]},
     "prefetch": {True: ["-fprefetch-loop-arrays"]},
     "schedule": {True: ["-fschedule-insns"]},
 }
@@ -56,7 +55,6 @@ GCC = Space(
         "cost": Categorical(["dynamic", "unlimited"]),
         "unroll": Flag(),
         "nest": Flag(),
-        "ivopts": Flag(True),
         "prefetch": Flag(),
         "schedule": Flag(),
     },
@@ -73,7 +71,6 @@ CLANG_FLAGS = {
     "lanes": {n: _llvm(f"-force-vector-width={n}") for n in ("2", "4", "8")},
     "interleave": {n: _llvm(f"-force-vector-interleave={n}") for n in ("1", "2", "4")},
     "wide": {True: ["-mprefer-vector-width=512"]},
-    "slp": {False: ["-fno-slp-vectorize"]},
     "unroll": {False: ["-fno-unroll-loops"]},
     "jam": {True: _llvm("-enable-unroll-and-jam") + _llvm("-allow-unroll-and-jam")},
     "interchange": {True: _llvm("-enable-loopinterchange")},
@@ -84,7 +81,6 @@ CLANG = Space(
         "lanes": Categorical(["auto", "2", "4", "8"]),
         "interleave": Categorical(["auto", "1", "2", "4"]),
         "wide": Flag(),
-        "slp": Flag(True),
         "unroll": Flag(True),
         "jam": Flag(),
         "interchange": Flag(),
@@ -97,10 +93,12 @@ COMMANDS = {"gcc": os.environ.get("GCC", "gcc"), "clang": os.environ.get("CLANG"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kernels", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--only", nargs="*", default=[])
     options = parser.parse_args()
     tables: dict[str, Table] = {}
@@ -114,6 +112,7 @@ def main() -> None:
                     options.kernels / f"{kernel}.c", compiler, options.rounds, Path(folder)
                 )
                 print(f"{name}: {notes[name]}", flush=True)
+            save_tables(options.out, tables, {"notes": notes})  # as far as it has come
     about = {
         "machine": describe_machine(),
         "compilers": {name: _version(name) for name in COMPILERS},

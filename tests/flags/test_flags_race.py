@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from acumen.flags.measuring import Seen, active_part, measure_search
 from acumen.flags.race import RACE
 from acumen.flags.recorded import Table, every_setting, read_table, save_tables
 from acumen.flags.workloads import Drawn, FromTable, Recorded, workloads_of
-from acumen.learners.search import Categorical, Flag, Real, Setting, Space, When
+from acumen.learners.search import Categorical, Flag, Real, Search, Setting, Space, When
 
 ACUMEN = Path(sysconfig.get_path("scripts")) / "acumen"
 HERE = [rival for rival in heuristics.RIVALS if not rival.missing]
@@ -151,7 +152,8 @@ def test_the_shipped_tables_are_whole() -> None:
     assert len(names) >= 12
     assert len({name.rpartition("-")[0] for name in names}) >= 6
     assert recorded.SHIPPED.stat().st_size < 300_000
-    assert {"machine", "compilers", "date", "rounds"} <= set(recorded.about_tables(recorded.SHIPPED))
+    about = recorded.about_tables(recorded.SHIPPED)
+    assert {"machine", "compilers", "date", "rounds"} <= set(about)
     for name in (names[0], names[-1]):
         objective = FromTable(recorded.SHIPPED, name).open()
         default = objective.true(objective.space.default)
@@ -263,3 +265,7 @@ def test_a_folder_needs_tables(tmp_path: Path) -> None:
         workloads_of(Ask(data=tmp_path))
     save_tables(tmp_path / "some.npz", {"a": small_table(), "b": small_table()}, {})
     assert [load.name for load in workloads_of(Ask(data=tmp_path))] == ["a", "b"]
+
+
+def test_it_races_what_users_get() -> None:
+    assert inspect.signature(Search).parameters["control"].default == learned.CONTROL

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -74,7 +74,9 @@ class Rival:
 RIVALS = (
     Rival("random", RandomDraws, (), 30.0, "random search: the control"),
     Rival("tpe", optuna_tpe.make, ("optuna",), 8000.0, "Optuna's TPE, multivariate"),
-    Rival("cmaes", cma_margin.make, ("cmaes", "scipy"), 500.0, "CatCMA with margin (package cmaes)"),
+    Rival(
+        "cmaes", cma_margin.make, ("cmaes", "scipy"), 500.0, "CatCMA with margin (package cmaes)"
+    ),
     Rival("opentuner", open_tuner.make, ("opentuner",), 8000.0, "OpenTuner's AUC bandit"),
     Rival("ngopt", nevergrad_ngopt.make, ("nevergrad",), 4000.0, "Nevergrad's NGOpt"),
 )

@@ -93,7 +93,7 @@ def save_tables(path: Path, tables: Mapping[str, Table], about: Mapping[str, Any
         OSError: it cannot be written.
         TypeError: a space has a constraint that is a function.
     """
-    arrays = {"about": _bytes(about)}
+    arrays: dict[str, Any] = {"about": _bytes(about)}
     for name, table in tables.items():
         micros = np.nan_to_num(table.seconds / MICROSECONDS)
         arrays[f"{name}/space"] = _bytes(table.space.describe())

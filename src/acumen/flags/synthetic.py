@@ -14,7 +14,7 @@ the default costs `exp(room)` times as much as the best. What makes them hard is
     tiles      whole numbers on logarithmic scales: multiples, a cliff where the product is too
                large; a run deviates by 2 %
     crashes    a mixed space of which about a third fails, the optimum near the edge
-    noisy      pairs among 12 flags and two numbers; a run deviates by 8 %, and one in twenty is slow
+    noisy      pairs among 12 flags, and two numbers; a run deviates by 8 %, one in twenty is slow
 """
 
 from __future__ import annotations
@@ -316,7 +316,8 @@ FAMILIES: dict[str, tuple[Callable[[np.random.Generator], Made], float, float]] 
 
 
 def _all_bits(count: int) -> Floats:
-    return (np.arange(2**count)[:, None] >> np.arange(count) & 1).astype(np.float64)
+    found: Floats = (np.arange(2**count)[:, None] >> np.arange(count) & 1).astype(np.float64)
+    return found
 
 
 def _aims(rng: np.random.Generator, count: int) -> Floats:

@@ -1,4 +1,4 @@
-"""What is searched in the race: drawn objectives, and recorded times of real programs."""
+"""What is searched in the race: drawn objectives, recorded times, and programs themselves."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from acumen.evaluation import Ask, Prepared, RaceError, Workload, WorkloadError
 from acumen.flags import recorded, synthetic
+from acumen.flags.live import COMPILERS, LiveEntry
 from acumen.flags.measuring import Entry, Objective
 from acumen.learners.search import Setting, Space
 
@@ -19,7 +20,8 @@ from acumen.learners.search import Setting, Space
 BUDGETS, TABLE_BUDGETS = (50.0, 100.0, 200.0), (25.0, 50.0, 100.0)
 QUICK_FAMILIES = ("pairs", "branches", "noisy")
 QUICK_TABLES = 2
-ENDING = ".npz"
+QUICK_LIVE_BUDGETS = (25.0,)
+ENDING, SOURCE = ".npz", ".c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Recorded:
 
 
 def workloads_of(ask: Ask) -> Sequence[Workload]:
-    """Tables named one by one, those of a folder; else drawn objectives and the shipped tables.
+    """Tables and C programs named one by one, tables of a folder; else what Acumen brings itself.
 
     Raises:
         RaceError: the folder holds no table.
@@ -102,7 +104,9 @@ def workloads_of(ask: Ask) -> Sequence[Workload]:
         if not found:
             raise RaceError(f"no tables of measurements (*{ENDING}) in {ask.data}")
         paths += found
-    loads = [load for path in dict.fromkeys(paths) for load in _tables(path, ask.quick)]
+    loads = []
+    for path in dict.fromkeys(paths):
+        loads += _live(path, ask.quick) if path.suffix == SOURCE else _tables(path, ask.quick)
     if not paths:
         families = QUICK_FAMILIES if ask.quick else tuple(synthetic.FAMILIES)
         loads = [_workload(Drawn(family, ask.seed), 1) for family in families]
@@ -115,10 +119,10 @@ def prepare(entry: Entry, budgets: tuple[float, ...], scratch: Path) -> Prepared
     del scratch
     objective = entry.open()
     space = objective.space
-    room = "" if objective.best is None else (
-        f"; the default costs {objective.true(space.default) / objective.best:.2f} times the best"
-    )
-    detail = f"{len(space.parameters)} parameters, {space.size():.4g} settings{room}"
+    detail = f"{len(space.parameters)} parameters, {space.size():.4g} settings"
+    if objective.best is not None:
+        room = objective.true(space.default) / objective.best
+        detail += f"; the default costs {room:.2f} times the best"
     return Prepared(entry, budgets, round(max(budgets)), detail)
 
 
@@ -128,7 +132,17 @@ def _tables(path: Path, quick: bool) -> list[Workload]:
         names = recorded.table_names(path)
     except WorkloadError as error:
         return [Workload(path.name, functools.partial(_refuse, f"{error} ({path})"))]
-    return [_workload(FromTable(path, name), 2) for name in names[: QUICK_TABLES if quick else None]]
+    most = QUICK_TABLES if quick else None
+    return [_workload(FromTable(path, name), 2) for name in names[:most]]
+
+
+def _live(path: Path, quick: bool) -> list[Workload]:
+    """A program with each compiler; its compiling and running are the work."""
+    budgets = QUICK_LIVE_BUDGETS if quick else TABLE_BUDGETS
+    entries = [LiveEntry(path, compiler) for compiler in COMPILERS]
+    return [
+        Workload(entry.name, functools.partial(prepare, entry, budgets), 3) for entry in entries
+    ]
 
 
 def _refuse(message: str, scratch: Path) -> Prepared:

@@ -1,1 +1,1 @@
-"""Other people's tuners, each through its own interface and as its authors advise: one file each."""
+"""Other people's tuners, each through its own interface, as its authors advise: one a file."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from acumen.flags.measuring import Seen, active_part
 from acumen.learners.search import Categorical, Integer, Real, Setting, Space
+from acumen.learners.search.parameters import Parameter
 
 
 def make(space: Space, budget: int, seed: int) -> NeverGrad:
@@ -46,11 +47,12 @@ class NeverGrad:
         return self._seen.best()
 
 
-def _part(kinds: Any, parameter: Any) -> Any:
+def _part(kinds: Any, parameter: Parameter) -> Any:
     if isinstance(parameter, Categorical):
         return kinds.Choice(list(parameter.values))
     if not isinstance(parameter, (Integer, Real)):
         raise TypeError(f"{parameter!r} is neither categorical nor a number")
     kind = kinds.Log if parameter.log else kinds.Scalar
-    made = kind(init=float(parameter.default), lower=parameter.low, upper=parameter.high)
+    start = float(parameter.default or 0)
+    made = kind(init=start, lower=parameter.low, upper=parameter.high)
     return made.set_integer_casting() if isinstance(parameter, Integer) else made
