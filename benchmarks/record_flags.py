@@ -154,20 +154,22 @@ def record(source: Path, compiler: str, rounds: int, folder: Path) -> tuple[Tabl
             if number >= 0:  # the first round warms up
                 seconds[row, number] = took
     table = Table(space, np.array(program, np.uint16), seconds)
-    return table, _describe(table)
+    return table, describe(table)
 
 
-def _describe(table: Table) -> str:
-    seen, held = (np.median(table.seconds[:, k::2], axis=1) for k in (0, 1))
+def describe(table: Table) -> str:
+    """How good a table is: what there is to gain, and how far its halves differ (A/A)."""
+    seen, held = (table.seconds[:, k::2].min(axis=1) for k in (0, 1))
     default = table.rows()[table.space.key(table.space.default)]
     fine = np.isfinite(held)
     apart = np.abs(np.log(seen[fine] / held[fine]))
-    spread = table.seconds[fine].std(axis=1) / held[fine]
+    spread = table.seconds[fine].std(axis=1) / np.median(table.seconds[fine], axis=1)
     return (
         f"{len(table.program)} settings, {len(table.seconds)} programs, {(~fine).sum()} wrong; "
         f"default {1e3 * held[default]:.2f} ms, best {1e3 * np.nanmin(held):.2f}, "
-        f"worst {1e3 * np.nanmax(held):.2f}; A/A of the halves' medians {np.median(apart):.2%} "
-        f"(largest {apart.max():.2%}); deviation of a run {np.median(spread):.2%}"
+        f"worst {1e3 * np.nanmax(held):.2f}; A/A of the halves' least times "
+        f"{np.median(apart):.2%} (largest {apart.max():.2%}); deviation of a run "
+        f"{np.median(spread):.2%}"
     )
 
 

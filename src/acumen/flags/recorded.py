@@ -10,7 +10,7 @@ all that is kept of it:
     about              how it was recorded, as JSON: machine, compilers, date, ...
 
 Each round ran every program once, in an order drawn anew. Searches see the even rounds; what
-they chose is worth what it took in the odd ones, which no search has seen.
+they chose is worth what it took at least in the odd ones, which no search has seen.
 """
 
 from __future__ import annotations
