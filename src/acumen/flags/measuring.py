@@ -65,12 +65,11 @@ Maker = Callable[[Space, int, int], Tuner]
 
 
 class Seen:
-    """What a tuner has measured. Its choice is the least mean, as none of the rivals' libraries
-    looks further than that.
+    """What a tuner has measured. It chooses the least mean: its library does not look further.
 
     Attributes:
         worst: the largest value so far; 0 before there is one.
-    """  # noqa: D205 - one sentence
+    """
 
     def __init__(self, space: Space) -> None:
         self._space = space
