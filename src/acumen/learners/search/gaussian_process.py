@@ -20,8 +20,50 @@ JITTER = 1e-8
 RELEVANCE = (math.log(2.0), 1.5)
 SCALE = (0.0, 1.0)
 NOISE = (math.log(1e-3), 2.0)
+ALONE = 1 << 18  # multiplications
+BLOCK = 64
+LOWEST = -10.0  # of the logarithms of scale and noise: below, the inverse loses its digits
 DOUBT = 2.0  # how far below the prior a relevance may lie
 STEP_FIRST, STEP_MOST = 0.3, 1.0
+
+
+def product(one: Matrix, two: Matrix) -> Matrix:
+    """The matrix product, in pieces that BLAS computes in this thread.
+
+    From 2^18 multiplications on (of a vector: 2^13), OpenBLAS wakes its threads, which then wait in
+    a loop: on a busy machine that takes ten times as long as these small products do.
+    """
+    rows = max(2, ALONE // max(1, two.size))
+    found = np.empty((len(one), two.shape[1]))
+    for start in range(0, len(one), rows):
+        np.matmul(one[start : start + rows], two, out=found[start : start + rows])
+    return found
+
+
+def inverse(covariance: Matrix) -> tuple[Matrix, float]:
+    """Inverse of a positive definite matrix and the logarithm of its determinant.
+
+    By halves (Schur's complement), down to what LAPACK does in this thread; see `product`.
+
+    Raises:
+        LinAlgError: it is not positive definite.
+    """
+    n = len(covariance)
+    if n <= BLOCK:
+        factor = np.linalg.cholesky(covariance)
+        found = np.asarray(np.linalg.inv(covariance), np.float64)
+        return found, 2.0 * float(np.log(np.diag(factor)).sum())
+    half = n // 2
+    beside = covariance[:half, half:]
+    first, first_log = inverse(covariance[:half, :half])
+    through = product(first, beside)
+    rest, rest_log = inverse(covariance[half:, half:] - product(beside.T, through))
+    found = np.empty((n, n))
+    corner = product(through, rest)
+    found[:half, :half] = first + product(corner, through.T)
+    found[:half, half:], found[half:, :half] = -corner, -corner.T
+    found[half:, half:] = rest
+    return found, first_log + rest_log
 
 
 class GaussianProcess:
@@ -60,9 +102,16 @@ class GaussianProcess:
         """Takes points anew, float64[n, width], measured so often, float64[n]."""
         self._features, self._counts = features.copy(), np.maximum(counts, 1.0)
         self._rescale()
-        covariance = self._kernel(self._distances(self._scaled, self._squares))
-        covariance[np.diag_indices_from(covariance)] += self._nugget()
-        self._inverse = np.asarray(np.linalg.inv(covariance), np.float64)
+        kernel = self._kernel(self._distances(self._scaled, self._squares))
+        for _ in range(20):
+            covariance = kernel.copy()
+            covariance[np.diag_indices_from(covariance)] += self._nugget()
+            try:
+                self._inverse, _ = inverse(covariance)
+                return
+            except np.linalg.LinAlgError:
+                self.log_noise += 1.0  # of two points that are almost one, both may be believed
+        raise FloatingPointError("no covariance of these points can be inverted")
 
     def add_point(self, features: Vector) -> None:
         """Extends it by a point, float64[width], in n² steps."""
@@ -71,15 +120,19 @@ class GaussianProcess:
             return
         scaled = features * np.exp(0.5 * self.log_relevance)
         column = self.covariances(features[None])[0]
-        projected = self._inverse @ column
-        variance = math.exp(self.log_scale) + math.exp(self.log_noise) + JITTER
-        rest = max(variance - float(column @ projected), JITTER)
+        projected = np.einsum("ij,j->i", self._inverse, column)
+        nugget = math.exp(self.log_noise) + JITTER
+        rest = math.exp(self.log_scale) + nugget - float(column @ projected)
+        if not rest > 0.5 * nugget:  # less than there can be: rounding has added up
+            counts = np.append(self._counts, 1.0)
+            self.set_points(np.concatenate([self._features, features[None]]), counts)
+            return
         n = len(self)
-        inverse: Matrix = np.empty((n + 1, n + 1))
-        inverse[:n, :n] = self._inverse + np.outer(projected, projected / rest)
-        inverse[n, :n] = inverse[:n, n] = -projected / rest
-        inverse[n, n] = 1.0 / rest
-        self._inverse = inverse
+        grown: Matrix = np.empty((n + 1, n + 1))
+        grown[:n, :n] = self._inverse + np.outer(projected, projected / rest)
+        grown[n, :n] = grown[:n, n] = -projected / rest
+        grown[n, n] = 1.0 / rest
+        self._inverse = grown
         self._features = np.concatenate([self._features, features[None]])
         self._scaled = np.concatenate([self._scaled, scaled[None]])
         self._squares = np.append(self._squares, scaled @ scaled)
@@ -103,9 +156,8 @@ class GaussianProcess:
     # ---- prediction ----------------------------------------------------------------------------
 
     def weights(self, targets: Matrix) -> Matrix:
-        """What `mean` multiplies: float64[n] or float64[n, k], as the targets are."""
-        found: Matrix = self._inverse @ targets
-        return found
+        """What covariances are multiplied with for means: float64[n, k], as the targets, k > 1."""
+        return product(self._inverse, targets)
 
     def fitted(self, targets: Vector, weights: Vector) -> Vector:
         """What it believes of its own points, the noise taken out: float64[n]."""
@@ -123,13 +175,13 @@ class GaussianProcess:
 
     def variances(self, covariances: Matrix) -> Vector:
         """What is not known about new points, float64[m], without noise."""
-        explained = np.einsum("ij,ij->i", covariances @ self._inverse, covariances)
+        explained = np.einsum("ij,ij->i", product(covariances, self._inverse), covariances)
         found: Vector = np.maximum(math.exp(self.log_scale) - explained, 1e-12)
         return found
 
     def _distances(self, scaled: Matrix, squares: Vector) -> Matrix:
         """Square roots of 5 times squared distances to the known points."""
-        found = scaled @ self._scaled.T
+        found = product(scaled, self._scaled.T)
         found *= -2.0
         found += squares[:, None]
         found += self._squares
@@ -164,7 +216,7 @@ class GaussianProcess:
         # A feature that seems not to matter is kept in doubt: of two that changed at the
         # same time, the wrong one may have got the credit.
         lowest = np.full(len(here), self._prior - DOUBT)
-        lowest[-2:] = -12.0
+        lowest[-2:] = LOWEST
         size = np.full(len(here), STEP_FIRST)
         before = np.zeros(len(here))
         for _ in range(steps):
@@ -195,17 +247,16 @@ class GaussianProcess:
         nugget = self._nugget()
         covariance[np.diag_indices(n)] += nugget
         try:
-            factor = np.linalg.cholesky(covariance)
-            inverse = np.linalg.inv(covariance)
+            precision, log_determinant = inverse(covariance)
         except np.linalg.LinAlgError:
             return -math.inf, np.zeros(len(self.log_relevance) + 2)
-        weights = inverse @ targets
-        value = -0.5 * float(targets @ weights) - float(np.log(np.diag(factor)).sum())
-        outer = np.outer(weights, weights) - inverse  # twice the gradient by covariance
+        weights = np.einsum("ij,j->i", precision, targets)
+        value = -0.5 * float(targets @ weights) - 0.5 * log_determinant
+        outer = np.outer(weights, weights) - precision  # twice the gradient by covariance
         # d kernel / d squared distance = -5/6 scale (1 + root) exp(-root)
         slope = (math.exp(self.log_scale) * -5.0 / 6.0) * (1.0 + root) * np.exp(-root) * outer
         by_feature = np.einsum("ij,i->j", self._scaled**2, slope.sum(axis=1))
-        by_feature -= np.einsum("ij,ij->j", self._scaled, slope @ self._scaled)
+        by_feature -= np.einsum("ij,ij->j", self._scaled, product(slope, self._scaled))
         gradient = np.empty(len(self.log_relevance) + 2)
         gradient[:-2] = by_feature
         gradient[-2] = 0.5 * float((outer * kernel).sum())

@@ -141,8 +141,7 @@ class Processes:
         """Sends it to a worker that has none."""
         idle = [worker for worker in self._workers if worker.trial is None]
         worker = idle[0] if idle else self._hire()
-        worker.trial = trial
-        worker.deadline = time.monotonic() + (self._timeout or math.inf)
+        worker.trial, worker.deadline = trial, math.inf
         # If it has just died, `wait` will find that out.
         with contextlib.suppress(OSError):
             worker.line.send(trial.setting)
@@ -176,8 +175,11 @@ class Processes:
     def _outcome(self, worker: _Worker, ready: bool) -> Outcome | None:
         if ready:
             try:
-                metrics, reason = worker.line.recv()
-                return Outcome(metrics, reason)
+                said = worker.line.recv()
+                if said is None:  # it begins only now: before, it was starting up
+                    worker.deadline = time.monotonic() + (self._timeout or math.inf)
+                    return None
+                return Outcome(*said)
             except (EOFError, OSError):
                 code = self._dismiss(worker)
                 return Outcome(None, f"its worker died ({_ending(code)})", lost=True)
@@ -223,6 +225,7 @@ def _work(line: Connection, measure: Measure) -> None:
             setting = line.recv()
         except (EOFError, OSError):
             return
+        line.send(None)
         line.send(attempt(measure, setting))
 
 

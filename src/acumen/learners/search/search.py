@@ -202,7 +202,7 @@ class Search:
         first = first if self._control else 0
 
         def until(trials: int) -> int:
-            return max(min(trials, first), math.floor(self._control * trials))
+            return max(min(trials, first), math.floor(self._control * (trials + 1)))
 
         return until(number) > until(number - 1)
 

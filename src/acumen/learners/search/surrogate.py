@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from acumen.learners._parameters import check_between
-from acumen.learners.search.gaussian_process import GaussianProcess
+from acumen.learners.search.gaussian_process import GaussianProcess, product
 from acumen.learners.search.genes import Matrix, Vector
 from acumen.learners.search.observations import Observations
 from acumen.learners.search.searcher import Suggestion
@@ -134,7 +134,7 @@ class SurrogateSearcher:
     def _update(self) -> Vector:
         """Takes in what is new; returns the targets of the process's points, float64[n]."""
         total, process = len(self._seen), self._process
-        due = total - self._fitted_at >= max(2, min(total // 5, 32))
+        due = total - self._fitted_at >= max(2, total // 5)
         if due or len(process) > self._spec.points + 40:
             self._rows = self._chosen()
             features = self._space.layout.encode(self._seen.genes[self._rows])
@@ -178,7 +178,7 @@ class SurrogateSearcher:
 
         def merits(candidates: Matrix) -> Vector:
             covariances = known.covariances(space.layout.encode(candidates))
-            mean, fails = (covariances @ both).T
+            mean, fails = product(covariances, both).T
             deviation = np.sqrt(known.variances(covariances))
             merit = log_improvement((best - mean) / deviation) + np.log(deviation)
             if failed:
