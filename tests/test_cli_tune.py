@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sysconfig
 import time
@@ -74,10 +75,9 @@ def test_the_flag_that_matters_is_found(tmp_path: Path) -> None:
     (tmp_path / "kernel.c").write_text(KERNEL)
     done = tune(
         tmp_path,
-        *("--minimize", "time", "--repeat", "auto", "--check", "output", "--budget", "16"),
+        *("--minimize", "time", "--repeat", "auto", "--check", "output", "--budget", "8"),
         *("--seed", 1, "--json", "out.json", "--html", "out.html", "--state", "state.db"),
-        *("--", "gcc", "{level:-O[1,2]?}", "{fast:-DFAST?}", "{wrong:-DWRONG?}"),
-        *("{crash:-DCRASH?}", "{un:--param=max-unroll-times=[2..32]}"),
+        *("--", "gcc", "{fast:-DFAST?}", "{wrong:-DWRONG?}", "{crash:-DCRASH?}"),
         *("kernel.c", "-o", "kernel", "&&", "./kernel"),
     )
     assert done.returncode == 0, done.stderr
@@ -99,19 +99,14 @@ def test_the_flag_that_matters_is_found(tmp_path: Path) -> None:
     subprocess.run(lines[-1], shell=True, check=True, cwd=tmp_path, capture_output=True)
     # It is all there still: nothing is searched again.
     again = tune(
-        tmp_path, "--budget", "16", "--check", "output", "--state", "state.db", "--",
-        "gcc", "{level:-O[1,2]?}", "{fast:-DFAST?}", "{wrong:-DWRONG?}", "kernel.c",
+        tmp_path, "--budget", "8", "--check", "output", "--state", "state.db", "--",
+        "gcc", "{fast:-DFAST?}", "{wrong:-DWRONG?}", "kernel.c",
     )  # fmt: skip
     assert again.returncode == 2
     assert "made for another search" in again.stderr
 
 
 def test_of_nothing_nothing_is_said(tmp_path: Path) -> None:
-    done = tune(
-        tmp_path, "--budget", "3s", "--json", "o.json", "--", "echo", "{a:-n[1..9=4]}", "{b:?on}"
-    )
-    assert done.returncode == 2
-    assert "{b:?on}" in done.stderr or "output" in done.stderr
     done = tune(tmp_path, "--budget", "3s", "--json", "o.json", "--", "true", "{a:-n[1..9=4]}")
     assert done.returncode == 0, done.stderr
     assert verdict(tmp_path / "o.json")["verdict"] == "no_difference"
@@ -125,21 +120,10 @@ def test_a_size_is_made_smaller_within_a_limit(tmp_path: Path) -> None:
     (tmp_path / "data").write_text(text)
     done = tune(
         tmp_path,
-        *("--space", "zstd", "--minimize", "file_size:out.zst", "--limit", "time=10s"),
-        *("--check-with", "sh -c 'zstd -dqc out.zst | cmp - data'", "--budget", "25"),
-        *(
-            "--seed",
-            2,
-            "--json",
-            "out.json",
-            "--",
-            "zstd",
-            "-qf",
-            "{flags}",
-            "data",
-            "-o",
-            "out.zst",
-        ),
+        *("--minimize", "file_size:out.zst", "--limit", "time=10s"),
+        *("--check-with", "sh -c 'zstd -dqc out.zst | cmp - data'", "--budget", "12"),
+        *("--seed", 2, "--json", "out.json", "--", "zstd", "-qf", "{level:-[1..12=3]}"),
+        *("{long:--long=[16..27]}", "data", "-o", "out.zst"),
     )
     assert done.returncode == 0, done.stderr
     found = verdict(tmp_path / "out.json")
@@ -221,11 +205,13 @@ def test_ctrl_c_ends_the_search_and_nothing_is_left_running(tmp_path: Path) -> N
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "searching" in line:
-            break
-    time.sleep(1.0)
+    for _ in range(600):
+        with contextlib.suppress(sqlite3.Error), sqlite3.connect(tmp_path / "s.db") as state:
+            done = "SELECT count(*) FROM trials WHERE state = 'done'"
+            if state.execute(done).fetchone()[0] >= 8:
+                break
+        time.sleep(0.05)
+    state.close()
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=100)
     assert process.returncode == 130

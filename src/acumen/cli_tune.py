@@ -20,6 +20,7 @@ from acumen.cli_parts import fail
 
 if TYPE_CHECKING:
     from acumen.flags.program import ProgramSubject
+    from acumen.learners.search import SearchLearner
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _TIMES = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -129,6 +130,11 @@ class Spend(click.ParamType["float | int"]):
     "--state", type=_FILE, metavar="FILE",
     help="Keep the search in this file; started again with it, it goes on where it stopped.",
 )  # fmt: skip
+@click.option(
+    "--warm-start", "earlier", type=_FILE, multiple=True, metavar="FILE",
+    help="Begin with what was best in the --state of an earlier tuning, of another input, say; "
+    "may be given several times.",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Makes what is drawn repeatable.")
 @click.option("--json", "json_path", type=_FILE, metavar="FILE", help="Write the verdict there.")
 @click.option(
@@ -178,6 +184,7 @@ def tune(
     from acumen.flags.goal import GoalError
     from acumen.flags.subject import TuneError
     from acumen.flags.template import TemplateError
+    from acumen.learners.search import SearchFileError
 
     if list_spaces:
         _list_spaces()
@@ -186,9 +193,10 @@ def tune(
         if repeat != "auto" and not re.fullmatch(r"[1-9]\d{0,3}", repeat):
             raise TuneError(f"--repeat is auto or a number, not {repeat!r}")
         _check_outputs(json_path, html_path, state)
+        learner = _learner(asked.pop("earlier"))
         with _subject(command, asked) as subject:
-            code = _run(subject, budget, repeat, state, seed, json_path, html_path)
-    except (TemplateError, GoalError, TuneError, OSError) as error:
+            code = _run(subject, learner, budget, repeat, state, seed, json_path, html_path)
+    except (TemplateError, GoalError, TuneError, SearchFileError, OSError) as error:
         fail(str(error))
     sys.exit(code)
 
@@ -241,8 +249,16 @@ def _check_outputs(*paths: Path | None) -> None:
             raise OSError(f"cannot write {path}: there is no folder {path.resolve().parent}")
 
 
+def _learner(earlier: tuple[Path, ...]) -> SearchLearner | None:
+    """The default one; after the best settings of earlier tunings, if there are any."""
+    from acumen.learners.search import EarlierRun, WarmStart
+
+    return WarmStart(tuple(map(EarlierRun.from_file, earlier))) if earlier else None
+
+
 def _run(
     subject: ProgramSubject,
+    learner: SearchLearner | None,
     budget: float | int,
     repeat: str,
     state: Path | None,
@@ -263,6 +279,7 @@ def _run(
         tuned = Tuner(
             subject,
             spend,
+            learner=learner,
             repeat=None if repeat == "auto" else int(repeat),
             file=state,
             seed=seed,

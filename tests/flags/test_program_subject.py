@@ -33,13 +33,13 @@ if how == "count": print(os.getpid())
 HOWS = "'{how:[good*,crash,hang,flood,grow,daemon,wrong,lazy,forge,count]?on}'"
 
 
-def subject(tmp_path: Path, check: Check | None = None, **more: object) -> ProgramSubject:
+def subject(tmp_path: Path, check: Check | None = None) -> ProgramSubject:
     (tmp_path / "program.py").write_text(PROGRAM)
     words = [sys.executable, "-I", "-S", "program.py", HOWS.strip("'")]
     goal = make_goal(limits=["peak_memory=200M"])
     limits = Limits(seconds=20, output=20_000_000)
     template = make_template(words)
-    return ProgramSubject(template, goal, check, limits=limits, cwd=tmp_path, **more)  # type: ignore[arg-type]
+    return ProgramSubject(template, goal, check, limits=limits, cwd=tmp_path)
 
 
 def problem(of: ProgramSubject, how: str, hurry: bool = True) -> str:
@@ -121,6 +121,13 @@ def test_a_default_that_fails_is_explained(tmp_path: Path) -> None:
 def test_what_prints_nothing_is_noted(tmp_path: Path) -> None:
     with ProgramSubject(make_template(["true", "{a:-x?}"]), make_goal(), cwd=tmp_path) as of:
         assert "prints nothing" in of.prepare()[0]
+
+
+def test_an_output_that_is_to_be_smaller_is_another_one(tmp_path: Path) -> None:
+    template = make_template(["seq", "{n:[5..9=9]}"])
+    with ProgramSubject(template, make_goal(minimize="output_size"), cwd=tmp_path) as of:
+        assert "--check-with" in of.prepare()[0]
+        assert of.measure({"n": 6}).value == 12
 
 
 def test_only_what_is_measured_has_to_be_fast(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_for_a_shell_it_is_one_line() -> None:
 
 
 NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=5)
-VALUES = st.text(string.ascii_letters + string.digits + "-_=./", min_size=1, max_size=5)
+VALUES = st.text(string.ascii_letters + string.digits + "-_=/", min_size=1, max_size=5)
 TEXTS = st.one_of(
     st.builds(lambda v: f"-{v}?", VALUES),
     st.builds(lambda v: f"-{v}?on", VALUES),

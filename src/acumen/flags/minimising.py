@@ -23,6 +23,8 @@ from acumen.learners.search import Setting
 
 # Of the gain (as a logarithm) this share may be lost by all that is dropped.
 _LOSS_SHARE = 0.1
+# A flag without which less than this share is lost is looked at a second time.
+_SMALL_SHARE = 0.35
 _ROUNDS_MIN, _ROUNDS_MAX = 4, 16
 
 
@@ -106,7 +108,8 @@ def minimise(
     everything = sorted(found.units, key=lambda unit: place.get(unit, -1))
     # All of them at once would be the default: that is what the winner has beaten.
     groups = _halves(everything) if len(everything) > 1 else [everything] if everything else []
-    while groups:
+    again: set[str] = set()
+    while groups or (groups := _doubtful(found, stakes, again)):
         # What was dropped since may have taken others with it.
         group = [unit for unit in groups.pop(0) if unit in found.units]
         if not group:
@@ -125,6 +128,18 @@ def minimise(
             found.effects[group[0]] = math.exp(loss + stakes.allowed)
         told(found)
     return found
+
+
+def _doubtful(found: Minimised, stakes: Stakes, again: set[str]) -> list[list[str]]:
+    """Flags that were kept for a small loss, each by itself: noise looks like that, too."""
+    small = math.exp(_SMALL_SHARE * max(stakes.gain, 0.0))
+    doubtful = [
+        unit
+        for unit in found.units
+        if unit not in again and found.effects.get(unit, math.inf) < small
+    ]
+    again.update(doubtful)
+    return [[unit] for unit in doubtful] if stakes.spread > 0 else []
 
 
 def _halves(group: list[str]) -> list[list[str]]:

@@ -126,6 +126,12 @@ class ProgramSubject:
 
     def _settle(self, seen: Sequence[str], last: Run) -> list[str]:
         """Decides what right results are; what the user should know of it."""
+        if self._kind == "auto" and self.metric == "output_size":
+            # What is smaller is another output.
+            self._kind = "exit"
+            if not self._check.command:
+                return ["only exit codes are checked: that an output of another size is right as"
+                        " well, a command of yours can tell (--check-with)"]  # fmt: skip
         if self._kind == "exit":
             return []
         if len(set(seen)) > 1:
@@ -173,7 +179,7 @@ class ProgramSubject:
         if text is None:
             default = piece.render(self.space.default)
             return f"without {default or unit}"
-        return text
+        return text if piece.before else f"{unit}: {text}"
 
     def _run(self, setting: Setting, seconds: Sequence[float]) -> list[Run]:
         template = self._template

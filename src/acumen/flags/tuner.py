@@ -43,7 +43,8 @@ from acumen.learners.search import (
 Phase = Literal["default", "search", "choosing", "minimising", "confirming"]
 # Pairs of the default and itself before the search, and the share of the time for them.
 _CONTROL_PAIRS, _CONTROL_SHARE = 5, 0.1
-_FINALISTS = 4
+# How many are run side by side before one is chosen, and how often.
+_FINALISTS, _TURNS = 4, 6
 _REPEAT_MAX = 5
 # What the search may use of the time; the rest is for choosing, minimising and confirming.
 _SEARCH_SHARE, _CHOOSE_SHARE = 0.5, 0.08
@@ -164,7 +165,11 @@ class Tuner:
             )  # fmt: skip
         except SearchFileError as error:
             raise TuneError(str(error)) from None
-        self._state = State(file, subject.fingerprint)
+        try:
+            self._state = State(file, subject.fingerprint)
+        except TuneError:
+            self._search.close()
+            raise
         self._rng = np.random.default_rng(seed)
         self._progress = Progress()
         self._recent: deque[float] = deque(maxlen=3)
@@ -383,7 +388,7 @@ class Tuner:
         self._tell("choosing")
         logs: list[list[float]] = [[] for _ in finalists]
         alive = set(range(len(finalists)))
-        for turn in range(1 if self._exact else 8):
+        for turn in range(1 if self._exact else _TURNS):
             if turn >= 2 and time.monotonic() >= until:
                 break
             default = self._default()
@@ -395,7 +400,7 @@ class Tuner:
                     self._note(f"{self._subject.shown(finalists[one])} failed: {failure}")
                     continue
                 logs[one].append(self._sign * (math.log(default) - math.log(value)))
-            if len(alive) > 2 and turn in (2, 4):
+            if len(alive) > 2 and turn >= 2:
                 # Half of them will not be it.
                 ranked = sorted(alive, key=lambda one: -median(logs[one]))
                 alive = set(ranked[: (len(ranked) + 1) // 2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from acumen.evaluation.programs.pairs import Comparison, RunFailedError, compare
 from acumen.evaluation.programs.verdict import failed, judge
 
 
-def timed(rng: np.random.Generator, seconds: float, spread: float = 0.05):  # type: ignore[no-untyped-def]
+def timed(rng: np.random.Generator, seconds: float, spread: float = 0.05) -> Callable[[], float]:
     return lambda: seconds * math.exp(spread * rng.standard_t(3))
 
 

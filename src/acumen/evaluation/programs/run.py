@@ -79,7 +79,7 @@ class Run:
         seconds: wall time, from before its creation to the end of the last of its processes.
         cpu_seconds: user and system time of all processes that were waited for.
         peak_memory: bytes of resident memory, of the largest of its processes. Nothing below
-            about 15 MB can be seen: that much a process has of whoever started it.
+            about 17 MB can be seen: that much a process has of whoever started it.
         exit: its exit code; minus the signal's number if a signal ended it; None if it had to be
             ended.
         ended: how it ended.

@@ -193,9 +193,11 @@ class Watch:
     def _look(self) -> None:
         everyone = descendants()
         held = [resident(pid) for pid in everyone]
-        largest = max(held, default=0)
+        largest = max((own + shared for own, shared in held), default=0)
+        # What processes share, such as a database's buffers, they hold once.
+        together = sum(own for own, _ in held) + max((shared for _, shared in held), default=0)
         self._peak = max(self._peak, largest)
-        if sum(held) > self._request["memory"] or largest > self._request["process_memory"]:
+        if together > self._request["memory"] or largest > self._request["process_memory"]:
             self._stop("memory")
         elif len(everyone) > self._request["processes"]:
             self._stop("processes")
@@ -266,11 +268,12 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def resident(pid: int) -> int:
-    """Bytes of memory that a process holds now; 0 of one that has gone."""
+def resident(pid: int) -> tuple[int, int]:
+    """Bytes of memory that a process holds now: its own, and shared; none of one that has gone."""
     with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/statm") as sizes:
-        return int(sizes.read().split()[1]) * _PAGE
-    return 0
+        pages = [int(size) for size in sizes.read().split()]
+        return (pages[1] - pages[2]) * _PAGE, pages[2] * _PAGE
+    return 0, 0
 
 
 def serve(file_size: int | None, cpus: list[int]) -> None:
