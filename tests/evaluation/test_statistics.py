@@ -77,6 +77,20 @@ def test_summary_counts_and_names_the_worst() -> None:
     assert (first.contender, first.best_in) == ("new", 2)
 
 
+@pytest.mark.parametrize("goal", ["minimize", "maximize"])
+def test_ranks_are_among_the_heuristics_and_the_judged_one(goal: Goal) -> None:
+    sign, rows = (1 if goal == "minimize" else -1), []
+    # The other learned one and the bound would be first everywhere; they take nobody's rank.
+    for number, (new, old, bad) in enumerate(((1, 2, 3), (2, 2, 3), (3, 2, 1))):
+        place = {"workload": f"w{number}"}
+        rows += [row("new", "learned", sign * new, **place), row("more", "learned", 0, **place)]
+        rows += [row("old", "heuristic", sign * old, **place), row("top", "bound", 0, **place)]
+        rows.append(row("bad", "heuristic", sign * bad, **place))
+    summary = summarize(cells_of(rows, goal, "old", "new"), goal)
+    ranks = {standing.contender: standing.rank for standing in summary.standings}
+    assert ranks == {"new": 1.5, "more": 1.0, "old": 2.0, "bad": 3.0, "top": None}
+
+
 def test_nothing_at_all() -> None:
     summary = summarize([], "minimize")
     assert (summary.cells, summary.worst, summary.standings) == (0, None, ())

@@ -68,6 +68,8 @@ class Metric:
             `bytes_per_key`; None: there is no such thing.
         price_label: the axis label of the price, for people.
         digits: behind the point, when a value is shown to people.
+        medians: rows bear the median of a contender's runs, not their mean, and contenders are
+            compared by their median rank, too: where single runs go far astray.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Metric:
     price: str | None = None
     price_label: str = ""
     digits: int = 4
+    medians: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +225,10 @@ class Row:
     """One contender in one cell: a row of the JSON.
 
     `value` is the mean over the runs; `low` and `high` are its 95 % interval, equal to `value`
-    where nothing is random; of a metric that is a time it is the median. `throughput` is in
-    operations per second of processor time (of the run that was timed; of a median run, where the
-    metric is a time), `seconds` the processor time of all runs together. The JSON has `price` under
-    the name that the metric gives it.
+    where nothing is random; of a metric that is a time, or that says so, it is the median.
+    `throughput` is in operations per second of processor time (of the run that was timed; of a
+    median run, where the metric is a time), `seconds` the processor time of all runs together. The
+    JSON has `price` under the name that the metric gives it.
     """
 
     workload: str

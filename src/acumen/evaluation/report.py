@@ -279,6 +279,7 @@ def _data(page: Page, cells: Sequence[Cell], summary: Summary, learned: str) -> 
                 "mean_residual": s.mean_residual,
                 "cells": s.cells,
                 "best_in": s.best_in,
+                "rank": s.rank if page.result.metric.medians else None,
                 "times_bound": s.times_bound,
                 "price": s.price,
             }

@@ -117,7 +117,7 @@ def run(race: Race, ask: Ask, jobs: int) -> Generator[Event, None, None]:
             else:
                 ready[task.key] = outcome.result
                 yield Ready(task.key, outcome.result)
-        heat = _Heat(workers, ready, ask.seed)
+        heat = _Heat(workers, ready, ask.seed, race.metric.medians)
         yield from heat.run_in_turns(contenders) if race.metric.timed else heat.run(contenders)
 
 
@@ -148,6 +148,7 @@ class _Heat:
     workers: Workers
     ready: dict[str, Prepared]
     seed: int
+    medians: bool = False
     done: float = 0.0
     total: float = 0.0
     runs: dict[tuple[str, Setting, str], dict[int, Measurement]] = field(
@@ -237,15 +238,15 @@ class _Heat:
         runs = self.runs[run.cell]
         runs[run.repeat] = outcome.result
         if len(runs) == run.contender.repeats:
-            yield _row(run, [runs[repeat] for repeat in sorted(runs)])
+            yield _row(run, [runs[repeat] for repeat in sorted(runs)], self.medians)
 
 
 def _is_timed(run: _Run) -> bool:
     return run.contender.kind == "learned" and run.repeat == 0
 
 
-def _row(run: _Run, measurements: Sequence[Measurement]) -> Row:
-    interval = mean_interval([m.value for m in measurements])
+def _row(run: _Run, measurements: Sequence[Measurement], medians: bool) -> Row:
+    interval = (median_interval if medians else mean_interval)([m.value for m in measurements])
     return _row_with(run, measurements, interval, measurements[0])
 
 

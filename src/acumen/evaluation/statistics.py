@@ -167,8 +167,10 @@ class Standing:
     """One contender over all cells.
 
     `cells` says over how many the mean residual is taken. `times_bound` is the geometric mean of
-    value / bound, over the cells where both are above zero; `price` the mean price. None where
-    there is no such number.
+    value / bound, over the cells where both are above zero; `price` the mean price; `rank` the
+    median over the cells of its rank, 1 the best, among the heuristics and the learned contender
+    that is judged (who is as good as another has the mean of both ranks). None where there is no
+    such number.
     """
 
     contender: str
@@ -178,6 +180,7 @@ class Standing:
     best_in: int
     times_bound: float | None = None
     price: float | None = None
+    rank: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,18 @@ def summarize(cells: Sequence[Cell], goal: Goal) -> Summary:
     )
 
 
+def _rank(cell: Cell, name: str, goal: Goal) -> float:
+    """Rank in a cell among the heuristics and the judged one; ties share the mean of theirs."""
+    sign, mine = (1.0 if goal == "minimize" else -1.0), cell.rows[name].value
+    judged = cell.learned.contender if cell.learned is not None else None
+    ahead = [
+        sign * (mine - row.value)
+        for other, row in cell.rows.items()
+        if other != name and (row.kind == "heuristic" or other == judged)
+    ]
+    return 1.0 + sum(lead > 0 for lead in ahead) + 0.5 * sum(lead == 0 for lead in ahead)
+
+
 def _excess(cell: Cell) -> float:
     return -math.inf if cell.excess is None else cell.excess
 
@@ -265,6 +280,7 @@ def _standings(cells: Sequence[Cell], goal: Goal) -> tuple[Standing, ...]:
                 best_in=best_in,
                 times_bound=None if factor is None else math.exp(factor),
                 price=_mean(prices),
+                rank=None if kind == "bound" else median(_rank(cell, name, goal) for cell in here),
             )
         )
     worst = math.inf

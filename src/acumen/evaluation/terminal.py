@@ -80,6 +80,8 @@ def _standings_table(metric: Metric, summary: Summary) -> Table:
     table.add_column("mean residual", justify="right")
     table.add_column("cells", justify="right")
     table.add_column("best in", justify="right")
+    if metric.medians:
+        table.add_column("median rank", justify="right")
     if metric.price is not None:
         table.add_column("times the bound", justify="right")
         table.add_column(metric.price_label, justify="right")
@@ -87,12 +89,14 @@ def _standings_table(metric: Metric, summary: Summary) -> Table:
         if standing.kind == "bound":
             continue
         priced = [] if metric.price is None else [standing.times_bound, standing.price]
+        ranked = [] if standing.rank is None or not metric.medians else [f"{standing.rank:g}"]
         table.add_row(
             standing.contender,
             standing.kind,
             _residual(standing.mean_residual),
             str(standing.cells),
             str(standing.best_in),
+            *ranked,
             *map(_residual, priced),
             style="bold" if standing.kind == "learned" else "",
         )

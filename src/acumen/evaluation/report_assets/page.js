@@ -99,7 +99,8 @@
       y: list.map((s) => s.contender),
       marker: { color: list.map((s) => colour(s.kind === "learned" ? "learned" : "others")) },
       text: list.map((s) => s.mean_residual.toFixed(3) +
-        (narrow() ? "" : `   ${s.cells} cells, best in ${s.best_in}`)),
+        (narrow() ? "" : `   ${s.cells} cells, best in ${s.best_in}`) +
+        (narrow() || s.rank === null ? "" : `, median rank ${s.rank}`)),
       textposition: "auto", insidetextanchor: "end", cliponaxis: false,
       textfont: { color: list.map((s) => colour(s.kind === "learned" ? "panel" : "ink")) },
       hoverinfo: "none",
