@@ -322,7 +322,8 @@ def _all_bits(count: int) -> Floats:
 
 def _aims(rng: np.random.Generator, count: int) -> Floats:
     """Places of an optimum: inside, and not where the default is, in the middle."""
-    return 0.5 + rng.uniform(0.15, 0.42, count) * rng.choice([-1.0, 1.0], count)
+    sides: Floats = rng.choice([-1.0, 1.0], count)
+    return 0.5 + rng.uniform(0.15, 0.42, count) * sides
 
 
 def _reals(rng: np.random.Generator, count: int) -> Space:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from acumen.flags.measuring import Seen, active_part
-from acumen.learners.search import Categorical, Integer, Real, Setting, Space
+from acumen.learners.search import Categorical, Integer, Real, Setting, Space, cma_es
 
 # Whole numbers of more values than this are real ones that are rounded.
 WHOLE_MAX = 512
@@ -54,10 +54,8 @@ class CmaMargin:
         self._first = True
 
     def _begin(self, population: int | None) -> Any:
-        import cmaes
-
         self._seed += 1
-        return cmaes.CatCMAwM(
+        return cma_es.package().CatCMAwM(
             x_space=[[0.0, 1.0]] * len(self._reals) or None,
             z_space=list(self._wholes.values()) or None,
             c_space=[len(values) for values in self._categories.values()] or None,

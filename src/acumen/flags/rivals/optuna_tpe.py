@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 from acumen.flags.measuring import Seen
-from acumen.learners.search import Categorical, Integer, Real, Setting, Space
+from acumen.learners.search import Categorical, Integer, Real, Setting, Space, optuna_samplers
 
 
 def make(space: Space, budget: int, seed: int) -> OptunaTpe:
@@ -24,8 +24,7 @@ class OptunaTpe:
     """See the module."""
 
     def __init__(self, space: Space, seed: int) -> None:
-        import optuna
-
+        optuna = optuna_samplers.package()
         self._space, self._seen = space, Seen(space)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with warnings.catch_warnings():

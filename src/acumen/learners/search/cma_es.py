@@ -11,6 +11,19 @@ from acumen.learners.search.searcher import Suggestion
 from acumen.learners.search.space import Space
 
 
+def package() -> Any:
+    """The package cmaes.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import cmaes
+    except ImportError:
+        raise ImportError("CmaEs needs cmaes: pip install 'acumen[search]'") from None
+    return cmaes
+
+
 @dataclass(frozen=True)
 class CmaEs:
     """Draw from a normal distribution, move it to the better half, learn which directions go along.
@@ -41,10 +54,7 @@ class CmaEs:
 
     def build(self, space: Space, seed: int) -> "CmaEsSearcher":
         """Build the searcher."""
-        try:
-            import cmaes
-        except ImportError:
-            raise ImportError("CmaEs needs cmaes: pip install 'acumen[search]'") from None
+        cmaes = package()
 
         def optimizer(mean: Matrix, population: int, seed: int) -> Any:
             return cmaes.CMA(

@@ -19,6 +19,19 @@ SAMPLERS = ("tpe", "gp", "random")
 TRIES = 10
 
 
+def package() -> Any:
+    """The package optuna.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise ImportError("OptunaSampler needs optuna: pip install 'acumen[search]'") from None
+    return optuna
+
+
 @dataclass(frozen=True)
 class OptunaSampler:
     """Ask one of Optuna's samplers.
@@ -49,10 +62,7 @@ class OptunaSampler:
 
     def build(self, space: Space, seed: int) -> "OptunaSearcher":
         """Build the searcher."""
-        try:
-            import optuna
-        except ImportError:
-            raise ImportError("OptunaSampler needs optuna: pip install 'acumen[search]'") from None
+        optuna = package()
         seed %= 1 << 32
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna calls some of its arguments experimental
