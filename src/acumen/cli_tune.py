@@ -274,7 +274,8 @@ def _run(
     spend = Budget(trials=budget) if isinstance(budget, int) else Budget(seconds=budget)
     # Whoever ends the process politely, or closes its terminal, gets a verdict too.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
     with Display(spend, subject) as display:
         tuned = Tuner(
             subject,

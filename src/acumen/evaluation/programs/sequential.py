@@ -148,12 +148,15 @@ def estimate(x: Sequence[float] | Floats, confidence: float = 0.95) -> Estimate:
     spread = max(most - least, 1e-9)
     # Beyond all values every sign is the same: what cannot be ruled out there never can.
     grid = np.linspace(least - spread / 8, most + spread / 8, _GRID)
+    # Many values may be one and the same, and it is between two others that it cannot be seen.
+    grid = np.sort(np.append(grid, middle))
     up, down = wealths(values[None] - grid[:, None])
     kept = np.flatnonzero((up.max(axis=1) < limit) & (down.max(axis=1) < limit))
     if len(kept) == 0:
-        # Values that drift away from everything that they have been: only their median is left.
-        return Estimate(math.exp(middle), math.exp(middle), math.exp(middle), n)
+        # Values that drift away from everything that they have been: no ratio is that of all of
+        # them, and what they have in common is their range alone.
+        return Estimate(math.exp(middle), math.exp(least), math.exp(most), n)
     first, last = kept[0], kept[-1]
     low = -math.inf if first == 0 else min(float(grid[first - 1]), middle)
-    high = math.inf if last == _GRID - 1 else max(float(grid[last + 1]), middle)
+    high = math.inf if last == _GRID else max(float(grid[last + 1]), middle)
     return Estimate(math.exp(middle), math.exp(low), math.exp(high), n)
