@@ -253,7 +253,7 @@ def test_who_says_what_the_default_says_is_no_winner() -> None:
             return "" if unit == "n" else super().flag(unit, setting)
 
     subject = Rounded(even, 1)
-    subject.space = Space({"n": Integer(1, 9, default=5)})
+    subject.space, subject.units = Space({"n": Integer(1, 9, default=5)}), {"n": ("n",)}
     tuner = Tuner(subject, Budget(trials=9), seed=1)
     for trial in tuner._search:
         tuner._search.tell(trial, cost=1.0 / trial.setting["n"])
