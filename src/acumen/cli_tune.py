@@ -107,8 +107,8 @@ class Spend(click.ParamType["float | int"]):
 @click.option("--stdin", type=_FILE, metavar="FILE", help="What the last command reads.")
 @click.option(
     "--timeout", type=Duration(), default="1h", show_default=True, metavar="TIME",
-    help="A command that takes longer has failed. While it searches, less is given to what is far "
-    "slower than the default.",
+    help="A command that takes longer has failed. Settings that are far slower than the default "
+    "are given less.",
 )  # fmt: skip
 @click.option(
     "--memory", metavar="SIZE",
