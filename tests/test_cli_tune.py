@@ -271,3 +271,26 @@ export PGUSER=postgres &&
     assert result["verdict"] == "no_difference"
     assert "-c work_mem=4MB" in result["command"]
     assert not (tmp_path / "data" / "postmaster.pid").exists()
+
+
+def test_who_is_not_to_hear_of_a_closed_terminal_does_not(tmp_path: Path) -> None:
+    """As under nohup."""
+    process = subprocess.Popen(
+        ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", str(ACUMEN), "tune", "--budget", "6",
+         "--json", "o.json", "--shell", "--", "touch begun; true {a:-x?} {b:[1..99=5]}"],
+        cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=100) == 0
+    assert not verdict(tmp_path / "o.json")["interrupted"]
+
+
+def test_a_number_of_nothing_is_a_failed_default(tmp_path: Path) -> None:
+    done = tune(tmp_path, "--budget", "4", "--metric-regex", "m=(.*)", "--minimize", "m", "--json",
+                "o.json", "--", "echo", "m=0", "{a:-x?}")  # fmt: skip
+    assert done.returncode == 2
+    assert verdict(tmp_path / "o.json")["verdict"] == "failed"
+    assert "above 0" in done.stdout

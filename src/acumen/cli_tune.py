@@ -107,8 +107,8 @@ class Spend(click.ParamType["float | int"]):
 @click.option("--stdin", type=_FILE, metavar="FILE", help="What the last command reads.")
 @click.option(
     "--timeout", type=Duration(), default="1h", show_default=True, metavar="TIME",
-    help="A command that takes longer has failed. While it searches, less is given to what is far "
-    "slower than the default.",
+    help="A command that takes longer has failed. Settings that are far slower than the default "
+    "are given less.",
 )  # fmt: skip
 @click.option(
     "--memory", metavar="SIZE",
@@ -274,7 +274,8 @@ def _run(
     spend = Budget(trials=budget) if isinstance(budget, int) else Budget(seconds=budget)
     # Whoever ends the process politely, or closes its terminal, gets a verdict too.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
     with Display(spend, subject) as display:
         tuned = Tuner(
             subject,

@@ -109,9 +109,10 @@ def show(tuned: tuner.Tuned, subject: Subject) -> None:
         )  # fmt: skip
     for flag in tuned.flags_that_matter:
         console.print(f"  {flag}", highlight=False, markup=False, soft_wrap=True)
-    if verdict.kind == "no_difference" and tuned.best_unconfirmed:
+    if verdict.kind == "no_difference" and tuned.trials:
+        count = len(tuned.trials)
         console.print(
-            f"  {len(tuned.trials)} settings were tried; stay with the default:",
+            f"  {count} trial{'s' * (count != 1)}, the default's own among them; stay with it:",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
     if verdict.kind != "failed":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -141,3 +142,29 @@ def test_only_what_is_measured_has_to_be_fast(tmp_path: Path) -> None:
         assert found.metrics["time"] < 1.0
         with pytest.raises(RunFailedError, match="sleep: took too long"):
             of.measure({"build": 0.0, "run": 50.0}, hurry=True)
+
+
+def test_what_is_shown_reads_what_it_read(tmp_path: Path) -> None:
+    (tmp_path / "in put").write_text("c\na\nb\n")
+    for words, shell in ((["sort", "{r:-r?}"], False), (["sort {r:-r?} | cat"], True)):
+        with ProgramSubject(
+            make_template(words, shell=shell), make_goal(), cwd=tmp_path, stdin=Path("in put")
+        ) as sort:
+            shown = sort.shown({"r": True})
+        done = subprocess.run(
+            ["sh", "-c", shown], cwd=tmp_path, capture_output=True, text=True, check=True,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.stdout == "c\nb\na\n"
+
+
+def test_other_flags_of_the_same_name_are_another_tuning() -> None:
+    def fingerprint(flag: str, stdin: str | None = None) -> str:
+        template = make_template(["true", flag])
+        with ProgramSubject(
+            template, make_goal(), stdin=None if stdin is None else Path(stdin)
+        ) as one:
+            return one.fingerprint
+
+    assert fingerprint("{a:-x?}") == fingerprint("{a:-x?}")
+    assert len({fingerprint("{a:-x?}"), fingerprint("{a:-y?}"), fingerprint("{a:-x?}", "in")}) == 3

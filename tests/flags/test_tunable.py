@@ -93,3 +93,14 @@ def test_what_cannot_be_tuned_is_refused() -> None:
 )
 def test_equality(one: object, other: object, same: bool) -> None:
     assert equal(one, other) is same
+
+
+def test_who_cannot_be_judged_has_failed() -> None:
+    @tunable(n=Integer(1, 9, default=5))
+    def answer(*, n=5):  # type: ignore[no-untyped-def]
+        return n if n < 8 else None
+
+    found = answer.tune(budget=Budget(trials=12), score=lambda n: 1.0 / n, same=lambda a, b: True)
+    assert any("cannot be judged: TypeError" in (trial.reason or "") for trial in found.trials)
+    assert found.verdict.kind == "better"
+    assert found.setting["n"] in (6, 7)

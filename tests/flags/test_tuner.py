@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from simulated import Noise, Simulated, drifting, even, heavy
 
-from acumen.flags import Budget, Progress, Tuned, TuneError, Tuner
+from acumen.evaluation.programs.pairs import compare
+from acumen.flags import Budget, Measured, Progress, Tuned, TuneError, Tuner
 from acumen.flags.importance import importances
 from acumen.flags.minimising import Stakes, minimise
-from acumen.learners.search import RandomSearch
+from acumen.learners.search import Integer, RandomSearch, Space
 
 
 def tuned(subject: Simulated, trials: int = 40, **more: object) -> Tuned:
@@ -55,12 +56,12 @@ def test_what_fails_never_wins() -> None:
 
 def test_a_winner_that_fails_later_is_given_up() -> None:
     class Treacherous(Simulated):
-        def measure(self, setting, hurry=False):  # type: ignore[no-untyped-def]
-            if setting["f0"] and not hurry:
+        def watch(self, progress: Progress) -> None:
+            if progress.phase == "confirming":
                 self._broken = "f0"
-            return super().measure(setting, hurry)
 
-    found = tuned(Treacherous(even, 4, {"f0": -1.0, "f5": -0.3}), 60)
+    subject = Treacherous(even, 4, {"f0": -1.0, "f5": -0.3})
+    found = tuned(subject, 60, told=subject.watch)
     assert not any("f0" in flag for flag in found.flags_that_matter)
     assert found.verdict.kind != "failed"
     assert any("failed: crashed with SIGSEGV" in note for note in found.notes)
@@ -117,7 +118,7 @@ def test_an_interruption_still_gives_an_honest_verdict() -> None:
 
     def twice(progress: Progress) -> None:
         once(progress)
-        if progress.phase == "confirming":
+        if progress.phase == "confirming" and progress.comparison and progress.comparison.pairs:
             raise KeyboardInterrupt
 
     found = tuned(Simulated(even, 7, {"f3": -0.5}), 1000, told=twice)
@@ -184,3 +185,77 @@ def test_importance_is_of_what_matters() -> None:
     assert found[0].share > 0.7
     assert sum(one.share for one in found[2:]) < 0.2
     assert importances(subject, []) == []
+
+
+def test_who_hangs_when_it_is_confirmed_is_not_waited_for() -> None:
+    """Only what is measured in a hurry has a limit of time that is near."""
+    patient = []
+
+    class Watched(Simulated):
+        def measure(self, setting, hurry=False):  # type: ignore[no-untyped-def]
+            if not hurry and setting != self.space.default:
+                patient.append(setting)
+            return super().measure(setting, hurry)
+
+    assert tuned(Watched(even, 4, {"f5": -0.3}), 30).verdict.kind == "better"
+    assert not patient
+
+
+def test_confirmations_share_what_they_may_err(tmp_path: Path) -> None:
+    """However often a tuning is taken up again, and a winner fails."""
+    errors: list[float] = []
+
+    def note(default, candidate, *, error, **more):  # type: ignore[no-untyped-def]
+        errors.append(error)
+        return compare(default, candidate, error=error, **more)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("acumen.flags.tuner.compare", note)
+        for seed in range(4):
+            tuned(Simulated(even, seed, {"f3": -0.1}), 12, file=tmp_path / "state.db")
+    assert len(errors) == 4
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 0.008
+    assert sum(errors[0] / k**3 for k in range(1, 1000)) <= 0.01
+    assert errors == [pytest.approx(errors[0] / k**3) for k in range(1, 5)]
+
+
+def test_a_value_of_nothing_fails_and_stops_nothing() -> None:
+    class Nothing(Simulated):
+        def measure(self, setting, hurry=False):  # type: ignore[no-untyped-def]
+            self._runs = getattr(self, "_runs", 0) + 1
+            if setting["f0"] or (setting["f1"] and self._runs > 60):
+                return Measured(0.0)
+            return super().measure(setting, hurry)
+
+    found = tuned(Nothing(even, 4, {"f1": -1.0, "f5": -0.3}), 40)
+    assert found.verdict.kind == "better"
+    assert not {"f0=True", "f1=True"} & set(found.flags_that_matter)
+    assert any("above 0" in (trial.reason or "") for trial in found.trials)
+
+
+def test_a_full_disk_takes_no_verdict_with_it(tmp_path: Path) -> None:
+    tuner = Tuner(Simulated(even, 2, {"f3": -0.5}), Budget(trials=15), seed=1, file=tmp_path / "s")
+
+    def full(progress: Progress) -> None:
+        if progress.phase == "confirming" and progress.comparison and progress.comparison.pairs:
+            tuner._state._connection.execute("PRAGMA query_only=1")
+
+    tuner._told = full
+    assert tuner.run().verdict.kind == "better"
+
+
+def test_who_says_what_the_default_says_is_no_winner() -> None:
+    """Digits that a command line does not show make no other command."""
+
+    class Rounded(Simulated):
+        def flag(self, unit, setting):  # type: ignore[no-untyped-def]
+            return "" if unit == "n" else super().flag(unit, setting)
+
+    subject = Rounded(even, 1)
+    subject.space, subject.units = Space({"n": Integer(1, 9, default=5)}), {"n": ("n",)}
+    tuner = Tuner(subject, Budget(trials=9), seed=1)
+    for trial in tuner._search:
+        tuner._search.tell(trial, cost=1.0 / trial.setting["n"])
+    assert len(tuner._search.trials) == 9
+    assert not tuner._finalists()

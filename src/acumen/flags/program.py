@@ -83,7 +83,8 @@ class ProgramSubject:
         self.units = {name: tuple(piece.space()[0]) for name, piece in template.pieces.items()}
         self.metric, self.maximize = goal.metric, goal.maximize
         self.fingerprint = json.dumps(
-            [template.shown(self.space.default), sorted(template.pieces), template.shell,
+            [template.shown(self.space.default), sorted(map(repr, template.pieces.values())),
+             None if stdin is None else str(stdin), template.shell,
              goal.metric, goal.maximize, [str(limit) for limit in goal.limits],
              dict(goal.patterns), goal.whole, self._check.kind, list(self._check.command)]
         )  # fmt: skip
@@ -170,7 +171,9 @@ class ProgramSubject:
 
     def shown(self, setting: Setting) -> str:
         """See `Subject`."""
-        return self._template.shown(setting)
+        if self._stdin is None:
+            return self._template.shown(setting)
+        return self._template.shown(setting, f" < {shlex.quote(str(self._stdin))}")
 
     def flag(self, unit: str, setting: Setting) -> str:
         """See `Subject`."""

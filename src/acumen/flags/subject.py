@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from acumen.evaluation.programs.pairs import RunFailedError
 from acumen.learners.search import Setting, Space
 
 
@@ -20,10 +22,17 @@ class Measured:
     Attributes:
         value: of the metric that is to be better; above 0.
         metrics: everything that was measured.
+
+    Raises:
+        RunFailedError: the value is not above 0, or not finite.
     """
 
     value: float
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and self.value > 0):
+            raise RunFailedError(f"measured {self.value:g}: only what is above 0 can be compared")
 
 
 class Subject(Protocol):

@@ -217,15 +217,21 @@ class Template:
         texts = [self.pieces[name].render(setting) for name in self.outside]
         return {VARIABLE: self.join.join(text for text in texts if text is not None)}
 
-    def shown(self, setting: Setting) -> str:
-        """The command line of a setting, ready to paste."""
+    def shown(self, setting: Setting, redirected: str = "") -> str:
+        """The command line of a setting, ready to paste.
+
+        Args:
+            setting: a valid one.
+            redirected: what follows it, such as where its input comes from.
+        """
         words = [f"{name}={shlex.quote(text)}" for name, text in self.environment(setting).items()]
         if self.shell:
             # It came to us as one line, and is pasted as one.
             text = self.arguments(setting)[0][2]
-            return " ".join([*words, "sh -c", shlex.quote(text)]) if words else text
+            whole = [*words, "sh -c", shlex.quote(text)] if words or redirected else [text]
+            return " ".join(whole) + redirected
         steps = self.arguments(setting)
-        return " && ".join(" ".join([*words, shlex.join(step)]) for step in steps)
+        return " && ".join(" ".join([*words, shlex.join(step)]) for step in steps) + redirected
 
     def _words(self, word: Word, setting: Setting) -> list[str]:
         """The arguments of a word: a flag by itself may be several, or none."""

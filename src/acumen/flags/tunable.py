@@ -179,10 +179,14 @@ class FunctionSubject:
         except Exception as error:
             raise RunFailedError(f"it raised {error!r}") from error
         result = calls[-1][0]
-        if self._same is not None and not self._same(self._right, result):
-            raise RunFailedError("its result differs from the default's")
         seconds = sum(took for _, took in calls) / len(calls)
-        value = seconds if self._score is None else float(self._score(result))
+        try:
+            right = self._same is None or self._same(self._right, result)
+            value = seconds if self._score is None else float(self._score(result))
+        except Exception as error:
+            raise RunFailedError(f"its result cannot be judged: {error!r}") from error
+        if not right:
+            raise RunFailedError("its result differs from the default's")
         return Measured(value, {"time": seconds, self.metric: value})
 
     def shown(self, setting: Setting) -> str:

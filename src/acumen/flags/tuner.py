@@ -11,6 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -51,6 +52,9 @@ _SEARCH_SHARE, _CHOOSE_SHARE = 0.5, 0.08
 # Rounds that a confirmation needs at least to be certain of anything; each runs three times.
 _ROUNDS_NEEDED = 12
 _ATTEMPTS = 3
+# The share of ERROR that the first comparison of a tuning may use up; the k-th has 1 / k³ of that.
+# Together they stay below ERROR, however often a winner fails or a tuning is taken up again.
+_FIRST_SHARE = 0.83
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,7 @@ class Tuner:
         self._control: list[float] = []
         self._comparison = Comparison()
         self._minimised: Minimised | None = None
+        self._compared: Setting | None = None
         self._notes: list[str] = []
         self._sign = -1.0 if subject.maximize else 1.0
         self._one_run = 0.0
@@ -212,7 +217,7 @@ class Tuner:
         except KeyboardInterrupt:
             interrupted = True
             self._note("the confirmation was stopped early")
-            winner = self._minimised.setting if self._minimised else None
+            winner = self._compared
         except TuneError as error:
             return self._end(failed(str(error)), None, interrupted)
         return self._end(None, winner, interrupted)
@@ -278,7 +283,9 @@ class Tuner:
         logs: list[float] = []
         metrics: dict[str, float] = {}
         best = math.log(self._progress.best or 1.0)
-        while len(logs) < (self._repeat or (1 if self._exact else _REPEAT_MAX)):
+        # The default has been run already, and is run all the time.
+        once = self._exact or not differing(self._subject, trial.setting)
+        while len(logs) < (self._repeat or (1 if once else _REPEAT_MAX)):
             # The default is run beside whatever is looked at twice, else now and then: what it
             # took a minute ago says little.
             if (logs or self._since >= 3) and not self._exact:
@@ -286,8 +293,6 @@ class Tuner:
             beside = self._recent[-1] if logs else median(self._recent)
             try:
                 measured = self._subject.measure(trial.setting, hurry=True)
-                if not (math.isfinite(measured.value) and measured.value > 0):
-                    raise RunFailedError(f"measured {measured.value:g}")
             except RunFailedError as failure:
                 self._search.fail(trial, str(failure))
                 return
@@ -312,7 +317,7 @@ class Tuner:
             # Somebody waits: there is a minute for a verdict, or what is left.
             left = min(left, max(60.0, 3 * _ROUNDS_NEEDED * self._one_run))
         whole = left
-        for attempt in range(_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             if not finalists:
                 return None
             now = time.monotonic()
@@ -336,11 +341,10 @@ class Tuner:
                 setting, self._minimised = winner, None
             elif not self._minimised.complete:
                 self._note("there was no time to try every flag of the winner by itself")
-            self._confirm(setting, now + left, ERROR / 2**attempt)
+            self._confirm(setting, now + left)
             if self._comparison.outcome != "failed":
                 return setting
-            # It failed when it was run again: such a one is no winner. The next one gets half of
-            # the errors that are allowed.
+            # It failed when it was run again: such a one is no winner.
             self._note(f"{self._subject.shown(setting)} failed: {self._comparison.problem}")
             key = self._subject.space.key(winner)
             finalists = [one for one in finalists if self._subject.space.key(one) != key]
@@ -366,7 +370,7 @@ class Tuner:
         return self._began + share * seconds
 
     def _finalists(self) -> list[Setting]:
-        """The settings that seem best, best first; the default is not among them."""
+        """The settings that seem best, best first; none of them says what the default says."""
         space = self._subject.space
         values: dict[str, list[float]] = {}
         settings: dict[str, Setting] = {}
@@ -376,8 +380,8 @@ class Tuner:
                 values.setdefault(key, []).append(math.inf)
             elif trial.state == "done" and trial.value is not None:
                 values.setdefault(key, []).append(trial.value)
-                settings[key] = trial.setting
-        values.pop(space.key(space.default), None)
+                if differing(self._subject, trial.setting):
+                    settings[key] = trial.setting
         ordered = sorted(
             settings.keys() & values.keys(), key=lambda key: float(np.mean(values[key]))
         )
@@ -409,13 +413,16 @@ class Tuner:
         first = max(alive, key=lambda one: median(logs[one]))
         return finalists[first], median(logs[first])
 
-    def _confirm(self, setting: Setting, until: float, error: float) -> None:
-        self._comparison = Comparison()
+    def _confirm(self, setting: Setting, until: float) -> None:
+        self._comparison, self._compared = Comparison(), setting
         self._progress.comparison = self._comparison
+        error = _FIRST_SHARE * ERROR / self._state.count_confirmation() ** 3
+        self._tell("confirming")
         subject = self._subject
         compare(
             lambda: subject.measure(subject.space.default).value,
-            lambda: subject.measure(setting).value,
+            # One that has begun to hang must not take the time of everything with it.
+            lambda: subject.measure(setting, hurry=True).value,
             maximize=subject.maximize, rng=self._rng, deadline=until, error=error,
             told=lambda found: self._tell("confirming"), into=self._comparison,
         )  # fmt: skip
@@ -425,7 +432,8 @@ class Tuner:
     def _end(self, verdict: Verdict | None, winner: Setting | None, interrupted: bool) -> Tuned:
         subject = self._subject
         spent = time.monotonic() - self._began
-        self._state.save_spent(spent)
+        with suppress(TuneError):  # a disk that is full by now takes no verdict with it
+            self._state.save_spent(spent)
         self._state.close()
         units = differing(subject, winner) if winner else []
         matter = tuple(subject.flag(unit, winner) for unit in units) if winner else ()

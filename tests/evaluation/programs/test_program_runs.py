@@ -250,3 +250,22 @@ def test_processors_can_be_chosen() -> None:
     with Runner(cpus=[one]) as pinned:
         run = pinned.run(python("import os; print(os.sched_getaffinity(0))"))
     assert run.output.text == f"{{{one}}}\n"
+
+
+def test_who_kills_its_watcher_does_not_survive_it(runner: Runner, tmp_path: Path) -> None:
+    """Neither what it has started and hidden."""
+    text = (
+        "import os, signal, time\n"
+        "watcher = os.getppid()\n"
+        "for _ in range(2):\n"
+        "    if os.fork() == 0: os.setsid()\n"
+        f"open(os.path.join({str(tmp_path)!r}, str(os.getpid())), 'w')\n"
+        "time.sleep(0.3)\n"
+        "os.kill(watcher, signal.SIGKILL)\n"
+        "time.sleep(60)\n"
+    )
+    with pytest.raises(ProgramError, match="ended from outside"):
+        runner.run([sys.executable, "-I", "-S", "-c", text])
+    pids = [int(path.name) for path in tmp_path.iterdir()]
+    assert pids
+    assert all(is_gone(pid) for pid in pids)

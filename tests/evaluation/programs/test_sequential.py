@@ -119,3 +119,16 @@ def test_an_interval_holds_its_median_and_mirrors(x: list[float]) -> None:
     assert mirrored.ratio == pytest.approx(1 / found.ratio)
     if found.low > 0:
         assert mirrored.high == pytest.approx(1 / found.low, rel=1e-6)
+
+
+def test_what_drifts_away_from_itself_has_a_wide_interval() -> None:
+    """No ratio is that of all pairs, so none is named to the last digit."""
+    for x in (np.linspace(0.0, 1.0, 60), np.repeat([0.0, 0.5], 40)):
+        found = estimate(x)
+        assert found.low < np.exp(0.2) < np.exp(0.4) < found.high
+
+
+def test_values_that_are_mostly_the_same_are_seen() -> None:
+    found = estimate([0.3, 0.3, 0.3, 0.31, 0.3, 1.5, 0.3, 0.1, 0.3, 0.3] * 5)
+    assert found.low <= np.exp(0.3) <= found.high
+    assert found.high < np.exp(0.4)

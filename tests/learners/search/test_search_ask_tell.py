@@ -247,3 +247,14 @@ def test_thinking_takes_little() -> None:
 def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Search(SPACE, **settings)
+
+
+def test_each_confirmation_draws_its_own_orders() -> None:
+    search = Search(Space({"n": Integer(1, 9, default=5)}), budget=9, seed=1)
+    for trial in search:
+        search.tell(trial, seconds=float(trial.setting["n"]))
+    orders: list[list[int]] = [[], []]
+    for order in orders:
+        search.confirm(lambda setting, order=order: order.append(setting["n"]) or 1.0, 20)  # type: ignore[func-returns-value,misc]
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert orders[0] != orders[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,62 @@ def test_choices_over_other_candidates_have_no_space() -> None:
     )
     with pytest.raises(TypeError, match="Space"):
         choice.search(budget=3)
+
+
+PATIENT = """
+import os, subprocess, sys
+from acumen.learners.search import Integer, Search, Space, run_in_processes
+
+def measure(setting):
+    child = subprocess.Popen(["sleep", "60"])
+    with open("pids.new", "w") as file:
+        file.write(f"{os.getpid()} {child.pid}")
+    os.rename("pids.new", "pids")
+    child.wait()
+    return 1.0
+
+if __name__ == "__main__":
+    run_in_processes(Search(Space({"n": Integer(1, 9)}), budget=2), measure, workers=1)
+"""
+
+
+def test_workers_end_with_who_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "patient.py").write_text(PATIENT)
+    parent = subprocess.Popen([sys.executable, "patient.py"], cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pids").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    pids = (tmp_path / "pids").read_text().split()
+    deadline = time.monotonic() + 20
+    while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(is_running(pid) for pid in pids)
+
+
+def is_running(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_a_failure_is_a_decision_without_feedback() -> None:
+    level = acumen.Choice(
+        "level",
+        arms=Space({"level": Integer(1, 9)}),
+        context={},
+        metric=acumen.minimize("seconds"),
+        seed=1,
+    )
+    search = level.search(budget=12, seed=1)
+    for trial in search:
+        if trial.number % 3 == 0:
+            search.fail(trial, "crashed")
+        else:
+            search.tell(trial, seconds=float("nan") if trial.number % 3 == 1 else 1.0)
+    assert [trial.state for trial in search.trials[:3]] == ["failed", "failed", "done"]
+    counters = level.counters()
+    assert (counters["feedback_learned"], counters["feedback_bad"]) == (4, 0)
+    assert not search._decisions  # nothing piles up

@@ -17,9 +17,11 @@ from acumen.learners.search import (
     Integer,
     Permutation,
     Real,
+    Search,
     Space,
     Subset,
     When,
+    constraints,
 )
 
 NAMES = ["a", "b", "c", "d", "e", "f"]
@@ -217,11 +219,37 @@ def test_what_is_no_space_is_refused(make: Any) -> None:
         make()
 
 
-def test_constraints_that_leave_nothing_are_noticed() -> None:
+def test_constraints_that_leave_nothing_leave_the_default() -> None:
     space = Space({"n": Real(0, 1, default=0.5)}, constraints=["n == 0.5"])
-    with pytest.raises(ValueError, match="none satisfies"):
-        space.sample(np.random.default_rng(1))
+    assert space.sample(np.random.default_rng(1)) == space.default
     assert space.neighbour(space.default, np.random.default_rng(1)) == space.default
+    search = Search(space, budget=20, seed=1)
+    for trial in search:
+        assert trial.setting == space.default
+        search.tell(trial, seconds=1.0)
+    assert search.evaluations == 20
+
+
+def test_where_constraints_leave_little_it_is_found_from_the_default() -> None:
+    whole = {name: Integer(0, 1000, default=0) for name in "abcd"}
+    space = Space(whole, constraints=["a + b + c + d <= 40"])  # 1 in ten million
+    rng = np.random.default_rng(1)
+    drawn = [space.sample(rng) for _ in range(20)]
+    for setting in drawn:
+        space.check(setting)
+    assert len({space.key(setting) for setting in drawn}) > 10
+
+
+@pytest.mark.parametrize("text", ["'a' * n == 'b'", "'%999999999d' % n == 'b'", "(1, 2) * n == n"])
+def test_constraints_fill_no_memory(text: str) -> None:
+    with pytest.raises(ValueError, match="only numbers can be calculated with"):
+        Space({"n": Integer(1, 2**40)}, constraints=[text])
+    space = Space({"n": Integer(1, 2**40), "word": Categorical(["x"])}, constraints=["n > 0"])
+    holds = constraints.parse("word * n == 'b'", space.parameters)
+    assert not holds({"n": 2**40, "word": "x"})
+    assert constraints.parse("n / 2 > 3 and word in ('x', 'y')", space.parameters)(
+        {"n": 8, "word": "x"}
+    )
 
 
 def test_functions_as_constraints_work_but_are_not_written() -> None:

@@ -146,14 +146,24 @@ def estimate(x: Sequence[float] | Floats, confidence: float = 0.95) -> Estimate:
     limit = 2 / (1 - confidence)
     least, most = float(values.min()), float(values.max())
     spread = max(most - least, 1e-9)
+    # Where values are dense, so is the grid: a wild one makes no interval coarse, and one that is
+    # there many times is tried itself. 1 is, too: an interval says of it what the bets say.
+    grid = np.unique(
+        [*np.quantile(values, np.linspace(0, 1, _GRID)), middle, np.clip(0, least, most)]
+    )
     # Beyond all values every sign is the same: what cannot be ruled out there never can.
-    grid = np.linspace(least - spread / 8, most + spread / 8, _GRID)
+    grid = np.array([least - spread / 8, *grid, most + spread / 8])
     up, down = wealths(values[None] - grid[:, None])
     kept = np.flatnonzero((up.max(axis=1) < limit) & (down.max(axis=1) < limit))
     if len(kept) == 0:
-        # Values that drift away from everything that they have been: only their median is left.
-        return Estimate(math.exp(middle), math.exp(middle), math.exp(middle), n)
+        # Values that drift away from everything that they have been: no ratio is that of all of
+        # them, and what they have in common is their range alone.
+        return Estimate(_exp(middle), _exp(least), _exp(most), n)
     first, last = kept[0], kept[-1]
     low = -math.inf if first == 0 else min(float(grid[first - 1]), middle)
-    high = math.inf if last == _GRID - 1 else max(float(grid[last + 1]), middle)
-    return Estimate(math.exp(middle), math.exp(low), math.exp(high), n)
+    high = math.inf if last == len(grid) - 1 else max(float(grid[last + 1]), middle)
+    return Estimate(_exp(middle), _exp(low), _exp(high), n)
+
+
+def _exp(log: float) -> float:
+    return math.exp(log) if log < 700.0 else math.inf

@@ -9,6 +9,7 @@ measurements are the choice's own, in its counters, its comparison and its journ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -167,7 +168,12 @@ class ChoiceSearch(Search):
         counts = super().tell(trial, **metrics)
         number = trial if isinstance(trial, int) else trial.number
         decision = self._decisions.pop(number, None)
-        if counts and decision is not None:
+        if counts and decision is not None and math.isfinite(self._reward(metrics)):
             known = {n: float(v) for n, v in metrics.items() if n in self.choice.objective.metrics}
             self.choice.feedback(decision.id, **known)
         return counts
+
+    def fail(self, trial: Trial | int, reason: str) -> bool:
+        """A decision without feedback; see `Search.fail`."""
+        self._decisions.pop(trial if isinstance(trial, int) else trial.number, None)
+        return super().fail(trial, reason)

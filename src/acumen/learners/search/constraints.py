@@ -50,14 +50,33 @@ def parse(text: str, names: Collection[str]) -> Callable[[Mapping[str, Any]], bo
             mentioned.append(node.id)
             if node.id not in names:
                 raise ValueError(f"constraint {text!r}: there is no parameter {node.id!r}")
+    numbers = _numbers_only(tree, text)
     code = compile(tree, "<constraint>", "eval")
 
     def holds(setting: Mapping[str, Any]) -> bool:
         if any(name not in setting for name in mentioned):
             return True
+        if any(not isinstance(setting[name], int | float) for name in numbers):
+            return False
         try:
             return bool(eval(code, {"__builtins__": {}}, dict(setting)))
         except (ArithmeticError, TypeError, ValueError):
             return False
 
     return holds
+
+
+def _numbers_only(tree: ast.AST, text: str) -> set[str]:
+    """Names that are calculated with, which text and lists are not.
+
+    A few letters times a number, or a format with a width, would fill the memory.
+    """
+    names: set[str] = set()
+    for sum_ in ast.walk(tree):
+        for node in ast.walk(sum_) if isinstance(sum_, ast.BinOp) else ():
+            words = isinstance(node, ast.Constant) and not isinstance(node.value, int | float)
+            if words or isinstance(node, ast.Tuple | ast.List):
+                raise ValueError(f"constraint {text!r}: only numbers can be calculated with")
+            if isinstance(node, ast.Name):
+                names.add(node.id)
+    return names

@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -220,6 +221,7 @@ def _work(line: Connection, measure: Measure) -> None:
     """A worker's life: settings in, metrics out, until nobody is at the other end."""
     with contextlib.suppress(OSError):
         os.setsid()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             setting = line.recv()
@@ -227,6 +229,14 @@ def _work(line: Connection, measure: Measure) -> None:
             return
         line.send(None)
         line.send(attempt(measure, setting))
+
+
+def _end_with_parent() -> None:
+    """Whoever is killed ends nobody: when the parent is gone, the group ends itself."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getpgrp() == os.getpid():
+        connection.wait([parent.sentinel])
+        os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def attempt(measure: Measure, setting: dict[str, Any]) -> tuple[Any, str]:

@@ -7,7 +7,7 @@ stand for (`genes` explains the three kinds), and genes become a value again.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -263,6 +263,17 @@ KINDS: dict[str, type[Any]] = {
     "permutation": Permutation,
     "subset": Subset,
 }
+
+
+def tidier(parameter: Parameter) -> Callable[[Any], Any] | None:
+    """What makes equal values look alike."""
+    if isinstance(parameter, Real):
+        return lambda value: float(value) + 0.0  # no -0.0
+    if isinstance(parameter, Integer):
+        return int
+    if isinstance(parameter, Subset):
+        return lambda value: [item for item in parameter.items if item in value]
+    return list if isinstance(parameter, Permutation) else None
 
 
 def place(value: float, low: float, high: float, log: bool) -> float:

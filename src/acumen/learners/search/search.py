@@ -287,7 +287,7 @@ class Search:
         best = self.best
         if best is None:
             raise ValueError("no trial has succeeded: there is nothing to confirm")
-        rng = np.random.default_rng([self._seed, len(self._trials), 1])
+        rng = np.random.default_rng([self._seed, len(self._trials), 1 + self._confirmed])
         sides = (best.setting, self.space.default)
         values = np.empty((repeats, 2))
         for pair in values:

@@ -22,6 +22,7 @@ from acumen.learners.search.parameters import (
     Real,
     Scalar,
     Subset,
+    tidier,
 )
 
 Setting = dict[str, Any]
@@ -29,7 +30,8 @@ Constraint = str | Callable[[Setting], bool]
 _KEY = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _ABSENT: dict[str, Any] = {}  # as JSON it is like no value
 FEATURES_MAX = 64
-TRIES = 200  # draws after which constraints count as leaving nothing
+TRIES = 200  # draws after which constraints count as leaving almost nothing
+WALK = 60  # steps from the default, where that is so
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Space:
         self._makers = [
             (name, _codes(p), p, p.genes(p.default)) for name, p in self.parameters.items()
         ]
-        self._tidy = [(name, tidy) for name, p in self.parameters.items() if (tidy := _tidier(p))]
+        self._tidy = [(name, tidy) for name, p in self.parameters.items() if (tidy := tidier(p))]
         self._default_genes = np.array([gene for *_, genes in self._makers for gene in genes])
         self._movable = self.layout.cardinality != 1
         self._gates = [self._gate(name) for name in self.parents_first if name in self.conditions]
@@ -128,8 +130,7 @@ class Space:
     def sample(self, rng: np.random.Generator) -> Setting:
         """A valid setting, every value as likely as the others.
 
-        Raises:
-            ValueError: of 200 draws none satisfies the constraints.
+        Where of 200 draws constraints let none through, one that steps from the default lead to.
         """
         return self.setting(self.sample_genes(1, rng)[0])
 
@@ -262,14 +263,23 @@ class Space:
         if not self._tests:
             return genes
         bad = self._invalid(genes)
-        for _ in range(TRIES):
-            if not len(bad):
-                return genes
+        left = TRIES + 8 * rows
+        while len(bad) and left > 0:
+            left -= len(bad)
             genes[bad] = self.canonical(self.layout.draw(len(bad), rng))
             bad = bad[self._invalid(genes[bad])]
         if len(bad):
-            raise ValueError(f"of {TRIES} draws none satisfies the constraints")
+            genes[bad] = self._walk(len(bad), rng)
         return genes
+
+    def _walk(self, rows: int, rng: np.random.Generator) -> Matrix:
+        """Genes from one walk of valid steps that begins at the default, its end in front."""
+        passed = [self.default_genes[None]]
+        for near in (self.mutate(passed[-1], rng, changes=2.0) for _ in range(WALK)):
+            if not len(self._invalid(near)):
+                passed.append(near)
+        places = [-1, *rng.integers(len(passed), size=rows - 1)]
+        return np.concatenate(passed)[places]
 
     def mutate(
         self,
@@ -476,17 +486,6 @@ def _codes(parameter: Parameter) -> dict[Scalar, float] | None:
         return None
     codes = {value: float(code) for code, value in enumerate(parameter.values)}
     return codes if len(codes) == len(parameter.values) else None
-
-
-def _tidier(parameter: Parameter) -> Callable[[Any], Any] | None:
-    """What makes equal values look alike."""
-    if isinstance(parameter, Real):
-        return lambda value: float(value) + 0.0  # no -0.0
-    if isinstance(parameter, Integer):
-        return int
-    if isinstance(parameter, Subset):
-        return lambda value: [item for item in parameter.items if item in value]
-    return list if isinstance(parameter, Permutation) else None
 
 
 def _fields(parameter: Parameter) -> list[str]:
