@@ -36,7 +36,7 @@ test: test-native test-python  ## Run every test, Python and C++ (under ASan, UB
 # What `check` runs is not run here again.
 CLUSTER := tests/fleet/test_cluster.py
 LATER := tests/fleet/test_faults.py tests/test_code_search.py tests/test_cli_tune.py \
-  tests/evaluation/programs/test_program_runs.py tests/flags/test_program_subject.py \
+  tests/evaluation/programs/test_program_runs.py tests/flags/test_program_subject.py tests/compilers/test_nest_search.py \
   $(addprefix tests/core/test_,background.py choice_feedback.py choice_lifetime.py following.py \
   journal.py journal_busy.py journal_processes.py locks.py python_learner.py)
 CHECKED := tests/test_tidy.py

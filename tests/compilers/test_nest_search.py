@@ -25,13 +25,13 @@ from acumen.compilers.loop_nests.settings import Choices, space_of
 from acumen.compilers.loop_nests.workloads import KERNELS as SHIPPED
 from acumen.compilers.loop_nests.workloads import PARAMETERS, VALUES
 
-SMALL = ["-DNI=200", "-DNJ=220", "-DNK=240"]
+SMALL = ["-DNI=300", "-DNJ=320", "-DNK=340"]
 
 
 def test_gemm_gets_faster(tmp_path: Path) -> None:
     found = optimise(
         KERNELS / "2mm.c",
-        flags=[*SMALL, "-DNL=210"],
+        flags=[*SMALL, "-DNL=310"],
         budget=2,
         threads=1,
         repeats=8,
