@@ -58,7 +58,7 @@ def test_a_plan_a_trace_and_a_page(profile: Path, tmp_path: Path) -> None:
     document = json.loads(out.read_text())
     assert document["contiguous"] == (document["stages"] is not None)
     assert document["seconds"] < document["single_device_seconds"]
-    plan = load_plan(out, load_graph(profile).graph, ["gpu:0", "gpu:1"])
+    plan = load_plan(out, Task(load_graph(profile).graph, parse_devices("gpu*2"), "throughput"))
     assert np.bincount(plan.device).tolist() == [one["operators"] for one in document["devices"]]
     assert json.loads(trace.read_text())["traceEvents"]
     assert "<h1>chain</h1>" in page.read_text()
