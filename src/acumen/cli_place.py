@@ -151,12 +151,10 @@ def place(
     device. The bound beside it is what no plan at all can be below. Ctrl-C ends the search and
     keeps the best plan. Where nothing fits, it is said what would.
     """
-    from acumen.cli_place_in import cluster_of, kept_whole, note, pins_of, read
+    from acumen.cli_place_in import asked, note, pins_of, read
     from acumen.cli_place_out import check_outputs, search_or_say, show_stages, write
     from acumen.cli_place_run import run_here
-    from acumen.placement.graph import GraphError
     from acumen.placement.pipeline import place_pipeline
-    from acumen.placement.plan import PlanError, Task
     from acumen.placement.portfolio import place as place_anyhow
 
     check_outputs(graph, out, trace, page)
@@ -169,15 +167,11 @@ def place(
             )
             return
         loaded = read(source, devices, measured)
-        cluster, notes = cluster_of(loaded.graph, loaded.cluster, devices, memory)
-        aim = objective or (loaded.objective if loaded.cluster and not devices else "latency")
-        grouped, said = kept_whole(loaded.graph, whole, loaded.no_split)
-        task = Task(grouped, cluster, aim, pins)  # type: ignore[arg-type]
-        notes = [*loaded.notes, *notes, *said]
+        task, notes = asked(loaded, devices, memory, objective, pins, whole)
         note(notes)
         planned = partial(search, by=place_pipeline if contiguous else place_anyhow)
         result, problem = search_or_say(task, budget, seed, planned)
-    except (GraphError, PlanError, ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped before there was a plan")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from acumen.placement.cluster import Cluster
     from acumen.placement.formats import Loaded
     from acumen.placement.graph import Graph
+    from acumen.placement.plan import Task
 
 AUTO = "auto"
 """As a pattern of modules to keep whole: those that the model itself names."""
@@ -54,6 +55,28 @@ def read(source: str, spec: str | None, measured: bool) -> Loaded:
         step = capture_example(source) if is_model else saved.load(path)
         return measured_step(step, list(dict.fromkeys(kinds)))
     return loaded(capture_example(source)) if is_model else load_graph(path)
+
+
+def asked(
+    loaded: Loaded,
+    spec: str | None,
+    memory: float | None,
+    objective: str | None,
+    pins: Mapping[str, str],
+    whole: Sequence[str],
+) -> tuple[Task, list[str]]:
+    """What is to be placed, and what to know of it.
+
+    Raises:
+        ValueError: there are no such devices, modules or operators; see `Task`.
+    """
+    from acumen.placement.plan import Task
+
+    cluster, of_devices = cluster_of(loaded.graph, loaded.cluster, spec, memory)
+    aim = objective or (loaded.objective if loaded.cluster and not spec else "latency")
+    graph, of_modules = kept_whole(loaded.graph, whole, loaded.no_split)
+    task = Task(graph, cluster, aim, pins)  # type: ignore[arg-type]
+    return task, [*loaded.notes, *of_devices, *of_modules]
 
 
 def cluster_of(

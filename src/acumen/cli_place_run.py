@@ -51,7 +51,6 @@ def run_here(
     from acumen.cli_place_in import kept_whole, note
     from acumen.cli_place_out import search_or_say, show_stages, write
     from acumen.placement.pipeline import place_pipeline
-    from acumen.placement.plan import PlanError
     from acumen.placement.pytorch.processes import RunError
     from acumen.placement.pytorch.rehearsal import Bench
 
@@ -73,7 +72,7 @@ def run_here(
                 fail(problem)
             found = bench.run(result.plan, steps, task.allowed)
             _tell(say, bench, found)
-    except (RunError, PlanError, ValueError, OSError) as error:
+    except (RunError, ValueError, OSError) as error:
         fail(str(error))
 
 

@@ -28,15 +28,10 @@ def keep_whole(graph: Graph, patterns: Iterable[str]) -> Graph:
     Raises:
         PlanError: a pattern means no module.
     """
-    n = len(graph)
     grouped = np.flatnonzero(graph.group != NO_GROUP)
-    # Who is with whom: each operator of a set with the set's own node.
-    members, sets, count = (
-        [grouped],
-        [graph.group[grouped].astype(np.int64)],
-        int(graph.group.max()),
-    )
-    count += 1
+    # Who is with whom: operators, and the number of the set that each is in.
+    members, sets = [grouped], [graph.group[grouped].astype(np.int64)]
+    count = int(graph.group.max()) + 1
     for pattern in patterns:
         modules = outermost(graph.operators, pattern)
         inside = np.array([bool(one) for one in modules])
@@ -46,7 +41,8 @@ def keep_whole(graph: Graph, patterns: Iterable[str]) -> Graph:
         members.append(np.flatnonzero(inside))
         sets.append(number + count)
         count += len(names)
-    return replace(graph, group=_joined(n, np.concatenate(members), np.concatenate(sets), count))
+    group = _joined(len(graph), np.concatenate(members), np.concatenate(sets), count)
+    return replace(graph, group=group)
 
 
 def _joined(n: int, members: Ints, sets: Ints, count: int) -> Indices:
