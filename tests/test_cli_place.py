@@ -176,7 +176,10 @@ def test_pins_and_whole_modules(tmp_path: Path) -> None:
         (["--pin", "a=cpu", "--pin", "a=gpu"], "--pin 'a' names two devices, cpu and gpu"),
         (["--no-split", "head"], "no module is called 'head'"),
         (["--no-split", "auto"], "the model names no modules that stay whole"),
-        (["--pin", "layers.0=gpu:0", "--pin", "layers.1=gpu:1", "--no-split", "layers"], "apart"),
+        (
+            ["--pin", "layers.0=gpu:0", "--pin", "layers.1=gpu:1", "--no-split", "layers"],
+            "none in common",
+        ),
         (
             ["--pin", "layers=gpu:1", "--memory", "2GB"],
             "of 2.00 GB each with the pin 'layers=gpu:1': ",

@@ -144,7 +144,7 @@ def place(
       acumen place gnmt.txt --devices 'gpu*4' --memory 16GiB --out plan.json --trace trace.json
       acumen place gpt2.json.gz --devices 'gpu:a100*2,cpu' --html plan.html
       acumen place inception_v3.txt --devices 'gpu*4' --objective throughput --contiguous
-      acumen place examples.split_gpt2:model --devices 'gpu:k80*2,cpu' --pin 'embedding*=cpu'
+      acumen place examples.split_gpt2:model --devices 'gpu:k80*2,cpu' --pin 'tokens=cpu'
       acumen place examples.split_gpt2:untied --run --microbatches 4
 
     Every planner gets a share of the time; the best plan is kept, and is never worse than one

@@ -216,13 +216,13 @@ NOT_ON_K1 = {"k0": np.ones(4), "k1": np.array([1.0, np.inf, 1.0, 1.0])}
         (
             {"group": GROUPED},
             {"a.0": "gpu:0", "a.1": "gpu:1"},
-            r"'a.0/mm' and 'a.1/backward/mm' must share a device, and pins 'a.0=gpu:0', "
-            r"'a.1=gpu:1' have them apart",
+            r"'a.0/mm' and 'a.1/backward/mm' must share a device, and have none in common with "
+            r"pins 'a.0=gpu:0', 'a.1=gpu:1'",
         ),
         (
             {"group": GROUPED, "seconds": NOT_ON_K1},
             {"a.0": "cpu"},
-            r"'a.0/mm' and 'a.1/backward/mm' must share a device, and pin 'a.0=cpu' leave them no ",
+            r"'a.0/mm' and 'a.1/.*' must share a device, and have none in .* with pin 'a.0=cpu'",
         ),
     ],
 )

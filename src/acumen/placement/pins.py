@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from acumen.placement.cluster import Cluster, Device
-from acumen.placement.graph import NO_GROUP, Bools, Graph
+from acumen.placement.graph import NO_GROUP, Bools, Graph, Ints
 from acumen.placement.module_names import meant
 from acumen.placement.plan_error import PlanError
 
@@ -82,7 +82,7 @@ def _reason(
     means: Mapping[str, Bools],
     own: Bools,
     able: Bools,
-    lost: np.ndarray[tuple[int], np.dtype[np.int64]],
+    lost: Ints,
 ) -> str:
     """Why operators can run nowhere: pins of one, a device that cannot run it, or its group."""
 
@@ -100,8 +100,8 @@ def _reason(
     first = pinned[0]
     apart = [one for one in pinned if not (own[:, first] & own[:, one]).any()]
     unable = [one for one in members.tolist() if not (own[:, first] & able[:, one]).any()]
-    other = (apart or unable or [pinned[-1]])[0]
-    names = f"{graph.operators[first]!r} and {graph.operators[other]!r}"
-    holds = holding(first) | holding(other)
-    why = "have them apart" if apart else "leave them no common device"
-    return f"operators {names} must share a device, and {said(holds)} {why}"
+    # Two that are enough by themselves, or else all that are pinned.
+    culprits = [first, *(apart[:1] or unable[:1] or pinned)]
+    names = f"{graph.operators[first]!r} and {graph.operators[culprits[1]]!r}"
+    holds = {pattern: pins[pattern] for one in culprits for pattern in holding(one)}
+    return f"operators {names} must share a device, and have none in common with {said(holds)}"
