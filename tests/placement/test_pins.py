@@ -199,6 +199,8 @@ def test_patterns_and_devices(pins: dict[str, str], where: list[tuple[int, ...]]
 
 
 GROUPED = np.array([0, 0, -1, -1], np.int32)
+INF = np.inf
+NOT_BOTH = {"k0": np.array([1.0, 1, INF, 1]), "k1": np.array([1.0, 1, 1, 1])}
 NOT_ON_K1 = {"k0": np.ones(4), "k1": np.array([1.0, np.inf, 1.0, 1.0])}
 
 
@@ -223,6 +225,16 @@ NOT_ON_K1 = {"k0": np.ones(4), "k1": np.array([1.0, np.inf, 1.0, 1.0])}
             {"group": GROUPED, "seconds": NOT_ON_K1},
             {"a.0": "cpu"},
             r"'a.0/mm' and 'a.1/.*' must share a device, and have none in .* with pin 'a.0=cpu'",
+        ),
+        (
+            {"group": np.array([0, 0, 0, -1], np.int32), "seconds": NOT_ON_K1},
+            {"b": "gpu:0", "a.0": "gpu:0", "[ab]*": "gpu:1"},
+            r"'a.0/mm' is meant by pins 'a.0=gpu:0', '\[ab\]\*=gpu:1', which share no device",
+        ),
+        (
+            {"group": np.array([0, 0, 0, -1], np.int32), "seconds": NOT_BOTH},
+            {"loss": "gpu", "a.0": "gpu"},
+            r"'a.0/mm' and 'b/mm' must share a device, and have none in .* with pin 'a.0=gpu'",
         ),
     ],
 )

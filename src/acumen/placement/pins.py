@@ -100,8 +100,9 @@ def _reason(
     first = pinned[0]
     apart = [one for one in pinned if not (own[:, first] & own[:, one]).any()]
     unable = [one for one in members.tolist() if not (own[:, first] & able[:, one]).any()]
-    # Two that are enough by themselves, or else all that are pinned.
-    culprits = [first, *(apart[:1] or unable[:1] or pinned)]
+    # Two that are enough by themselves, or else all of them.
+    others = [one for one in members.tolist() if one != first]
+    culprits = [first, *(apart[:1] or unable[:1] or others)]
     names = f"{graph.operators[first]!r} and {graph.operators[culprits[1]]!r}"
     holds = {pattern: pins[pattern] for one in culprits for pattern in holding(one)}
     return f"operators {names} must share a device, and have none in common with {said(holds)}"
