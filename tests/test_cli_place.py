@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from acumen.cli import main
-from acumen.placement import Device, Task, load_graph, load_plan, loads, parse_devices
+from acumen.placement import Device, PlanError, Task, load_graph, load_plan, loads, parse_devices
 from acumen.placement.pytorch import Call, Captured, Operator, Parameter, save
 
 LAYERS = "".join(
@@ -58,7 +58,7 @@ def test_a_plan_a_trace_and_a_page(profile: Path, tmp_path: Path) -> None:
     document = json.loads(out.read_text())
     assert document["contiguous"] == (document["stages"] is not None)
     assert document["seconds"] < document["single_device_seconds"]
-    plan = load_plan(out, load_graph(profile).graph, ["gpu:0", "gpu:1"])
+    plan = load_plan(out, Task(load_graph(profile).graph, parse_devices("gpu*2"), "throughput"))
     assert np.bincount(plan.device).tolist() == [one["operators"] for one in document["devices"]]
     assert json.loads(trace.read_text())["traceEvents"]
     assert "<h1>chain</h1>" in page.read_text()
@@ -143,3 +143,71 @@ def test_files_that_cannot_be_written_are_refused_at_once(
     done = place(profile, "--devices", "gpu", option, profile)
     assert "it is the graph or another output" in done.output
     assert profile.read_text() == PROFILE
+
+
+def test_pins_and_whole_modules(tmp_path: Path) -> None:
+    step, out = captured(tmp_path / "step.json.gz"), tmp_path / "plan.json"
+    options = ["--devices", "gpu:v100*2,cpu", "--out", out]
+    pins = ["--pin", "layers.0=cpu", "--pin", "layers.[23]=gpu:1"]
+    done = place(step, *options, *pins, "--no-split", "layers.*")
+    assert done.exit_code == 0, done.output
+    document = json.loads(out.read_text())
+    where = document["operators"]
+    assert where["layers.0.linear/mm"] == "cpu:0"
+    assert where["layers.2.linear/mm"] == where["layers.3.linear/mm"] == "gpu:1"
+    assert document["pins"] == {"layers.0": "cpu", "layers.[23]": "gpu:1"}
+    assert "modules that stay whole: layers.*" in document["notes"]
+    assert document["single_device_seconds"] is None
+    assert "no device runs all of it" in done.output
+    task = Task(
+        load_graph(step).graph, parse_devices("gpu:v100*2,cpu"), "latency", {"*.1.*": "cpu"}
+    )
+    if where["layers.1.linear/mm"] != "cpu:0":
+        with pytest.raises(PlanError, match="breaks the pin"):
+            load_plan(out, task)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--pin", "layers.9=cpu"], "'layers.9=cpu': no operator or module is called that"),
+        (["--pin", "layers.0=gpu:9"], "there is no device 'gpu:9'; devices are gpu:0 (v100)"),
+        (["--pin", "layers.0"], "write PATTERN=DEVICE, as in 'embedding*=cpu'"),
+        (["--pin", "a=cpu", "--pin", "a=gpu"], "--pin 'a' names two devices, cpu and gpu"),
+        (["--no-split", "head"], "no module is called 'head'"),
+        (["--no-split", "auto"], "the model names no modules that stay whole"),
+        (
+            ["--pin", "layers.0=gpu:0", "--pin", "layers.1=gpu:1", "--no-split", "layers"],
+            "none in common",
+        ),
+        (
+            ["--pin", "layers=gpu:1", "--memory", "2GB"],
+            "of 2.00 GB each with the pin 'layers=gpu:1': ",
+        ),
+    ],
+)
+def test_constraints_that_cannot_be_heeded(
+    options: list[str], complaint: str, tmp_path: Path
+) -> None:
+    step = captured(tmp_path / "step.json")
+    done = place(step, "--devices", "gpu:v100*2,cpu", *options)
+    assert done.exit_code == 2
+    assert complaint in done.output
+
+
+def test_times_of_another_kind_are_said(tmp_path: Path, profile: Path) -> None:
+    out = tmp_path / "plan.json"
+    done = place(profile, "--devices", "gpu:k80", "--out", out)
+    assert done.exit_code == 0, done.output
+    said = "the graph has no times of a k80: those of its gpu stand"
+    assert f"note: {said}" in done.output
+    assert said in json.loads(out.read_text())["notes"]
+
+
+def test_only_a_step_of_pytorch_can_be_measured(profile: Path) -> None:
+    done = place(profile, "--measured")
+    assert done.exit_code == 2
+    assert "say what to measure for with --devices" in done.output
+    done = place(profile, "--measured", "--devices", "cpu")
+    assert done.exit_code == 2
+    assert str(profile) in done.output

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +21,6 @@ from rich.table import Table
 from acumen.cli_parts import fail
 
 if TYPE_CHECKING:
-    from acumen.placement.cluster import Cluster
-    from acumen.placement.formats import Loaded
-    from acumen.placement.graph import Graph
     from acumen.placement.plan import Score, Task
     from acumen.placement.portfolio import Result
 
@@ -88,6 +84,21 @@ class Amount(click.ParamType[float]):
     "--contiguous", is_flag=True,
     help="Only plans that are a pipeline of stages: data never flow back between devices.",
 )  # fmt: skip
+@click.option(
+    "--pin", "pinned", multiple=True, metavar="PATTERN=DEVICE",
+    help="Operators or modules of such names run there, as in 'embedding*=cpu'; DEVICE is a name "
+    "(gpu:0), a family (gpu) or a kind (k80). May be given again.",
+)  # fmt: skip
+@click.option(
+    "--no-split", "whole", multiple=True, metavar="PATTERN",
+    help="Each module of such a name, as in 'layers.*', stays on one device; auto: those of the "
+    "classes in the model's _no_split_modules. May be given again.",
+)  # fmt: skip
+@click.option(
+    "--measured", is_flag=True,
+    help="Time the operators of a MODEL or a captured step on the devices that are here; of others "
+    "they are estimates, which is said.",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--run", is_flag=True,
@@ -112,6 +123,9 @@ def place(
     trace: Path | None,
     page: Path | None,
     contiguous: bool,
+    pinned: tuple[str, ...],
+    whole: tuple[str, ...],
+    measured: bool,
     seed: int,
     run: bool,
     microbatches: int,
@@ -130,105 +144,45 @@ def place(
       acumen place gnmt.txt --devices 'gpu*4' --memory 16GiB --out plan.json --trace trace.json
       acumen place gpt2.json.gz --devices 'gpu:a100*2,cpu' --html plan.html
       acumen place inception_v3.txt --devices 'gpu*4' --objective throughput --contiguous
-      acumen place examples.split_gpt2:model --devices 'gpu:k80*2,cpu'
+      acumen place examples.split_gpt2:model --devices 'gpu:k80*2,cpu' --pin 'tokens=cpu'
       acumen place examples.split_gpt2:untied --run --microbatches 4
 
     Every planner gets a share of the time; the best plan is kept, and is never worse than one
     device. The bound beside it is what no plan at all can be below. Ctrl-C ends the search and
     keeps the best plan. Where nothing fits, it is said what would.
     """
+    from acumen.cli_place_in import asked, note, pins_of, read
     from acumen.cli_place_out import check_outputs, search_or_say, show_stages, write
     from acumen.cli_place_run import run_here
-    from acumen.placement.graph import GraphError
     from acumen.placement.pipeline import place_pipeline
-    from acumen.placement.plan import PlanError, Task
     from acumen.placement.portfolio import place as place_anyhow
 
     check_outputs(graph, out, trace, page)
     try:
+        pins, source = pins_of(pinned), str(graph)
         if run:
+            constraints, outputs = (pins, whole), (out, trace, page)
             run_here(
-                str(graph), devices, memory, budget, seed, microbatches, steps, (out, trace, page)
-            )  # fmt: skip
+                source, devices, memory, budget, seed, microbatches, steps, constraints, outputs
+            )
             return
-        loaded = _loaded(str(graph))
-        cluster = _cluster(loaded.graph, loaded.cluster, devices, memory)
-        aim = objective or (loaded.objective if loaded.cluster and not devices else "latency")
-        task = Task(loaded.graph, cluster, aim)  # type: ignore[arg-type]
-        _note(loaded.notes)
+        loaded = read(source, devices, measured)
+        task, notes = asked(loaded, devices, memory, objective, pins, whole)
+        note(notes)
         planned = partial(search, by=place_pipeline if contiguous else place_anyhow)
         result, problem = search_or_say(task, budget, seed, planned)
-    except (GraphError, PlanError, ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped before there was a plan")
     show(task, result)
     show_stages(task, result, loaded.modules)
     try:
-        write(task, result, loaded.modules, out, trace, page)
+        write(task, result, loaded.modules, out, trace, page, notes)
     except (OSError, ValueError) as error:
         fail(str(error))
     if problem is not None:
         fail(problem)
-
-
-def _note(lines: tuple[str, ...]) -> None:
-    """Says what the reader of the file had to interpret; apart from results."""
-    for line in lines:
-        Console(stderr=True).print(
-            f"note: {line}", highlight=False, markup=False, soft_wrap=True, style="dim"
-        )
-
-
-def _loaded(source: str) -> Loaded:
-    """A file's graph, or the training step of a PyTorch model."""
-    from acumen.placement.formats import load_graph
-    from acumen.placement.formats.captured_step import loaded
-    from acumen.placement.pytorch.model_source import capture_example, is_source
-
-    path = Path(source)
-    return (
-        loaded(capture_example(source))
-        if is_source(source) and not path.exists()
-        else load_graph(path)
-    )
-
-
-def _cluster(
-    graph: Graph, named: Cluster | None, spec: str | None, memory: float | None
-) -> Cluster:
-    """The devices to use, of kinds that the graph has times for."""
-    from acumen.placement.devices import parse_devices
-
-    if spec is not None:
-        cluster = parse_devices(spec)
-        renamed = [
-            replace(device, kind=_kind(graph, device.name, device.kind))
-            for device in cluster.devices
-        ]
-        cluster = replace(cluster, devices=renamed)
-    elif named is not None:
-        cluster = named
-    else:
-        raise ValueError("the file names no devices: say which with --devices, as in 'gpu*4'")
-    if memory is None:
-        return cluster
-    limited = [
-        device if device.kind == "cpu" else replace(device, memory_bytes=int(memory))
-        for device in cluster.devices
-    ]
-    return replace(cluster, devices=limited)
-
-
-def _kind(graph: Graph, name: str, kind: str) -> str:
-    """What the graph calls such a device: times that were measured are of one kind only."""
-    family = name.partition(":")[0]
-    for known in (kind, family, "accelerator" if family != "cpu" else ""):
-        if known in graph.seconds:
-            return known
-    raise ValueError(
-        f"the graph has no times for a {kind}: it has them for {', '.join(graph.kinds)}"
-    )
 
 
 def search(task: Task, budget: float, seed: int, by: Search) -> Result:

@@ -70,8 +70,11 @@ def search_or_say(
         fit = fitting(task, left, result.plan)
     except KeyboardInterrupt:
         fit = None
+    except PlanError as error:  # what other devices hold is too little
+        return result, str(error)
     if fit is None:
-        return result, f"no plan was found that fits: the best one needs {excess:,} bytes more"
+        needs = f"the best one needs {excess:,} bytes more"
+        return result, f"no plan was found that fits{task.with_pins}: {needs}"
     if fit.enough is None or fit.score is None or fit.score.excess_bytes:
         return result, fit.sentence(task.cluster)
     row = Row("spread", time.monotonic() - began, fit.score)
@@ -104,8 +107,9 @@ def write(
     out: Path | None,
     trace: Path | None,
     page: Path | None,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Writes what is wanted, each file whole or not at all.
+    """Writes what is wanted, each file whole or not at all; `notes` as for `save_plan`.
 
     Raises:
         OSError: a file cannot be written.
@@ -116,7 +120,7 @@ def write(
     from acumen.placement.trace import save_trace
 
     if out is not None:
-        save_plan(out, task, result, modules)
+        save_plan(out, task, result, modules, notes)
     if trace is not None:
         save_trace(trace, task, result.plan)
     if page is not None:

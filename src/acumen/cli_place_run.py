@@ -5,7 +5,7 @@ Costs are measured on the devices that are used, before the search.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ def run_here(
     seed: int,
     microbatches: int,
     steps: int,
+    constraints: tuple[Mapping[str, str], Sequence[str]],
     outputs: tuple[Path | None, Path | None, Path | None],
 ) -> None:
     """Plans, writes the plan, runs it, compares; ends the program with code 2 where that fails.
@@ -43,12 +44,13 @@ def run_here(
         seed: of everything drawn.
         microbatches: into how many parts a batch is cut.
         steps: that are measured.
+        constraints: pins, and patterns of modules that stay whole.
         outputs: where to write the plan, the trace and the page.
     """
     from acumen.cli_place import search, show
+    from acumen.cli_place_in import kept_whole, note
     from acumen.cli_place_out import search_or_say, show_stages, write
     from acumen.placement.pipeline import place_pipeline
-    from acumen.placement.plan import PlanError
     from acumen.placement.pytorch.processes import RunError
     from acumen.placement.pytorch.rehearsal import Bench
 
@@ -56,17 +58,21 @@ def run_here(
     say = partial(console.print, highlight=False, soft_wrap=True)
     try:
         with Bench(source, _cluster(devices, memory), microbatches, _SECONDS_MAX + budget) as bench:
+            pins, whole = constraints
             task = bench.task()
+            graph, notes = kept_whole(task.graph, whole, bench.captured.no_split)
+            task = replace(task, graph=graph, pins=pins)
+            note(notes)
             planned = partial(search, by=place_pipeline)
             result, problem = search_or_say(task, budget, seed, planned)
             show(task, result)
             show_stages(task, result, None)
-            write(task, result, None, *outputs)
+            write(task, result, None, *outputs, notes)
             if problem is not None:
                 fail(problem)
-            found = bench.run(result.plan, steps)
+            found = bench.run(result.plan, steps, task.allowed)
             _tell(say, bench, found)
-    except (RunError, PlanError, OSError) as error:
+    except (RunError, ValueError, OSError) as error:
         fail(str(error))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from planner_cases import task_of, tasks
 
 from acumen.placement import loads
 from acumen.placement.plan import Deadline, Plan, PlanError, Task
-from acumen.placement.planners import hierarchical
+from acumen.placement.planners import hierarchical, hierarchical_search
 from acumen.placement.planners.batch_scores import batch_scores
 from acumen.placement.planners.coarsening import coarsen, flow_of
 from acumen.placement.planners.grouping import Atoms, Groups, fits
@@ -132,3 +133,23 @@ def test_without_pytorch_it_is_said_how_to_install_it(monkeypatch: pytest.Monkey
     monkeypatch.setattr(hierarchical, "torch", missing)
     with pytest.raises(ImportError, match="acumen"):
         next(hierarchical.plan(chains(1, 2, 2), soon(), 0))
+
+
+@pytest.mark.parametrize(
+    ("pins", "taught"),
+    [({"op0": "d1", "op7": "d2", "op1?": "d0"}, True), ({"op[3-9]": "d1"}, False)],
+)
+def test_pins_hold_in_every_plan(
+    pins: dict[str, str], taught: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="it learns with torch")
+    monkeypatch.setattr(hierarchical_search, "PATIENCE", 2)
+    monkeypatch.setattr(hierarchical_search, "PATIENCE_COLD", 10)
+    task = replace(chains(4, 5, 3), pins=pins)
+    plans = list(hierarchical.plan(task, soon(), 0, cycles_max=1, taught=taught))
+    assert len(plans) > 1
+    for plan in plans:
+        assert np.isfinite(task.seconds()[plan.device, np.arange(20)]).all()
+    if not taught:  # one device is all that is known
+        with pytest.raises(PlanError, match="no heuristic has found a plan with the pins"):
+            next(hierarchical.plan(replace(task, pins=pins | {"op0": "d0"}), soon(), 0, 1, taught))

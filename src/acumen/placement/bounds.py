@@ -100,15 +100,15 @@ def work_bound(task: Task) -> float:
 
     because every operator runs on some kind. So each choice of weights gives a bound; the best one
     is the value of the linear program that splits operators between kinds (its dual). The right
-    side is concave in w, and there are few kinds, so it is climbed nearly to the top.
+    side is concave in w, and there are few kinds, so it is climbed nearly to the top. Devices that
+    pins tell apart count as of different kinds.
 
     Raises:
         PlanError: an operator runs on none of the devices.
     """
     table = task.seconds()
-    kinds = [device.kind for device in task.cluster.devices]
-    rows = np.array([table[kinds.index(kind)] for kind in dict.fromkeys(kinds)])
-    rows /= np.array([kinds.count(kind) for kind in dict.fromkeys(kinds)])[:, None]
+    _, leaders, counts = np.unique(task.classes, return_index=True, return_counts=True)
+    rows = table[leaders] / counts[:, None]
     best = _climb(rows)
     # Those who add up n numbers one after the other may be so much too low.
     slack = (2.0 * table.shape[1] + 100.0) * np.finfo(np.float64).eps

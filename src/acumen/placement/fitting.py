@@ -21,6 +21,7 @@ from acumen.placement.loads import HOST_KIND, score
 from acumen.placement.memory_bound import MemoryBound, with_memory
 from acumen.placement.plan import Deadline, Plan, PlanError, Score, Task
 from acumen.placement.planners import layers, metf
+from acumen.placement.planners.units import units_of
 from acumen.placement.simulator import Simulator
 
 COUNT_MAX = 128
@@ -44,6 +45,8 @@ class Fit:
         enough_count: so many fit; None: no plan was found.
         widest: the operator that needs most by itself, and how much; it needs more than a device
             has where `least_count` is None.
+        pinned_bytes: what pins have on one of the devices.
+        pins: with which pins that is so, as `Task.with_pins` says it.
     """
 
     devices: tuple[int, ...]
@@ -55,6 +58,8 @@ class Fit:
     least_count: int | None
     enough_count: int | None
     widest: tuple[str, int]
+    pinned_bytes: int = 0
+    pins: str = ""
 
     def sentence(self, cluster: Cluster) -> str:
         """One line for a person."""
@@ -63,7 +68,7 @@ class Fit:
         proven = self.least_bytes > self.memory_bytes
         said = (
             f"{'no plan fits' if proven else 'no plan was found that fits'} on {what} of "
-            f"{_amount(self.memory_bytes)}{each}: "
+            f"{_amount(self.memory_bytes)}{each}{self.pins}: "
         )
         said += _both(
             None if self.enough_bytes is None else f"{_amount(self.enough_bytes, up=True)}{each}",
@@ -73,8 +78,12 @@ class Fit:
         )
         if self.least_count is None:
             widest, needed = self.widest
-            why = f", for operator {widest!r} alone needs {_amount(needed, up=True)}"
-            return f"{said}; more devices do not help{why if needed > self.memory_bytes else ''}"
+            why = ""
+            if needed > self.memory_bytes:
+                why = f", for operator {widest!r} alone needs {_amount(needed, up=True)}"
+            elif self.pinned_bytes > self.memory_bytes:
+                why = f", for pins keep {_amount(self.pinned_bytes, up=True)} on one of them"
+            return f"{said}; more devices do not help{why}"
         count = None if self.enough_count is None else f"{self.enough_count} devices"
         exact = self.enough_count == self.least_count
         return f"{said}; of this size {_both(count, f'{self.least_count}', 'fewer', exact)}"
@@ -105,6 +114,7 @@ def fitting(task: Task, deadline: Deadline, known: Plan | None = None) -> Fit | 
     devices = _varied(task.cluster)
     if not devices:
         return None
+    units_of(with_memory(task, devices, None))  # whether the others are large enough
     bounds = MemoryBound.of(task, devices)
     memory = min(task.cluster.devices[one].memory_bytes or 0 for one in devices)
     least = bounds.memory(len(devices))
@@ -113,7 +123,10 @@ def fitting(task: Task, deadline: Deadline, known: Plan | None = None) -> Fit | 
     count = bounds.count(memory)
     found = None if count is None else _enough_devices(task, devices, count, deadline)
     worth = None if enough is None else _scorer(task)(enough)
-    return Fit(devices, memory, least, enough, needs, worth, count, found, bounds.widest)
+    return Fit(
+        devices, memory, least, enough, needs, worth, count, found, bounds.widest, bounds.pinned,
+        task.with_pins,
+    )  # fmt: skip
 
 
 def _varied(cluster: Cluster) -> tuple[int, ...]:

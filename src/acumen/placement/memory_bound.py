@@ -33,12 +33,15 @@ class MemoryBound:
         total: what all of them together must hold at least at some moment.
         pieces: what groups that can run nowhere else keep, the largest first.
         widest: the operator that needs most by itself on one of them, and how much.
+        pinned: what one of them must keep at least, because pins have it there and not on others
+            like it.
     """
 
     alone: int
     total: int
     pieces: Ints
     widest: tuple[str, int]
+    pinned: int = 0
 
     @classmethod
     def of(cls, task: Task, devices: tuple[int, ...]) -> MemoryBound:
@@ -71,18 +74,20 @@ class MemoryBound:
         only = here & ~able[others].any(axis=0) if others else here
         pieces = np.sort(units.resident_bytes[only])[::-1]
         total = max(total, int(pieces.sum()))
-        return cls(alone, total, pieces, (task.graph.operators[widest], alone))
+        # Of several devices that are alike only pins can single one out.
+        pinned = int(units.bound_bytes[list(devices)].max()) if len(devices) > 1 else 0
+        return cls(alone, total, pieces, (task.graph.operators[widest], alone), pinned)
 
     def memory(self, count: int) -> int:
         """Less than this a device never fits so many devices."""
-        least = max(self.alone, -(-self.total // count))
+        least = max(self.alone, self.pinned, -(-self.total // count))
         sums = np.append(0, np.cumsum(self.pieces))
         k = np.arange(1, (len(self.pieces) - 1) // count + 1)
         return int((sums[k * count + 1] - sums[k * count - k]).max(initial=least))
 
     def count(self, memory: int) -> int | None:
         """Fewer devices of that memory never fit; None: no number of them does."""
-        if self.alone > memory:
+        if max(self.alone, self.pinned) > memory:
             return None
         low, high = 1, self.total // max(memory, 1) + len(self.pieces) + 1
         if self.memory(high) > memory:

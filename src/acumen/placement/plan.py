@@ -11,22 +11,32 @@ It scores nothing for others to believe: whoever asked scores every plan by `sco
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from acumen.placement.cluster import Cluster
-from acumen.placement.graph import Floats, Graph, Indices, Ints
+from acumen.placement.graph import Bools, Floats, Graph, Indices, Ints
+from acumen.placement.pins import allowed, said
+from acumen.placement.plan_error import PlanError
+
+__all__ = [
+    "Deadline",
+    "Objective",
+    "Plan",
+    "PlanError",
+    "Planner",
+    "Score",
+    "Task",
+    "by_processor_time",
+]
 
 Objective = Literal["latency", "throughput"]
-
-
-class PlanError(ValueError):
-    """There is no plan, or one cannot be used; the message is one line for a person."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +49,43 @@ class Task:
         objective: "latency": seconds from the first operator's start to the last one's end, of one
             step by itself; "throughput": the largest load of any device, in seconds a step, when
             steps follow each other in a pipeline.
+        pins: devices by patterns of the operators that have to run there, such as
+            `{"embedding*": "cpu"}`; see `acumen.placement.pins`.
+
+    Raises:
+        PlanError: pins name nothing, or cannot be heeded; the message names them.
     """
 
     graph: Graph
     cluster: Cluster
     objective: Objective
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _ = self.allowed  # whether pins can be heeded
+
+    @cached_property
+    def allowed(self) -> Bools | None:
+        """On which devices pins let each operator run; None: there are none; shape (d, n)."""
+        return allowed(self.graph, self.cluster, self.pins) if self.pins else None
+
+    @cached_property
+    def classes(self) -> Indices:
+        """Devices of the same number take as long as each other for everything; shape (d,)."""
+        numbers: dict[tuple[str, bytes], int] = {}
+        rows = [b""] * len(self.cluster) if self.allowed is None else map(bytes, self.allowed)
+        keys = [(one.kind, row) for one, row in zip(self.cluster.devices, rows, strict=True)]
+        return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int32)
+
+    @property
+    def with_pins(self) -> str:
+        """For the end of a sentence about plans: with which pins; empty: there are none."""
+        return f" with the {said(self.pins)}" if self.pins else ""
 
     def seconds(self) -> Floats:
-        """How long each operator runs on each device; infinite where it cannot; shape (d, n).
+        """How long each operator runs on each device; shape (d, n).
+
+        Infinite where it cannot run, or pins do not let it.
 
         Raises:
             PlanError: an operator runs on none of the devices.
@@ -54,6 +93,8 @@ class Task:
         nowhere = np.full(len(self.graph), np.inf)
         rows = [self.graph.seconds.get(one.kind, nowhere) for one in self.cluster.devices]
         table = np.ascontiguousarray(np.stack(rows))
+        if self.allowed is not None:
+            table[~self.allowed] = np.inf
         bad = np.flatnonzero(~np.isfinite(table).any(axis=0))
         if len(bad):
             raise PlanError(

@@ -1,7 +1,7 @@
 """A plan as a file: JSON with where every operator runs, what that is worth, and how far from best.
 
 {"format": "acumen plan", "version": 1, "graph", "objective", "seconds", "bound_seconds", "gap",
-"single_device_seconds" (null: none holds it), "contiguous",
+"single_device_seconds" (null: none holds it), "contiguous", "pins": {pattern: device}, "notes",
 "stages": null (data flow back) or [{"device", "operators", "load_seconds", "first_operator",
 "entry_operators" (the first 20), "entry_count", "module" (null: see `stages.py`)}],
 "planner_rows": [{"planner", "thought_seconds", "value", "excess_bytes", "problem"}],
@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from acumen.evaluation import write_atomically
-from acumen.placement.graph import Graph, Indices
+from acumen.placement.graph import NO_GROUP, Graph, Indices
+from acumen.placement.pins import said
 from acumen.placement.plan import Plan, PlanError, Task
 from acumen.placement.portfolio import Result
 from acumen.placement.stages import Stage, stages
@@ -29,9 +30,9 @@ FORMAT, VERSION = "acumen plan", 1
 
 
 def plan_document(
-    task: Task, result: Result, modules: Sequence[str] | None = None
+    task: Task, result: Result, modules: Sequence[str] | None = None, notes: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What the file of a plan holds; see the module, and `stages` for `modules`."""
+    """What the file of a plan holds; see `save_plan`."""
     graph, plan = task.graph, result.plan
     names = [device.name for device in task.cluster.devices]
     counts = np.bincount(plan.device, minlength=len(names)).tolist()
@@ -49,6 +50,8 @@ def plan_document(
         "excess_bytes": result.score.excess_bytes,
         "single_device_seconds": alone[0] if alone else None,
         "contiguous": row is not None,
+        "pins": dict(task.pins),
+        "notes": list(notes),
         "stages": None if row is None else [_stage(names, stage) for stage in row],
         "planner_rows": [
             {
@@ -95,25 +98,37 @@ def _stage(names: Sequence[str], stage: Stage) -> dict[str, Any]:
 
 
 def save_plan(
-    path: str | Path, task: Task, result: Result, modules: Sequence[str] | None = None
+    path: str | Path,
+    task: Task,
+    result: Result,
+    modules: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Writes a plan, whole or not at all; `modules` as for `stages`.
+    """Writes a plan, whole or not at all.
+
+    Args:
+        path: of the file.
+        task: what was placed.
+        result: the plan.
+        modules: as for `stages`.
+        notes: what whoever reads the plan should know of its costs, a line each.
 
     Raises:
         OSError: the folder is missing, read-only or full; an old file is then untouched.
     """
-    document = plan_document(task, result, modules)
+    document = plan_document(task, result, modules, notes)
     write_atomically(Path(path), [json.dumps(document, indent=1), "\n"])
 
 
-def load_plan(path: str | Path, graph: Graph, devices: list[str]) -> Plan:
-    """A plan that was saved, for this graph and devices of these names.
+def load_plan(path: str | Path, task: Task) -> Plan:
+    """A plan that was saved, for this task's graph and devices, its pins and groups.
 
     Raises:
-        PlanError: the file is damaged, of another version, or does not fit the graph; the message
-            is one line with the file's name, and the operator's.
+        PlanError: the file is damaged, of another version, does not fit the graph, breaks a pin or
+            tears a group apart; the message is one line with the file's name, and the operator's.
         OSError: it cannot be read.
     """
+    graph, devices = task.graph, [device.name for device in task.cluster.devices]
     try:
         text = Path(path).read_text(encoding="utf-8")
         document = json.loads(text, object_pairs_hook=_once)
@@ -128,6 +143,7 @@ def load_plan(path: str | Path, graph: Graph, devices: list[str]) -> Plan:
             if not isinstance(device, str) or device not in numbers:
                 raise PlanError(f"operator {name!r} is on {_shown(device)}; devices are {known}")
         device = np.array([numbers[where[name]] for name in graph.operators], np.int32)
+        _check_constraints(task, device)
         contiguous = document.get("contiguous")
         if contiguous is not None and not isinstance(contiguous, bool):
             raise PlanError(f"'contiguous' is {_shown(contiguous)}, not true, false or null")
@@ -136,6 +152,22 @@ def load_plan(path: str | Path, graph: Graph, devices: list[str]) -> Plan:
         raise PlanError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise PlanError(f"{path}: is no plan: {error}") from None
+
+
+def _check_constraints(task: Task, device: Indices) -> None:
+    graph, names = task.graph, [one.name for one in task.cluster.devices]
+    if task.allowed is not None:
+        bad = np.flatnonzero(~task.allowed[device, np.arange(len(graph))])
+        if len(bad):
+            name, there = graph.operators[bad[0]], names[device[bad[0]]]
+            raise PlanError(f"operator {name!r} is on {there}, which breaks the {said(task.pins)}")
+    members = np.flatnonzero(graph.group != NO_GROUP)
+    _, first, number = np.unique(graph.group[members], return_index=True, return_inverse=True)
+    leaders = members[first[number]]
+    torn = np.flatnonzero(device[members] != device[leaders])
+    if len(torn):
+        one, other = (graph.operators[each[torn[0]]] for each in (leaders, members))
+        raise PlanError(f"operators {one!r} and {other!r} must share a device, and do not")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

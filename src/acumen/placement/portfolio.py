@@ -6,6 +6,7 @@ plan so far. Every plan is scored here, so that a planner's own opinion counts f
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -67,7 +68,8 @@ THROUGHPUT_PLANNERS: Mapping[str, Planner] = {
     "modules": modules.plan,
     "dp": dp.plan,
 }
-THROUGHPUT_IMPROVERS: Mapping[str, Improver] = {"local": local.improve, "milp": milp.improve}
+# The program ends at once where it is too large, and all of the time is local search's.
+THROUGHPUT_IMPROVERS: Mapping[str, Improver] = {"milp": milp.improve, "local": local.improve}
 
 
 def improvers_for(operators: int, seconds: float) -> Mapping[str, Improver]:
@@ -195,11 +197,17 @@ class _Run:
         return best is not None and best.excess_bytes == 0 and best.seconds <= self.bound
 
     def take(self, name: str, planned: Callable[[], Iterator[Plan]], deadline: Deadline) -> None:
-        """Scores all that a planner yields, until its time is up; it may raise what it likes."""
+        """Scores all that a planner yields, until its time is up; it may raise what it likes.
+
+        What cannot run, as it breaks a pin or a group, is no plan.
+        """
         began, mine, problem = time.monotonic(), None, None
         try:
             for plan in planned():
                 score = self.score(plan)
+                if not score.seconds < math.inf:
+                    problem = f"its plan cannot run{self.task.with_pins}"
+                    continue
                 if score.better_than(mine):
                     mine = score
                 if score.better_than(self.best):
@@ -215,6 +223,12 @@ class _Run:
         finally:
             self.rows.append(Row(name, time.monotonic() - began, mine, problem))
 
+    def explain(self) -> None:
+        """Says of a planner that has found nothing, and not said why, what it had to heed."""
+        last = self.rows[-1]
+        if last.score is None and last.problem is None:
+            self.rows[-1] = replace(last, problem=f"no plan found{self.task.with_pins}")
+
 
 def best_plan(
     task: Task,
@@ -229,8 +243,9 @@ def best_plan(
 ) -> Result:
     """The best plan that is found in the time given.
 
-    Where `single` is among the planners, it is never worse than one device. A planner that raises
-    is reported in its row. Time is looked at between plans, so the last planner may overrun it.
+    Where `single` is among the planners, it is never worse than one device, if pins leave one. A
+    planner that raises is reported in its row. Time is looked at between plans, so the last planner
+    may overrun it.
 
     Args:
         task: what is placed.
@@ -255,6 +270,7 @@ def best_plan(
                 break
             mine = Deadline.after(whole.left / 2)
             run.take(name, partial(planner, task, mine, seed), mine)
+            run.explain()
         for number, (name, improver) in enumerate(improvers.items()):
             start = run.plan
             if run.done or not whole or start is None:

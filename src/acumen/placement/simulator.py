@@ -107,18 +107,17 @@ class Simulator:
     """
 
     def __init__(self, task: Task, contention: bool = True) -> None:
-        task.seconds()  # whether every operator runs somewhere
+        table = task.seconds()
         self.task = task
         self.contention = contention
         graph, cluster, tensors = task.graph, task.cluster, task.graph.tensors
-        kinds = list(dict.fromkeys(device.kind for device in cluster.devices))
-        nowhere = np.full(len(graph), np.inf)
+        _, leaders = np.unique(task.classes, return_index=True)
         self._members, self._leaders = _members(graph)
         held = graph.resident_bytes.sum(dtype=np.float64)
         if held + tensors.size_bytes.sum(dtype=np.float64) >= 2.0**63:
             raise ValueError(f"graph {graph.name!r}: its bytes add up to more than 2**63 - 1")
         self._native = StepSimulatorCore(
-            seconds=_array([graph.seconds.get(kind, nowhere) for kind in kinds], np.float64),
+            seconds=_array(table[leaders], np.float64),
             resident_bytes=_array(graph.resident_bytes, np.int64),
             producer=_array(tensors.producer, np.int32),
             size_bytes=_array(tensors.size_bytes, np.int64),
@@ -127,7 +126,7 @@ class Simulator:
             copy_seconds=_array(
                 [] if tensors.copy_seconds is None else tensors.copy_seconds, np.float64
             ),
-            kind=_array([kinds.index(device.kind) for device in cluster.devices], np.int32),
+            kind=_array(task.classes, np.int32),
             latency_seconds=_array([one.latency_seconds for one in cluster.channels], np.float64),
             bytes_per_second=_array([one.bytes_per_second for one in cluster.channels], np.float64),
             route=_array(cluster.route, np.int16),

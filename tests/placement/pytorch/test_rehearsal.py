@@ -14,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="running models needs torch")
 
 from acumen.placement import Plan, PlanError, parse_devices  # noqa: E402
-from acumen.placement.pytorch.capture import on_fakes  # noqa: E402
+from acumen.placement.pytorch.capture import capture_training_step, on_fakes  # noqa: E402
 from acumen.placement.pytorch.model_source import load_example  # noqa: E402
 from acumen.placement.pytorch.pipeline_cut import (  # noqa: E402
     Cut,
@@ -22,7 +22,7 @@ from acumen.placement.pytorch.pipeline_cut import (  # noqa: E402
     split_model,
 )
 from acumen.placement.pytorch.processes import RunError, StageProcesses  # noqa: E402
-from acumen.placement.pytorch.rehearsal import Bench, check_same  # noqa: E402
+from acumen.placement.pytorch.rehearsal import Bench, check_allowed, check_same  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +65,22 @@ def test_two_stages_make_what_the_model_makes() -> None:
     assert all(0 < stage.forward_seconds < 1 for stage in found.stages)
     assert all(0 < stage.accumulate_seconds < 1 for stage in found.stages)
     assert all(gone(pid) for pid in pids)
+
+
+def test_a_cut_that_breaks_a_pin_is_refused() -> None:
+    def make() -> Any:
+        return torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(3)))
+
+    captured = capture_training_step(make, (torch.empty(2, 4),), torch.sum)
+    cut = Cut((1, 0), (2,), 3, 0.0)  # modules 0 and 1 on device 1, module 2 on device 0
+    allowed = np.ones((2, len(captured)), np.bool_)
+    check_allowed(captured, ["0", "1", "2"], cut, allowed)
+    forward = [one.name for one in captured.operators].index("1/addmm")
+    allowed[0, forward] = False
+    check_allowed(captured, ["0", "1", "2"], cut, allowed)
+    allowed[1, forward] = False
+    with pytest.raises(PlanError, match="operator '1/addmm' on device 1, which breaks a pin"):
+        check_allowed(captured, ["0", "1", "2"], cut, allowed)
 
 
 def test_what_is_not_the_models_is_an_error() -> None:

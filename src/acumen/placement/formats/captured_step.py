@@ -40,4 +40,4 @@ def loaded(captured: Captured) -> Loaded:
     """A captured step with the costs of all kinds of device; it names no devices."""
     graph = to_graph(captured, DEVICE_KINDS)
     modules = [operator.module for operator in captured.operators]
-    return Loaded(graph, None, "captured", notes=NOTES, modules=modules)
+    return Loaded(graph, None, "captured", notes=NOTES, modules=modules, no_split=captured.no_split)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from acumen.placement.cluster import Cluster
 from acumen.placement.graph import Graph
@@ -21,6 +21,7 @@ class Loaded:
         objective: what the format's authors place for.
         notes: what the reader had to interpret, or left out, in a line each.
         modules: the module of a PyTorch model that each operator belongs to, where that is known.
+        no_split: modules that the model itself wants on one device, and their classes.
     """
 
     graph: Graph
@@ -29,3 +30,4 @@ class Loaded:
     objective: Objective = "latency"
     notes: tuple[str, ...] = ()
     modules: Sequence[str] | None = None
+    no_split: Mapping[str, str] = field(default_factory=dict)

@@ -113,5 +113,5 @@ def plan(
         except PlanError as error:
             problem = problem or error
     if start is None:
-        raise problem or PlanError("no heuristic has found a plan")
+        raise problem or PlanError(f"no heuristic has found a plan{task.with_pins}")
     yield from improve(task, deadline, seed, start, score, cycles_max, taught)

@@ -21,7 +21,12 @@ from acumen.placement.plan import Deadline, Plan, Score, Task
 from acumen.placement.planners import local
 from acumen.placement.solver import solve
 
-VARIABLES_MAX = 200_000
+VARIABLES_MAX = 3_000
+"""Of seven graphs of Microsoft's study those of 549 to 2,255 variables got better from the best
+contiguous split on (12 s each, a quarter of a processor), the two of some 3,350 did not."""
+SHARE = 0.5
+"""Of its time as an improver, so that local search, which comes after it, has most of all time:
+from what that one finds nothing was found in any of the seven."""
 START = 0.3
 """The part of the time that local search has."""
 
@@ -46,7 +51,7 @@ def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
         best = found
         yield found
     if best is not None:
-        yield from improve(task, deadline, seed, best)
+        yield from _solved(task, deadline, best)
 
 
 def improve(
@@ -60,7 +65,7 @@ def improve(
 
     Args:
         task: what is placed; its largest load counts, whatever its objective.
-        deadline: until when to look.
+        deadline: half of the time until then is used.
         seed: not used: the program draws nothing.
         start: which the program begins with; groups must be together in it.
         worth_of: not used: loads are what the program knows.
@@ -69,6 +74,10 @@ def improve(
         PlanError: an operator runs on none of the devices.
         ImportError: HiGHS is not installed.
     """
+    yield from _solved(task, Deadline.after(deadline.left * SHARE), start)
+
+
+def _solved(task: Task, deadline: Deadline, start: Plan) -> Iterator[Plan]:
     worth = score(task, start)
     if not 0.0 < worth.seconds < np.inf:
         return

@@ -13,6 +13,8 @@ from acumen.placement.planners.units import units_of
 def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     """A plan for each kind and size of device that runs all operators, the best first.
 
+    None where there is no such device, as where pins name two.
+
     With one device neither copies nor waiting count, so this holds for every objective.
 
     Args:
@@ -33,8 +35,9 @@ def plan(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     found = []
     seen = set()
     for number, device in enumerate(task.cluster.devices):
-        if np.isfinite(seconds[number]) and (device.kind, device.memory_bytes) not in seen:
-            seen.add((device.kind, device.memory_bytes))
+        like = (task.classes[number], device.memory_bytes)
+        if np.isfinite(seconds[number]) and like not in seen:
+            seen.add(like)
             limit = kept if device.memory_bytes is None else device.memory_bytes
             found.append((max(0, kept - limit), seconds[number], number))
     for _, _, number in sorted(found):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acumen.placement.graph import NO_GROUP, Floats, Graph, Indices, Ints
+from acumen.placement.graph import NO_GROUP, Bools, Floats, Graph, Indices, Ints
 from acumen.placement.plan import PlanError, Task
 
 NO_LIMIT = np.iinfo(np.int64).max
@@ -44,6 +44,13 @@ class Units:
         """How many devices there are."""
         return len(self.limit_bytes)
 
+    @property
+    def bound_bytes(self) -> Ints:
+        """What units that can run nowhere else keep on each device; shape (d,)."""
+        able = np.isfinite(self.seconds)
+        only: Bools = able & (able.sum(axis=0) == 1)
+        return np.asarray(only @ self.resident_bytes, np.int64)
+
 
 def units_of(task: Task) -> Units:
     """The task's units.
@@ -69,7 +76,7 @@ def units_of(task: Task) -> Units:
         _sums(of[graph.tensors.producer], graph.tensors.size_bytes * passing, count),
         np.array([NO_LIMIT if one is None else one for one in limits], np.int64),
     )
-    _check_memory(graph, units, passing)
+    _check_memory(task, units, passing)
     return units
 
 
@@ -102,7 +109,8 @@ def _check_devices(graph: Graph, of: Indices, seconds: Floats) -> None:
         )
 
 
-def _check_memory(graph: Graph, units: Units, passing: bool) -> None:
+def _check_memory(task: Task, units: Units, passing: bool) -> None:
+    graph = task.graph
     if (units.limit_bytes == NO_LIMIT).all():
         return
     needed = units.resident_bytes[units.of]
@@ -116,8 +124,14 @@ def _check_memory(graph: Graph, units: Units, passing: bool) -> None:
         worst = bad[np.argmax(needed[bad])]
         raise PlanError(
             f"operator {graph.operators[worst]!r} needs {needed[worst]:,} bytes on one device; the "
-            f"largest that can run it holds {there[units.of[worst]]:,}"
+            f"largest that can run it holds {there[units.of[worst]]:,}{task.with_pins}"
         )
+    for number, held in enumerate(units.bound_bytes.tolist()):
+        if held > units.limit_bytes[number]:
+            raise PlanError(
+                f"{task.cluster.devices[number].name} holds {units.limit_bytes[number]:,} bytes, "
+                f"and what can run nowhere else keeps {held:,}{task.with_pins}"
+            )
     if (units.limit_bytes == NO_LIMIT).any():
         return
     total, held = int(units.resident_bytes.sum()), sum(units.limit_bytes.tolist())

@@ -74,7 +74,8 @@ def capture_training_step(
                     if gradient is not None:
                         recorder.path, state = states[id(parameter)]
                         _UPDATES[optimizer](parameter, gradient, *state)
-    return recorder.captured(named)
+        no_split = _no_split(module)
+    return recorder.captured(named, no_split)
 
 
 def on_fakes(model: Any, example_inputs: Any, look: Callable[[Any, Any], Found]) -> Found:
@@ -111,7 +112,7 @@ def capture_inference(
         values = _values(exported, module, args, kwargs)
         with recorder.recording(), _explained():
             _replay(exported.graph_module, recorder, values)
-    return recorder.captured(name or type(module).__name__)
+    return recorder.captured(name or type(module).__name__, _no_split(module))
 
 
 @contextmanager
@@ -188,6 +189,15 @@ def _parameters(
             found[id(tensor)] = (names[id(tensor)][0], kept)
             recorder.add_parameter(tuple(names[id(tensor)]), tensor, trained, kept)
     return found
+
+
+def _no_split(module: Any) -> dict[str, str]:
+    """The modules whose classes a model of transformers does not want split, and their classes."""
+    wanted: set[str] = set()
+    for one in module.modules():
+        wanted.update(getattr(one, "_no_split_modules", None) or ())
+    paths = {path: type(one).__name__ for path, one in module.named_modules()}
+    return {path: kind for path, kind in paths.items() if path and kind in wanted}
 
 
 def _inputs(

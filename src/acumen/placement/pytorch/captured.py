@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -93,6 +93,8 @@ class Captured:
         operators: n of them.
         tensor_bytes: how much memory each tensor takes.
         parameters: each once.
+        no_split: paths of the modules that the model wants on one device, as models of
+            transformers do by `_no_split_modules`, and their classes.
 
     Raises:
         CaptureError: numbers point nowhere, sizes are negative, a name is there twice.
@@ -103,6 +105,7 @@ class Captured:
     operators: Sequence[Operator]
     tensor_bytes: Sequence[int]
     parameters: Sequence[Parameter]
+    no_split: Mapping[str, str] = field(default_factory=dict)
     made_by: dict[int, int] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:

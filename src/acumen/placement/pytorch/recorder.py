@@ -7,7 +7,7 @@ operator; an operator that writes known memory makes a new tensor there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -94,9 +94,11 @@ class Recorder:
             made = (self._make(key, tensor),)
             self._append("", f"input/{name}", "input", NO_CALL, makes=made)
 
-    def captured(self, name: str) -> Captured:
-        """What was recorded."""
-        return Captured(name, self._calls, self._operators, self._tensor_bytes, self._parameters)
+    def captured(self, name: str, no_split: Mapping[str, str]) -> Captured:
+        """What was recorded, of a model that wants these modules on one device."""
+        return Captured(
+            name, self._calls, self._operators, self._tensor_bytes, self._parameters, no_split
+        )
 
     @contextmanager
     def recording(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from acumen.placement.cluster import Channel, Cluster, Device
-from acumen.placement.graph import Floats
+from acumen.placement.graph import Bools, Floats
 from acumen.placement.plan import Plan, PlanError, Task
 from acumen.placement.pytorch import saved
 from acumen.placement.pytorch.capture import capture_training_step, on_fakes
@@ -144,11 +144,17 @@ class Bench:
         }
         return Task(replace(graph, seconds=shared), self.cluster, "throughput")
 
-    def run(self, plan: Plan, steps: int = 20) -> Rehearsal:
+    def run(self, plan: Plan, steps: int = 20, allowed: Bools | None = None) -> Rehearsal:
         """Runs a plan for the graph of `task`.
 
+        Args:
+            plan: is cut where a pipeline can be.
+            steps: that are measured.
+            allowed: on which devices each operator may run, as `Task.allowed`; None: on all.
+
         Raises:
-            PlanError: the plan cannot be a pipeline, or the model not be cut as it says.
+            PlanError: the plan cannot be a pipeline, or the model not be cut as it says, or the cut
+                would break a pin.
             RunError: a process fails, or what the stages make is not what the model makes.
         """
         modules = on_fakes(self.example.model, self._first(), exported_modules)
@@ -157,6 +163,8 @@ class Bench:
             raise PlanError(
                 f"the plan is no pipeline: {cut.moved:.0%} of the forward pass would have to move"
             )
+        if allowed is not None:
+            check_allowed(self.captured, modules, cut, allowed)
         stages = self._stages(cut)
         simulated = simulated_seconds(stages, self.parts, self.cluster, cut.devices)
         ran = self._run(cut, steps)
@@ -245,6 +253,31 @@ class Bench:
         whole = self.processes.ask({first: question})[first]
         check_same(ran, whole)
         return ran
+
+
+def check_allowed(captured: Captured, modules: Sequence[str], cut: Cut, allowed: Bools) -> None:
+    """No module of the forward pass is on a device where one of its operators must not run.
+
+    Args:
+        captured: the step that was planned.
+        modules: as for `fit_cut`.
+        cut: of that step.
+        allowed: as `Task.allowed`; shape (d, n).
+
+    Raises:
+        PlanError: one is; the message names the operator.
+    """
+    stage = np.searchsorted(cut.starts, np.arange(len(modules)), side="right")
+    found: dict[str, set[int]] = {}
+    for module, number in zip(modules, stage.tolist(), strict=True):
+        found.setdefault(module, set()).add(cut.devices[number])
+    for number, operator in enumerate(captured.operators):
+        for device in found.get(operator.module, ()) if operator.phase == "forward" else ():
+            if not allowed[device, number]:
+                raise PlanError(
+                    f"cut where a pipeline can be, the plan has operator {operator.name!r} on "
+                    f"device {device}, which breaks a pin"
+                )
 
 
 def check_same(ran: Sequence[Mapping[str, Any]], whole: Mapping[str, Any]) -> None:

@@ -18,9 +18,10 @@ VERSION = 1
 
 def save(captured: Captured, path: Path) -> None:
     """Writes a captured step; whoever reads the path sees the old file or the whole new one."""
-    whole = {"format": FORMAT, "version": VERSION, "name": captured.name}
+    whole: dict[str, Any] = {"format": FORMAT, "version": VERSION, "name": captured.name}
     for key in ("calls", "operators", "tensor_bytes", "parameters"):
         whole[key] = list(getattr(captured, key))
+    whole["no_split"] = dict(captured.no_split)
     save_text(path, json.dumps(whole, separators=(",", ":")))
 
 
@@ -62,6 +63,10 @@ def parse(whole: Any) -> Captured:
             [_operator(row) for row in whole["operators"]],
             [_typed(size, int) for size in whole["tensor_bytes"]],
             [_parameter(row) for row in whole["parameters"]],
+            {  # files from before it was kept have none
+                _typed(path, str): _typed(kind, str)
+                for path, kind in dict(whole.get("no_split", {})).items()
+            },
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CaptureError(f"damaged: {error}") from None
