@@ -131,7 +131,7 @@ def place(
     microbatches: int,
     steps: int,
 ) -> None:
-    r"""Place the operators of GRAPH on devices, and say how far the plan is from optimal.
+    """Place the operators of GRAPH on devices, and say how far the plan is from optimal.
 
     GRAPH is a file of Acumen's own (save_graph), a captured step of a PyTorch module, a cost graph
     of Microsoft's study or of Piper (.json), a PipeDream profile or a Doppler graph (.txt), as they
@@ -150,7 +150,7 @@ def place(
     Every planner gets a share of the time; the best plan is kept, and is never worse than one
     device. The bound beside it is what no plan at all can be below. Ctrl-C ends the search and
     keeps the best plan. Where nothing fits, it is said what would.
-    """
+    """  # noqa: D301 (a real backspace is how click is told to leave lines as they are)
     from acumen.cli_place_in import asked, note, pins_of, read
     from acumen.cli_place_out import check_outputs, search_or_say, show_stages, write
     from acumen.cli_place_run import run_here
