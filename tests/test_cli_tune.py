@@ -276,7 +276,7 @@ export PGUSER=postgres &&
 def test_who_is_not_to_hear_of_a_closed_terminal_does_not(tmp_path: Path) -> None:
     """As under nohup."""
     process = subprocess.Popen(
-        ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", str(ACUMEN), "tune", "--budget", "6",
+        ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", str(ACUMEN), "tune", "--budget", "3s",
          "--json", "o.json", "--shell", "--", "touch begun; true {a:-x?} {b:[1..99=5]}"],
         cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip

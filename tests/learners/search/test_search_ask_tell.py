@@ -253,8 +253,14 @@ def test_each_confirmation_draws_its_own_orders() -> None:
     search = Search(Space({"n": Integer(1, 9, default=5)}), budget=9, seed=1)
     for trial in search:
         search.tell(trial, seconds=float(trial.setting["n"]))
-    orders: list[list[int]] = [[], []]
-    for order in orders:
-        search.confirm(lambda setting, order=order: order.append(setting["n"]) or 1.0, 20)  # type: ignore[func-returns-value,misc]
+    order: list[int] = []
+
+    def measure(setting: dict[str, Any]) -> float:
+        order.append(setting["n"])
+        return 1.0
+
+    for _ in range(2):
+        search.confirm(measure, 20)
+    orders = order[:40], order[40:]
     assert sorted(orders[0]) == sorted(orders[1])
     assert orders[0] != orders[1]
