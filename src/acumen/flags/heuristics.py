@@ -20,7 +20,7 @@ from acumen.flags.measuring import Entry, Maker, Seen, measure_search, relative
 from acumen.flags.rivals import cma_margin, nevergrad_ngopt, open_tuner, optuna_tpe
 from acumen.learners.search import Setting, Space
 
-INSTALL = "pip install 'acumen[bench]'"
+INSTALL = "pip install 'acumen[search,tuners]'"
 
 
 class RandomDraws:
