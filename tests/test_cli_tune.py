@@ -204,6 +204,8 @@ def test_ctrl_c_ends_the_search_and_nothing_is_left_running(tmp_path: Path) -> N
          "--", "echo $$ >> pids; sleep 0.0{a:[1..9=5]}"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
+        # A shell's background jobs, and the tests may be one, begin with it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     for _ in range(600):
         with contextlib.suppress(sqlite3.Error), sqlite3.connect(tmp_path / "s.db") as state:
