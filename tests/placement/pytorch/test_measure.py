@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from acumen.placement.pytorch import (  # noqa: E402
     Call,
     Captured,
     CaptureError,
+    Operator,
     capture_training_step,
     measure,
     models,
@@ -48,7 +52,7 @@ def test_each_call_of_a_transformer_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("durations", "runs", "median"), [([0.07, 0.01, 0.03], 3, 0.03), ([0.01], 5, 0.01)]
 )
-def test_calls_are_repeated_until_the_time_is_spent(
+def test_a_step_is_repeated_until_the_time_is_spent(
     monkeypatch: pytest.MonkeyPatch, durations: list[float], runs: int, median: float
 ) -> None:
     now, times = 0.0, 0
@@ -63,7 +67,39 @@ def test_calls_are_repeated_until_the_time_is_spent(
     monkeypatch.setattr("time.perf_counter", clock)
     step = one_call("aten.relu.default", '[[{"tensor":[[2],[1],"float32"]}],{}]')
     assert measure(step, seconds_per_call=0.049) == pytest.approx([median])
-    assert times == 2 * runs
+    assert times == 2 * (1 + runs)
+
+
+def chain(reads: list[tuple[int, ...]]) -> Captured:
+    """Operators of the same call: each makes a tensor and reads those of others."""
+    call = Call("acumen_tests.watched.default", '[[{"tensor":[[2],[1],"float32"]}],{}]',
+                0, 8, 8, "float32")  # fmt: skip
+    step = [
+        Operator(f"op{number}", "", "forward", 0, each, (number,), (), (), ())
+        for number, each in enumerate(reads)
+    ]
+    return Captured("chain", [call], step, [8] * len(step), [])
+
+
+@pytest.mark.parametrize(("room", "alive"), [(math.inf, [0, 1, 2, 1]), (0.0, [0, 0, 0, 0])])
+def test_results_are_held_as_long_as_the_step_holds_them(
+    monkeypatch: pytest.MonkeyPatch, room: float, alive: list[int]
+) -> None:
+    made: list[weakref.ref[Any]] = []
+    seen: list[int] = []
+
+    def watched(x: Any) -> Any:
+        seen.append(sum(one() is not None for one in made))
+        made.append(weakref.ref(result := x + 1))
+        return result
+
+    with torch.library._scoped_library("acumen_tests", "FRAGMENT") as library:
+        library.define("watched(Tensor x) -> Tensor")
+        library.impl("watched", watched, "CompositeImplicitAutograd")
+        monkeypatch.setattr(sys.modules[measure.__module__], "_free_bytes", lambda _: room)
+        # The third reads both before it, the fourth the third, and nobody the fourth.
+        assert (measure(chain([(), (0,), (0, 1), (2,)]), seconds_per_call=0) > 0).all()
+    assert seen == alive * 4
 
 
 def test_an_element_may_be_in_many_places() -> None:
@@ -74,7 +110,12 @@ def test_an_element_may_be_in_many_places() -> None:
 def test_a_damaged_cache_is_measured_again(tmp_path: Path) -> None:
     cache = tmp_path / "times.json"
     step = one_call("aten.relu.default", '[[{"tensor":[[2],[1],"float32"]}],{}]')
-    for text in ("", "[]", "{}", '{"format": "acumen measured operators", "devices": {"a": 3}}'):
+    for text in (
+        "",
+        "[]",
+        "{}",
+        '{"format": "acumen operators measured in their steps", "devices": {"a": 3}}',
+    ):
         cache.write_text(text)
         assert (measure(step, "cpu", cache, seconds_per_call=0) > 0).all()
     whole = json.loads(cache.read_text())
