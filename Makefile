@@ -20,7 +20,7 @@ PRINT_RIVALS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb")
 NATIVE_SOURCES := CMakeLists.txt $(shell find native -name '*.[ch]pp' -o -name '*.inl' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-cluster test-later test-native build-native check bench format clean
+.PHONY: help demo test test-python test-cluster test-faults test-later test-native build-native check bench format clean
 
 help:  ## Show this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,20 +32,23 @@ demo: $(VENV)/.installed  ## Race a learned cache against the strongest heuristi
 test: test-native test-python  ## Run every test, Python and C++ (under ASan, UBSan and TSan)
 
 # What computes is spread over the cores. Later, and one after the other, runs what looks at clocks,
-# or at memory and threads of the machine; beside it a cluster, which is patient, and mostly waits.
+# or at memory and threads of the machine; beside it clusters, which are patient, and mostly wait.
 # What `check` runs is not run here again.
 CLUSTER := tests/fleet/test_cluster.py
-LATER := tests/fleet/test_faults.py tests/test_code_search.py tests/test_cli_tune.py \
+FAULTS := tests/fleet/test_cluster_trials.py tests/fleet/test_faults.py
+LATER := tests/test_code_search.py tests/test_cli_tune.py \
   tests/evaluation/programs/test_program_runs.py tests/flags/test_program_subject.py tests/compilers/test_nest_search.py \
   $(addprefix tests/core/test_,background.py choice_feedback.py choice_lifetime.py following.py \
   journal.py journal_busy.py journal_processes.py locks.py python_learner.py)
 CHECKED := tests/test_tidy.py
 # Beside these nothing else is to run, not even with `make -j2 check test`.
 test-python: $(VENV)/.installed | $(filter check,$(MAKECMDGOALS)) $(if $(filter test,$(MAKECMDGOALS)),test-native)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests $(addprefix --ignore=,$(CLUSTER) $(LATER) $(CHECKED))
-	$(MAKE) -j$(JOBS) --no-print-directory test-cluster test-later
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests $(addprefix --ignore=,$(CLUSTER) $(FAULTS) $(LATER) $(CHECKED))
+	$(MAKE) -j3 --no-print-directory test-cluster test-faults test-later
 test-cluster: $(VENV)/.installed
 	$(BIN)/python -m pytest $(CLUSTER)
+test-faults: $(VENV)/.installed
+	$(BIN)/python -m pytest $(FAULTS)
 test-later: $(VENV)/.installed
 	$(BIN)/python -m pytest $(LATER)
 

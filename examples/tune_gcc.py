@@ -36,7 +36,7 @@ def main() -> None:
                 *("{unroll:-funroll-loops?}", "{times:--param=max-unroll-times=[2..32]}"),
                 *("kernel.c", "-o", "kernel", "&&", "./kernel"),
             ],
-            budget=Budget(seconds=30.0, trials=5),
+            budget=Budget(seconds=12.0, trials=5),
             check=Check("output"),
             cwd=Path(folder),
             seed=1,

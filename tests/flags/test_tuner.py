@@ -23,14 +23,14 @@ def tuned(subject: Simulated, trials: int = 40, **more: object) -> Tuned:
 
 @pytest.mark.parametrize("noise", [heavy, drifting], ids=lambda noise: noise.__name__)
 def test_of_pure_noise_nothing_is_claimed(noise: Noise) -> None:
-    """Eight whole tunings with each noise: search, choice, minimising, confirmation."""
+    """Five whole tunings with each noise: search, choice, minimising, confirmation."""
     wins = 0
-    for seed in range(8):
+    for seed in range(5):
         found = tuned(Simulated(noise, seed), 15, seed=seed, learner=RandomSearch())
         wins += found.verdict.kind == "better"
         # The search itself was fooled, or could have been.
         assert min(trial.value or 0.0 for trial in found.trials) < -0.05
-    # At 1 in 100, two of eight come up in 1 of 375 such tests; the seeds are fixed.
+    # At 1 in 100, two of five come up in 1 of 1,000 such tests; the seeds are fixed.
     assert wins <= 1
 
 

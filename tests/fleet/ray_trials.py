@@ -50,7 +50,7 @@ def main(folder: Path) -> None:
     file = folder / "search.sqlite"
     space = Space({"n": Integer(1, 40, default=1)})
     search = Search(space, acumen.minimize("cost"), budget=16, file=file, seed=1)
-    fleet.run_on_ray(search, measure, workers=2, timeout=30)
+    fleet.run_on_ray(search, measure, workers=2, timeout=15)
     trials = search.trials
     assert len(trials) == 16, trials
     assert trials[0].state == "done", trials[0]  # it took a worker with it, and another one did it
