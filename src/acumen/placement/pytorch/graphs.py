@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import numpy as np
@@ -27,17 +27,20 @@ def to_graph(
         kinds: for each kind of device the model of it (`DEVICE_KINDS`), or how long each of
             `captured.calls` was measured to take there, in seconds; shape (calls,).
         weights: "with_users": all operators that use a parameter are one group, as a PyTorch
-            program without copies of weights wants it, and the first of them has its bytes.
+            program without copies of weights wants it, and the first of them has its bytes. So is
+            what makes its gradient, which stays: such a program holds all gradients from
+            `backward()` to `step()`.
             "variables": each parameter is an operator of its own, before the others, that takes
             no time; readers elsewhere get a copy once a step, as in TensorFlow. Its update runs
             where it is, either way.
 
     Returns:
         n operators, and before them in "variables" one for each parameter. Resident are
-        parameters, buffers and the optimiser's state; gradients are tensors that live from their
-        operator to the update. What must wait without reading anything (an update in place for
-        those who read the weight) reads a tensor of no bytes. Operators that write a tensor in
-        place are in the group of the one that made it.
+        parameters, buffers and the optimiser's state, and "with_users" gradients; in "variables"
+        these are tensors that live from their operator to their own update. What must wait
+        without reading anything (an update in place for those who read the weight) reads a tensor
+        of no bytes. Operators that write a tensor in place are in the group of the one that made
+        it.
 
     Raises:
         CaptureError: measured times do not fit the calls.
@@ -56,6 +59,11 @@ def to_graph(
         for user in users:
             if not variables or captured.operators[user].phase == "update":
                 groups.join(place, variables + user)
+    kept = {} if variables else _gradients(captured)
+    for tensor, of in kept.items():
+        home = captured.homes[of]
+        resident[home] += captured.tensor_bytes[tensor]
+        groups.join(home, captured.made_by[tensor])
     for number, operator in enumerate(captured.operators):
         for tensor in operator.replaces:
             groups.join(variables + captured.made_by[tensor], variables + number)
@@ -65,7 +73,7 @@ def to_graph(
         (*_variable_names(captured, variables), *names),
         {kind: _seconds(captured, kind, model, variables) for kind, model in kinds.items()},
         resident,
-        _tensors(captured, variables),
+        _tensors(captured, variables, kept),
         group=groups.numbers(),
         backward=np.array([False] * variables + later),
     )
@@ -91,8 +99,30 @@ def _seconds(captured: Captured, kind: str, model: DeviceKind | Floats, variable
     return np.concatenate([np.zeros(variables), table[calls]])
 
 
-def _tensors(captured: Captured, variables: int) -> Tensors:
-    """The tensors of the step, read or not, then the weights', then those that only wait."""
+def _gradients(captured: Captured) -> dict[int, int]:
+    """Tensors of the backward pass that one parameter's update reads, and nobody else."""
+    found: dict[int, int] = {}
+    others = set()
+    for operator in captured.operators:
+        for tensor in operator.reads:
+            if (
+                operator.phase != "update"
+                or not operator.parameters
+                or found.setdefault(tensor, operator.parameters[0]) != operator.parameters[0]
+            ):
+                others.add(tensor)
+    return {
+        tensor: parameter
+        for tensor, parameter in found.items()
+        if tensor not in others and captured.operators[captured.made_by[tensor]].phase == "backward"
+    }
+
+
+def _tensors(captured: Captured, variables: int, kept: Collection[int]) -> Tensors:
+    """The tensors of the step, read or not, then the weights', then those that only wait.
+
+    Of `kept` the bytes are counted elsewhere, and no copies are needed.
+    """
     readers: dict[int, list[int]] = {tensor: [] for tensor in captured.made_by}
     of_weights: dict[int, list[int]] = defaultdict(list)
     waiting: dict[int, list[int]] = defaultdict(list)
@@ -107,7 +137,10 @@ def _tensors(captured: Captured, variables: int) -> Tensors:
             if not variables or captured.operators[before].phase == operator.phase:
                 waiting[before + variables].append(number + variables)
     rows = [
-        *((captured.made_by[t] + variables, captured.tensor_bytes[t], readers[t]) for t in readers),
+        *(
+            (captured.made_by[t] + variables, 0 if t in kept else captured.tensor_bytes[t], rest)
+            for t, rest in readers.items()
+        ),
         *(
             (index, captured.parameters[index].size_bytes, of_weights[index])
             for index in of_weights
