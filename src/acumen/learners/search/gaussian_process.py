@@ -1,7 +1,7 @@
 """A small Gaussian process: Matérn 5/2, a relevance for each feature, cheap to extend.
 
-It exists because a suggestion may cost a millisecond. The inverse covariance is kept, and a new
-point extends it in n² steps; gradients of the evidence for all relevances take one matrix product
+It exists because a suggestion may cost a millisecond. The inverse covariance is kept, and new
+points extend it, a block at a time, in n² steps each; gradients of the evidence for all relevances take one matrix product
 (not one a feature), so that a step of fitting costs little more than the inverse itself.
 """
 
@@ -66,6 +66,22 @@ def inverse(covariance: Matrix) -> tuple[Matrix, float]:
     return found, first_log + rest_log
 
 
+def _squares(rows: Matrix) -> Vector:
+    found: Vector = np.einsum("ij,ij->i", rows, rows)
+    return found
+
+
+def _distances(one: Matrix, one_squares: Vector, two: Matrix, two_squares: Vector) -> Matrix:
+    """Square roots of 5 times the squared distances of rows, float64[n, m]."""
+    found = product(one, two.T)
+    found *= -2.0
+    found += one_squares[:, None]
+    found += two_squares
+    found *= 5.0
+    np.maximum(found, 0.0, out=found)
+    return np.sqrt(found, out=found)
+
+
 class GaussianProcess:
     """Predicts values with uncertainty from features in [0, 1].
 
@@ -113,41 +129,52 @@ class GaussianProcess:
                 self.log_noise += 1.0  # of two points that are almost one, both may be believed
         raise FloatingPointError("no covariance of these points can be inverted")
 
-    def add_point(self, features: Vector) -> None:
-        """Extends it by a point, float64[width], in n² steps."""
-        if not len(self):
-            self.set_points(features[None], np.ones(1))
-            return
-        scaled = features * np.exp(0.5 * self.log_relevance)
-        column = self.covariances(features[None])[0]
-        projected = np.einsum("ij,j->i", self._inverse, column)
+    def add_points(self, features: Matrix) -> None:
+        """Extends it by points that were measured once, float64[m, width], in m n² steps."""
+        n, m = len(self), len(features)
+        everything = np.concatenate([self._features, features])
+        counts = np.concatenate([self._counts, np.ones(m)])
+        scaled = self._scale(features)
+        squares = _squares(scaled)
+        columns = self._kernel(self._distances(scaled, squares))
+        projected = product(columns, self._inverse)
+        # What the new ones leave open of each other: Schur's complement.
+        rest = self._kernel(_distances(scaled, squares, scaled, squares))
+        rest -= product(projected, columns.T)
         nugget = math.exp(self.log_noise) + JITTER
-        rest = math.exp(self.log_scale) + nugget - float(column @ projected)
-        if not rest > 0.5 * nugget:  # less than there can be: rounding has added up
-            counts = np.append(self._counts, 1.0)
-            self.set_points(np.concatenate([self._features, features[None]]), counts)
+        rest[np.diag_indices(m)] += nugget
+        try:
+            factor = np.linalg.cholesky(rest)
+        except np.linalg.LinAlgError:
+            factor = np.zeros((m, m))
+        if not n or not np.diag(factor).min() ** 2 > 0.5 * nugget:
+            # Less than there can be: rounding has added up.
+            self.set_points(everything, counts)
             return
-        n = len(self)
-        grown: Matrix = np.empty((n + 1, n + 1))
-        grown[:n, :n] = self._inverse + np.outer(projected, projected / rest)
-        grown[n, :n] = grown[:n, n] = -projected / rest
-        grown[n, n] = 1.0 / rest
-        self._inverse = grown
-        self._features = np.concatenate([self._features, features[None]])
-        self._scaled = np.concatenate([self._scaled, scaled[None]])
-        self._squares = np.append(self._squares, scaled @ scaled)
-        self._counts = np.append(self._counts, 1.0)
+        # By halves, as what is not quite symmetric grows from block to block.
+        half = np.linalg.inv(factor)
+        through = product(half, projected)
+        grown: Matrix = np.empty((n + m, n + m))
+        np.add(self._inverse, product(through.T, through), out=grown[:n, :n])
+        grown[n:, :n] = -product(half.T, through)
+        grown[:n, n:], grown[n:, n:] = grown[n:, :n].T, product(half.T, half)
+        self._inverse, self._features, self._counts = grown, everything, counts
+        self._scaled = np.concatenate([self._scaled, scaled])
+        self._squares = np.concatenate([self._squares, squares])
 
     def extended(self, features: Matrix) -> GaussianProcess:
         """Another one that knows further points, float64[m, width]; this one stays as it is."""
         other = copy.copy(self)
-        for point in features:
-            other.add_point(point)
+        other.add_points(features)
         return other
 
     def _rescale(self) -> None:
-        self._scaled = self._features * np.exp(0.5 * self.log_relevance)
-        self._squares = np.einsum("ij,ij->i", self._scaled, self._scaled)
+        self._scaled = self._scale(self._features)
+        self._squares = _squares(self._scaled)
+
+    def _scale(self, features: Matrix) -> Matrix:
+        found: Matrix = features * np.exp(0.5 * self.log_relevance)
+        return found
 
     def _nugget(self) -> Vector:
         found: Vector = math.exp(self.log_noise) / self._counts + JITTER
@@ -165,13 +192,14 @@ class GaussianProcess:
 
     def covariances(self, features: Matrix) -> Matrix:
         """Of new points with known ones, float64[m, n]."""
-        scaled = features * np.exp(0.5 * self.log_relevance)
-        return self._kernel(self._distances(scaled, np.einsum("ij,ij->i", scaled, scaled)))
+        scaled = self._scale(features)
+        return self._kernel(self._distances(scaled, _squares(scaled)))
 
     def correlations(self, point: Matrix, features: Matrix) -> Vector:
         """Prior correlation of one point, float64[1, width], with others: float64[m]."""
-        apart = (features - point) ** 2 @ np.exp(self.log_relevance)
-        return self._kernel(np.sqrt(5.0 * apart)) / math.exp(self.log_scale)
+        one, many = self._scale(point), self._scale(features)
+        root = _distances(many, _squares(many), one, _squares(one))
+        return self._kernel(root)[:, 0] / math.exp(self.log_scale)
 
     def variances(self, covariances: Matrix) -> Vector:
         """What is not known about new points, float64[m], without noise."""
@@ -180,14 +208,7 @@ class GaussianProcess:
         return found
 
     def _distances(self, scaled: Matrix, squares: Vector) -> Matrix:
-        """Square roots of 5 times squared distances to the known points."""
-        found = product(scaled, self._scaled.T)
-        found *= -2.0
-        found += squares[:, None]
-        found += self._squares
-        found *= 5.0
-        np.maximum(found, 0.0, out=found)
-        return np.sqrt(found, out=found)
+        return _distances(scaled, squares, self._scaled, self._squares)
 
     def _kernel(self, root: Matrix) -> Matrix:
         found = np.exp(-root)

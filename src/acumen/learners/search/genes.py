@@ -158,14 +158,15 @@ class Genes:
     def _stepped(self, before: Vector, which: Indices, rng: np.random.Generator) -> Vector:
         step = STEPS[rng.integers(len(STEPS), size=len(which))]
         step *= rng.standard_normal(len(which))
-        new = self._snapped(1.0 - np.abs(1.0 - np.abs(before + step)), which)  # reflected
-        if self._grid:  # a step that was too small for the grid goes to the next number
-            whole = self._whole[which]
-            sign = np.where(before <= 0.0, 1.0, np.where(before >= 1.0, -1.0, np.sign(step)))
-            value = self._numbers(before, which) + np.where(whole, sign, 0.0)
-            stuck = whole & (np.abs(new - before) < 1e-9)
-            new = np.where(stuck, self._units(value, which), new)
-        return new
+        after = 1.0 - np.abs(1.0 - np.abs(before + step))  # reflected
+        after = np.minimum(np.maximum(after, 0.0), 1.0)
+        if not self._grid:
+            return after
+        # A step that was too small for the grid goes to the next number.
+        was, becomes = self._numbers(np.stack([before, after]), which)
+        sign = np.where(before <= 0.0, 1.0, np.where(before >= 1.0, -1.0, np.sign(step)))
+        becomes = np.where(becomes == was, was + sign, becomes)
+        return np.where(self._whole[which], self._units(becomes, which), after)
 
     def _numbers(self, units: Matrix, which: Indices) -> Matrix:
         """What stands at places of the parameters `which`, whose axis is the last."""

@@ -115,6 +115,11 @@ class Space:
         self._makers = [
             (name, _codes(p), p, p.genes(p.default)) for name, p in self.parameters.items()
         ]
+        self._readers = [
+            (name, p.values if isinstance(p, Categorical) else None, columns.start, columns.stop)
+            for (name, p), columns in zip(self.parameters.items(), self.layout.columns, strict=True)
+            if name not in self.conditions
+        ]
         self._tidy = [(name, tidy) for name, p in self.parameters.items() if (tidy := tidier(p))]
         self._default_genes = np.array([gene for *_, genes in self._makers for gene in genes])
         self._movable = self.layout.cardinality != 1
@@ -231,9 +236,11 @@ class Space:
         """The setting of canonical genes, float64[genes]."""
         row = genes.tolist()
         setting: Setting = {}
-        for name, columns in self._column.items():
-            if name not in self.conditions:
-                setting[name] = self.parameters[name].value(row[columns])
+        for name, values, start, stop in self._readers:
+            if values is not None:
+                setting[name] = values[int(row[start])]
+            else:
+                setting[name] = self.parameters[name].value(row[start:stop])
         if self.conditions:
             for name in self.parents_first:
                 if name in self.conditions and self.active_in(name, setting):
