@@ -1,8 +1,9 @@
 """A small Gaussian process: Matérn 5/2, a relevance for each feature, cheap to extend.
 
 It exists because a suggestion may cost a millisecond. The inverse covariance is kept, and new
-points extend it, a block at a time, in n² steps each; gradients of the evidence for all relevances take one matrix product
-(not one a feature), so that a step of fitting costs little more than the inverse itself.
+points extend it, a block at a time, in n² steps each; gradients of the evidence for all relevances
+take one matrix product (not one a feature), so that a step of fitting costs little more than the
+inverse itself.
 """
 
 from __future__ import annotations

@@ -166,7 +166,8 @@ class Genes:
         was, becomes = self._numbers(np.stack([before, after]), which)
         sign = np.where(before <= 0.0, 1.0, np.where(before >= 1.0, -1.0, np.sign(step)))
         becomes = np.where(becomes == was, was + sign, becomes)
-        return np.where(self._whole[which], self._units(becomes, which), after)
+        found: Vector = np.where(self._whole[which], self._units(becomes, which), after)
+        return found
 
     def _numbers(self, units: Matrix, which: Indices) -> Matrix:
         """What stands at places of the parameters `which`, whose axis is the last."""

@@ -253,15 +253,15 @@ class Store:
         with self._transaction() as connection:
             for number, process in sorted(self._processes.items()):
                 left = self._trials[number]
-                if left.state == "waiting" or not _alive(process):
+                if left.state == "waiting" or not is_alive(process):
                     again = replace(left, state="running")
-                    self._change(connection, again, _me())
+                    self._change(connection, again, this_process())
                     return copy.deepcopy(again)
             number = len(self._trials)
             trial = None if number >= budget else suggest(number)
             if trial is None:
                 return None
-            setting, process = json.dumps(trial.setting), _me()
+            setting, process = json.dumps(trial.setting), this_process()
             named = (number, setting, trial.learner, trial.propensity, trial.fidelity, "running")
             connection.execute(_BEGIN, (self._revision + 1, process, *named, time.time()))
             # Whoever is given the trial may change its setting; what is kept stays as it is.
@@ -361,7 +361,8 @@ def _started(pid: int) -> str | None:
 _identity: tuple[int, str] = (0, "")
 
 
-def _me() -> str:
+def this_process() -> str:
+    """Names it: its machine, its number, and when it started."""
     global _identity
     pid = os.getpid()
     if _identity[0] != pid:
@@ -369,9 +370,9 @@ def _me() -> str:
     return _identity[1]
 
 
-def _alive(process: str) -> bool:
+def is_alive(process: str) -> bool:
     """Whether whoever has a trial is still there; of other machines nothing is known: it is."""
-    if process == _me():
+    if process == this_process():
         return True
     host, pid, started = json.loads(process)
     return bool(host != socket.gethostname() or _started(pid) == started)

@@ -174,7 +174,7 @@ class SurrogateSearcher:
 
     def _most_promising(self) -> list[Pick]:
         targets = self._update()
-        process, space = self._process, self._space
+        process = self._process
         failing = (self._seen.failures > self._seen.counts)[self._rows]
         failed = float(failing.mean())
         both = process.weights(np.stack([targets, failing - failed], axis=1))
