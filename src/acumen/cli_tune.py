@@ -267,6 +267,8 @@ def _check_outputs(*paths: Path | None) -> None:
     for path in paths:
         if path is not None and not is_special(path):
             folder = path.resolve().parent
+            if not folder.is_dir():
+                raise OSError(f"cannot write {path}: there is no folder {folder}")
             try:
                 with tempfile.TemporaryFile(dir=folder):
                     pass

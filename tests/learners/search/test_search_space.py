@@ -150,6 +150,22 @@ def test_sizes() -> None:
     assert Space({f"f{i}": Flag() for i in range(2000)}).size() == 2**2000
 
 
+def test_sizes_of_subsets_whose_items_decide() -> None:
+    items = [f"i{k}" for k in range(40)]
+    levels = {f"level{k}": Integer(1, 2) for k in range(40)}
+    each = Space(
+        {"on": Subset(items), **levels}, {f"level{k}": When("on", items[k]) for k in range(40)}
+    )
+    assert each.size() == 3.0**40
+    shared = {f"level{k}": When("on", *items[k : k + 3]) for k in range(5)}
+    several = Space({"on": Subset(items[:8]), **{name: levels[name] for name in shared}}, shared)
+    total = 0
+    for bits in range(2**8):
+        active = sum(any(bits >> k + j & 1 for j in range(3)) for k in range(5))
+        total += 2**active
+    assert several.size() == total
+
+
 def test_every_value_is_drawn_alike() -> None:
     space = Space({"n": Integer(1, 4), "c": Categorical(["w", "x", "y", "z"])})
     rng = np.random.default_rng(1)
