@@ -93,15 +93,15 @@ class ProgramSubject:
              dict(goal.patterns), goal.whole, self._check.kind, list(self._check.command)]
         )  # fmt: skip
         self.folder = Path(cwd or ".").absolute()
-        self._open()
+        self._open(None)
 
-    def _open(self) -> None:
+    def _open(self, scratch: Path | None) -> None:
         self._runner = Runner(self._limits, self._cpus)
-        self._spool = tempfile.TemporaryDirectory(prefix="acumen-tune-")
+        self._spool = tempfile.TemporaryDirectory(prefix="acumen-tune-", dir=scratch)
         self._files = [self._cwd / name if self._cwd else Path(name) for name in self._names]
 
     def at(self, folder: Path) -> ProgramSubject:
-        """The same in another folder, as far prepared as this one is.
+        """The same in another folder, as far prepared as this one is; it keeps things beside that.
 
         Raises:
             TuneError: a file that is measured or checked would be the same one.
@@ -113,7 +113,7 @@ class ProgramSubject:
         other = copy.copy(self)
         other._cwd = folder
         other._stdin = None if self._stdin is None else self.folder / self._stdin
-        other._open()
+        other._open(folder.parent)
         return other
 
     def __getstate__(self) -> dict[str, object]:
