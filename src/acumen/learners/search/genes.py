@@ -158,7 +158,7 @@ class Genes:
     def _stepped(self, before: Vector, which: Indices, rng: np.random.Generator) -> Vector:
         step = STEPS[rng.integers(len(STEPS), size=len(which))]
         step *= rng.standard_normal(len(which))
-        after = 1.0 - np.abs(1.0 - np.abs(before + step))  # reflected
+        after: Vector = 1.0 - np.abs(1.0 - np.abs(before + step))  # reflected
         after = np.minimum(np.maximum(after, 0.0), 1.0)
         if not self._grid:
             return after
