@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -117,8 +118,7 @@ class GaussianProcess:
 
     def set_points(self, features: Matrix, counts: Vector) -> None:
         """Takes points anew, float64[n, width], measured so often, float64[n]."""
-        self._features, self._counts = features.copy(), np.maximum(counts, 1.0)
-        self._rescale()
+        self._hold(features, counts)
         kernel = self._kernel(self._distances(self._scaled, self._squares))
         for _ in range(20):
             covariance = kernel.copy()
@@ -129,6 +129,10 @@ class GaussianProcess:
             except np.linalg.LinAlgError:
                 self.log_noise += 1.0  # of two points that are almost one, both may be believed
         raise FloatingPointError("no covariance of these points can be inverted")
+
+    def _hold(self, features: Matrix, counts: Vector) -> None:
+        self._features, self._counts = features.copy(), np.maximum(counts, 1.0)
+        self._rescale()
 
     def add_points(self, features: Matrix) -> None:
         """Extends it by points that were measured once, float64[m, width], in m n² steps."""
@@ -196,11 +200,17 @@ class GaussianProcess:
         scaled = self._scale(features)
         return self._kernel(self._distances(scaled, _squares(scaled)))
 
-    def correlations(self, point: Matrix, features: Matrix) -> Vector:
-        """Prior correlation of one point, float64[1, width], with others: float64[m]."""
-        one, many = self._scale(point), self._scale(features)
-        root = _distances(many, _squares(many), one, _squares(one))
-        return self._kernel(root)[:, 0] / math.exp(self.log_scale)
+    def alike(self, features: Matrix) -> Callable[[int], Vector]:
+        """Prior correlations of points, float64[m, width]: row → with all of them, float64[m]."""
+        scaled = self._scale(features)
+        squares = _squares(scaled)
+
+        def of(row: int) -> Vector:
+            here = slice(row, row + 1)
+            root = _distances(scaled, squares, scaled[here], squares[here])
+            return self._kernel(root)[:, 0] / math.exp(self.log_scale)
+
+        return of
 
     def variances(self, covariances: Matrix) -> Vector:
         """What is not known about new points, float64[m], without noise."""
@@ -223,18 +233,23 @@ class GaussianProcess:
 
     # ---- fitting -------------------------------------------------------------------------------
 
-    def fit(self, targets: Vector, steps: int) -> float:
-        """Climbs the posterior of the hyperparameters by signs of its gradient (Rprop).
+    def fit(self, features: Matrix, counts: Vector, targets: Vector, steps: int) -> float:
+        """Takes points anew, and climbs the posterior of the hyperparameters.
+
+        By signs of its gradient (Rprop).
 
         Args:
+            features: float64[n, width].
+            counts: how often each was measured, float64[n].
             targets: float64[n], of mean 0 and deviation 1.
             steps: evaluations of the evidence.
 
         Returns:
             The best log posterior that was met; it is left there.
         """
+        self._hold(features, counts)
         here = np.concatenate([self.log_relevance, [self.log_scale, self.log_noise]])
-        best, best_at = -math.inf, here.copy()
+        best, best_at, best_inverse = -math.inf, here.copy(), None
         # A feature that seems not to matter is kept in doubt: of two that changed at the
         # same time, the wrong one may have got the credit.
         lowest = np.full(len(here), self._prior - DOUBT)
@@ -245,14 +260,18 @@ class GaussianProcess:
             self._become(here)
             value, gradient = self._evidence(targets)
             if value > best:
-                best, best_at = value, here.copy()
+                best, best_at, best_inverse = value, here.copy(), self._inverse
             agree = gradient * before
             size = np.where(agree > 0, np.minimum(size * 1.3, STEP_MOST), size)
             size = np.where(agree < 0, size * 0.5, size)
             here = np.clip(here + np.sign(gradient) * size, lowest, 8.0)
             before = gradient
         self._become(best_at)
-        self.set_points(self._features, self._counts)
+        if best_inverse is None:
+            self.set_points(features, counts)
+        else:
+            self._inverse = best_inverse
+            self._rescale()
         return best
 
     def _become(self, parameters: Vector) -> None:
@@ -260,7 +279,10 @@ class GaussianProcess:
         self.log_scale, self.log_noise = float(parameters[-2]), float(parameters[-1])
 
     def _evidence(self, targets: Vector) -> tuple[float, Vector]:
-        """Log posterior of the hyperparameters, up to a constant, and its gradient."""
+        """Log posterior of the hyperparameters, up to a constant, and its gradient.
+
+        The inverse becomes theirs, too.
+        """
         n = len(self)
         self._rescale()
         root = self._distances(self._scaled, self._squares)
@@ -269,20 +291,24 @@ class GaussianProcess:
         nugget = self._nugget()
         covariance[np.diag_indices(n)] += nugget
         try:
-            precision, log_determinant = inverse(covariance)
+            self._inverse, log_determinant = inverse(covariance)
         except np.linalg.LinAlgError:
             return -math.inf, np.zeros(len(self.log_relevance) + 2)
-        weights = np.einsum("ij,j->i", precision, targets)
+        weights = np.einsum("ij,j->i", self._inverse, targets)
         value = -0.5 * float(targets @ weights) - 0.5 * log_determinant
-        outer = np.outer(weights, weights) - precision  # twice the gradient by covariance
-        # d kernel / d squared distance = -5/6 scale (1 + root) exp(-root)
-        slope = (math.exp(self.log_scale) * -5.0 / 6.0) * (1.0 + root) * np.exp(-root) * outer
-        by_feature = np.einsum("ij,i->j", self._scaled**2, slope.sum(axis=1))
-        by_feature -= np.einsum("ij,ij->j", self._scaled, product(slope, self._scaled))
+        outer = np.outer(weights, weights)
+        outer -= self._inverse  # twice the gradient by covariance
         gradient = np.empty(len(self.log_relevance) + 2)
-        gradient[:-2] = by_feature
-        gradient[-2] = 0.5 * float((outer * kernel).sum())
-        gradient[-1] = 0.5 * float((np.diag(outer) * (nugget - JITTER)).sum())
+        gradient[-2] = 0.5 * float(np.einsum("ij,ij->", outer, kernel))
+        gradient[-1] = 0.5 * float(outer.diagonal() @ (nugget - JITTER))
+        # d kernel / d squared distance = -5/6 scale (1 + root) exp(-root)
+        outer *= np.exp(-root, out=kernel)
+        root += 1.0
+        root *= math.exp(self.log_scale) * -5.0 / 6.0
+        outer *= root
+        apart = self._scaled * outer.sum(axis=1)[:, None]
+        apart -= product(outer, self._scaled)
+        gradient[:-2] = np.einsum("ij,ij->j", self._scaled, apart)
         means = np.full(len(gradient), self._prior)
         means[-2:] = SCALE[0], NOISE[0]
         spreads = np.full(len(gradient), RELEVANCE[1])

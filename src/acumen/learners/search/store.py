@@ -265,7 +265,8 @@ class Store:
             named = (number, setting, trial.learner, trial.propensity, trial.fidelity, "running")
             connection.execute(_BEGIN, (self._revision + 1, process, *named, time.time()))
             # Whoever is given the trial may change its setting; what is kept stays as it is.
-            self._written.append((replace(trial, setting=json.loads(setting)), process))
+            kept = {k: list(v) if isinstance(v, list) else v for k, v in trial.setting.items()}
+            self._written.append((replace(trial, setting=kept), process))
             return trial
 
     def end(

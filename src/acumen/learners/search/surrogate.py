@@ -143,21 +143,24 @@ class SurrogateSearcher:
 
     def _update(self) -> Vector:
         """Takes in what is new; returns the targets of the process's points, float64[n]."""
-        total, process = len(self._seen), self._process
+        total, process, seen = len(self._seen), self._process, self._seen
         due = total - self._fitted_at >= max(2, total // 5)
         if due or len(process) > self._spec.points + 40:
             self._rows = self._chosen()
-            features = self._space.layout.encode(self._seen.genes[self._rows])
-            process.set_points(features, self._seen.counts[self._rows])
+            features = self._space.layout.encode(seen.genes[self._rows])
+            targets: Vector = seen.targets()[self._rows]
+            if due:
+                steps = FIT_STEPS if self._fitted_at else FIT_STEPS_FIRST
+                process.fit(features, seen.counts[self._rows], targets, steps)
+                self._fitted_at = total
+            else:
+                process.set_points(features, seen.counts[self._rows])
         else:
-            self._rows += range(self._taken, total)
             if total > self._taken:
-                process.add_points(self._space.layout.encode(self._seen.genes[self._taken :]))
+                process.add_points(self._space.layout.encode(seen.genes[self._taken :]))
+                self._rows += range(self._taken, total)
+            targets = seen.targets()[self._rows]
         self._taken = total
-        targets: Vector = self._seen.targets()[self._rows]
-        if due:
-            process.fit(targets, FIT_STEPS if self._fitted_at else FIT_STEPS_FIRST)
-            self._fitted_at = total
         return targets
 
     def _chosen(self) -> list[int]:
@@ -195,6 +198,7 @@ class SurrogateSearcher:
             return merit
 
         pool, features, merit = self._pool(base, merits)
+        alike = process.alike(features)
         picked: list[Pick] = []
         for left in range(sum(len(self._seen) >= size for size in PICKED_AT), -1, -1):
             order = np.argsort(-merit, kind="stable")
@@ -204,8 +208,7 @@ class SurrogateSearcher:
             row, pick = found
             picked.append(pick)
             if left:  # the next one is to say something that this one does not
-                alike = process.correlations(features[row : row + 1], features)
-                merit = merit + np.log(np.maximum(1.0 - alike * alike, 1e-9))
+                merit = merit + np.log(np.maximum(1.0 - alike(row) ** 2, 1e-9))
         return picked or [self._drawn()]
 
     def _waiting_features(self) -> Matrix:
