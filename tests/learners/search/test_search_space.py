@@ -150,6 +150,28 @@ def test_sizes() -> None:
     assert Space({f"f{i}": Flag() for i in range(2000)}).size() == 2**2000
 
 
+def test_orders_are_changed_by_exchanges_and_moves() -> None:
+    """And features tell which of two items comes first, so that a model sees both alike."""
+    items = list("abcdefg")
+    space = Space({"order": Permutation(items), "fast": Flag()})
+    row = space.default_genes[None]
+    one = space.layout.columns[0].start
+    rng = np.random.default_rng(1)
+    rows, columns = np.zeros(1, np.int64), np.array([one])
+    near = {
+        "".join(space.setting(space.layout.mutate(row, rows, columns, rng)[0])["order"])
+        for _ in range(200)
+    }
+    assert "bcdeafg" in near  # moved
+    assert "ebcdafg" in near  # exchanged with another
+    before, after = space.encode(
+        [{"order": items, "fast": False}, {"order": list("bcdeafg"), "fast": False}]
+    )
+    assert len(before) == 7 + 7 * 6 // 2 + 1
+    turned = np.abs(before - after) == 1.0
+    assert turned.sum() == 4  # pairs that are the other way round
+
+
 def test_sizes_of_subsets_whose_items_decide() -> None:
     items = [f"i{k}" for k in range(40)]
     levels = {f"level{k}": Integer(1, 2) for k in range(40)}
