@@ -133,6 +133,25 @@ def test_a_size_is_made_smaller_within_a_limit(tmp_path: Path) -> None:
     assert found["noise_floor"] == 1.0
 
 
+def test_trials_side_by_side_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """All write the same file, each in a folder of its own; nothing is left of those."""
+    program = 'head -c "$1" /dev/zero > out; case $PWD in */folder) sleep 0.1; esac'
+    done = tune(
+        tmp_path,
+        *("--jobs", 2, "--minimize", "file_size:out", "--budget", 8, "--seed", 1),
+        *("--state", "state.db", "--", "sh", "-c", program, "x", "{size:[100..900=500]}"),
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("less file_size:out by")
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as state:
+        trials = state.execute("SELECT setting, metrics, started, ended FROM trials").fetchall()
+    assert len(trials) == 8
+    for setting, metrics, _, _ in trials:
+        assert json.loads(metrics)["file_size:out_"] == json.loads(setting)["size"]
+    assert any(one[2] < other[2] < one[3] for one in trials for other in trials)
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "state.db"}
+
+
 @needs("sqlite3")
 def test_pragmas_come_in_the_environment_and_a_number_from_the_output(tmp_path: Path) -> None:
     bench = """#!/bin/sh
@@ -175,7 +194,8 @@ echo "tps=$((1000 + cache / 10))"
         (["--budget", "soon", "--", "true", "{a:-x?}"], "no time such as 30s"),
         (["--repeat", "often", "--", "true", "{a:-x?}"], "--repeat is auto or a number"),
         (["--check", "outptu", "--", "true", "{a:-x?}"], "is no check"),
-        (["--json", "no/where.json", "--", "true", "{a:-x?}"], "there is no folder"),
+        (["--json", "no/where.json", "--", "true", "{a:-x?}"], "no/where.json: there is no folder"),
+        (["--html", "/proc/a.html", "--", "true", "{a:-x?}"], "cannot write /proc/a.html"),
         (["--budget", "2s", "--", "false", "{a:-x?}"], "the default failed: exit code 1"),
         (["--budget", "2s", "--", "no-such", "{a:-x?}"], "No such file or directory: no-such"),
     ],

@@ -11,6 +11,7 @@ import re
 import shlex
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from acumen.cli_parts import fail
 
 if TYPE_CHECKING:
     from acumen.flags.program import ProgramSubject
+    from acumen.flags.side_by_side import SideBySide
     from acumen.learners.search import SearchLearner
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -127,6 +129,17 @@ class Spend(click.ParamType["float | int"]):
 @click.option("--cpu", "cpus", type=click.IntRange(0), multiple=True, metavar="N",
               help="Run on this processor only; may be given several times.")  # fmt: skip
 @click.option(
+    "--jobs", type=click.IntRange(1, 1024), metavar="N",
+    help="Try N settings at once, each in a copy of this folder: for sizes, and numbers that do "
+    "not depend on what else runs. Trials that are timed disturb each other. The verdict is of "
+    "runs that were alone in any case. [default: 1]",
+)  # fmt: skip
+@click.option(
+    "--ray", metavar="ADDRESS",
+    help="Try settings on a Ray cluster whose machines see this folder: auto, local, HOST:PORT or "
+    "ray://HOST:PORT; as many at once as it has processors, or --jobs.",
+)  # fmt: skip
+@click.option(
     "--state", type=_FILE, metavar="FILE",
     help="Keep the search in this file; started again with it, it goes on where it stopped.",
 )  # fmt: skip
@@ -146,8 +159,6 @@ def tune(
     list_spaces: bool,
     budget: float | int,
     repeat: str,
-    state: Path | None,
-    seed: int | None,
     json_path: Path | None,
     html_path: Path | None,
     **asked: Any,
@@ -192,10 +203,16 @@ def tune(
     try:
         if repeat != "auto" and not re.fullmatch(r"[1-9]\d{0,3}", repeat):
             raise TuneError(f"--repeat is auto or a number, not {repeat!r}")
-        _check_outputs(json_path, html_path, state)
-        learner = _learner(asked.pop("earlier"))
+        _check_outputs(json_path, html_path)
+        settings = {
+            "learner": _learner(asked["earlier"]),
+            "repeat": None if repeat == "auto" else int(repeat),
+            "file": asked["state"],
+            "seed": asked["seed"],
+            "side_by_side": _side_by_side(asked["jobs"], asked["ray"]),
+        }
         with _subject(command, asked) as subject:
-            code = _run(subject, learner, budget, repeat, state, seed, json_path, html_path)
+            code = _run(subject, budget, settings, json_path, html_path)
     except (TemplateError, GoalError, TuneError, SearchFileError, OSError) as error:
         fail(str(error))
     sys.exit(code)
@@ -244,9 +261,19 @@ def _list_spaces() -> None:
 
 
 def _check_outputs(*paths: Path | None) -> None:
+    """Notices now what could not be written in the end."""
+    from acumen.evaluation.results import is_special
+
     for path in paths:
-        if path is not None and not path.resolve().parent.is_dir():
-            raise OSError(f"cannot write {path}: there is no folder {path.resolve().parent}")
+        if path is not None and not is_special(path):
+            folder = path.resolve().parent
+            if not folder.is_dir():
+                raise OSError(f"cannot write {path}: there is no folder {folder}")
+            try:
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                raise OSError(f"cannot write {path}: {folder}: {error.strerror}") from None
 
 
 def _learner(earlier: tuple[Path, ...]) -> SearchLearner | None:
@@ -256,13 +283,16 @@ def _learner(earlier: tuple[Path, ...]) -> SearchLearner | None:
     return WarmStart(tuple(map(EarlierRun.from_file, earlier))) if earlier else None
 
 
+def _side_by_side(jobs: int | None, ray: str | None) -> SideBySide | None:
+    from acumen.flags.side_by_side import SideBySide
+
+    return SideBySide(jobs, ray) if ray is not None or (jobs or 1) > 1 else None
+
+
 def _run(
     subject: ProgramSubject,
-    learner: SearchLearner | None,
     budget: float | int,
-    repeat: str,
-    state: Path | None,
-    seed: int | None,
+    settings: dict[str, Any],
     json_path: Path | None,
     html_path: Path | None,
 ) -> int:
@@ -277,15 +307,7 @@ def _run(
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, signal.default_int_handler)
     with Display(spend, subject) as display:
-        tuned = Tuner(
-            subject,
-            spend,
-            learner=learner,
-            repeat=None if repeat == "auto" else int(repeat),
-            file=state,
-            seed=seed,
-            told=display.take,
-        ).run()
+        tuned = Tuner(subject, spend, told=display.take, **settings).run()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     show(tuned, subject)
     if json_path is not None:

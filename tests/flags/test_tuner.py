@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,19 @@ from acumen.flags import Budget, Measured, Progress, Tuned, TuneError, Tuner
 from acumen.flags.importance import importances
 from acumen.flags.minimising import Stakes, minimise
 from acumen.learners.search import Integer, RandomSearch, Space
+
+HOLD = """
+import sys, time
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[2])
+from simulated import Simulated, even
+from acumen.flags import Budget, Tuner
+
+tuner = Tuner(Simulated(even, 1), Budget(trials=2), file=Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
 
 
 def tuned(subject: Simulated, trials: int = 40, **more: object) -> Tuned:
@@ -259,3 +274,17 @@ def test_who_says_what_the_default_says_is_no_winner() -> None:
         tuner._search.tell(trial, cost=1.0 / trial.setting["n"])
     assert len(tuner._search.trials) == 9
     assert not tuner._finalists()
+
+
+def test_a_state_that_is_in_use_is_refused_until_its_process_is_gone(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    command = [sys.executable, "-c", HOLD, file, Path(__file__).parent]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"held\n"
+            with pytest.raises(TuneError, match=f"is in use: process {other.pid} of"):
+                Tuner(Simulated(even, 1), Budget(trials=2), file=file)
+        finally:
+            other.kill()
+    assert Tuner(Simulated(even, 1), Budget(trials=2), seed=1, file=file).run().trials

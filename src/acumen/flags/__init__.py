@@ -10,6 +10,7 @@ from acumen.flags.asking import make_goal, make_template, tune_program
 from acumen.flags.goal import Goal, GoalError, Limit
 from acumen.flags.program import Check, ProgramSubject
 from acumen.flags.report import write_report
+from acumen.flags.side_by_side import SideBySide
 from acumen.flags.space_file import SpaceFile, load_space, shipped
 from acumen.flags.subject import Measured, Subject, TuneError
 from acumen.flags.template import Piece, Template, TemplateError, parse_command, parse_piece
@@ -27,6 +28,7 @@ __all__ = [
     "Piece",
     "ProgramSubject",
     "Progress",
+    "SideBySide",
     "SpaceFile",
     "Subject",
     "Template",

@@ -8,6 +8,7 @@ from pathlib import Path
 from acumen.evaluation.programs.run import Limits
 from acumen.flags.goal import OUTSIDE, Goal, GoalError, parse_limit
 from acumen.flags.program import Check, ProgramSubject
+from acumen.flags.side_by_side import SideBySide
 from acumen.flags.space_file import SpaceFile, load_space
 from acumen.flags.template import Template, TemplateError, parse_command
 from acumen.flags.tuner import Budget, Progress, Tuned, Tuner
@@ -90,6 +91,7 @@ def tune_program(
     repeat: int | None = None,
     file: Path | None = None,
     seed: int | None = None,
+    side_by_side: SideBySide | None = None,
     told: Callable[[Progress], None] = lambda progress: None,
 ) -> Tuned:
     """Tunes the flags of a program, as `acumen tune` does.
@@ -108,6 +110,7 @@ def tune_program(
         repeat: runs of each setting that is tried; None: more of promising ones.
         file: keeps the search, so that it can go on there.
         seed: makes what is drawn repeatable.
+        side_by_side: how many settings are tried at once, and where; one here unless given.
         told: is called often, with where things are.
 
     Raises:
@@ -124,5 +127,6 @@ def tune_program(
         template, goal or Goal(), checked, limits=limits, cwd=cwd, stdin=stdin
     ) as subject:
         return Tuner(
-            subject, spend, learner=learner, repeat=repeat, file=file, seed=seed, told=told
-        ).run()
+            subject, spend, learner=learner, repeat=repeat, file=file, seed=seed,
+            side_by_side=side_by_side, told=told,
+        ).run()  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shlex
@@ -57,6 +58,9 @@ class ProgramSubject:
         cwd: where it runs; here unless given.
         stdin: a file that the last command reads.
         cpus: the processors it may use.
+
+    Attributes:
+        folder: where it runs.
     """
 
     def __init__(
@@ -72,12 +76,12 @@ class ProgramSubject:
     ) -> None:
         self._template, self._goal, self._check = template, goal, check or Check()
         self._cwd, self._stdin = cwd, stdin
-        self._runner = Runner(_with_limit(limits or Limits(), goal), cpus)
+        self._limits, self._cpus = _with_limit(limits or Limits(), goal), tuple(cpus)
         self._kind = self._check.kind
         self._right: str | None = None
-        self._files = [Path(cwd or ".", name) for name in goal.files]
+        self._names = [*goal.files]
         if self._kind.startswith(FILE):
-            self._files.append(Path(cwd or ".", self._kind.removeprefix(FILE)))
+            self._names.append(self._kind.removeprefix(FILE))
         self._patience: list[float] = []
         self.space = template.space()
         self.units = {name: tuple(piece.space()[0]) for name, piece in template.pieces.items()}
@@ -88,7 +92,33 @@ class ProgramSubject:
              goal.metric, goal.maximize, [str(limit) for limit in goal.limits],
              dict(goal.patterns), goal.whole, self._check.kind, list(self._check.command)]
         )  # fmt: skip
-        self._spool = tempfile.TemporaryDirectory(prefix="acumen-tune-")
+        self.folder = Path(cwd or ".").absolute()
+        self._open(None)
+
+    def _open(self, scratch: Path | None) -> None:
+        self._runner = Runner(self._limits, self._cpus)
+        self._spool = tempfile.TemporaryDirectory(prefix="acumen-tune-", dir=scratch)
+        self._files = [self._cwd / name if self._cwd else Path(name) for name in self._names]
+
+    def at(self, folder: Path) -> ProgramSubject:
+        """The same in another folder, as far prepared as this one is; it keeps things beside that.
+
+        Raises:
+            TuneError: a file that is measured or checked would be the same one.
+        """
+        for name in self._names:
+            if Path(name).is_absolute():
+                raise TuneError(f"{name} would be written by every trial: runs side by side need"
+                                " a path in the folder they run in")  # fmt: skip
+        other = copy.copy(self)
+        other._cwd = folder
+        other._stdin = None if self._stdin is None else self.folder / self._stdin
+        other._open(folder.parent)
+        return other
+
+    def __getstate__(self) -> dict[str, object]:
+        """What travels to other processes: `at` makes a subject of it that runs."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("_runner", "_spool")}
 
     def __enter__(self) -> ProgramSubject:
         return self

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from acumen.flags.subject import TuneError
+from acumen.learners.search.store import is_alive, this_process
 
 
 class State:
@@ -18,7 +20,7 @@ class State:
         fingerprint: whose it is.
 
     Raises:
-        TuneError: the file is another tuning's, or cannot be written.
+        TuneError: the file is another tuning's, is in use, or cannot be written.
     """
 
     def __init__(self, file: Path | None, fingerprint: str) -> None:
@@ -37,12 +39,20 @@ class State:
             self._connection.execute(
                 "CREATE TABLE IF NOT EXISTS tuning (name TEXT PRIMARY KEY, content TEXT NOT NULL)"
             )
+            self._connection.execute("BEGIN IMMEDIATE")
             found = dict(self._connection.execute("SELECT name, content FROM tuning"))
-        if found.get("subject", fingerprint) != fingerprint:
-            raise TuneError(
-                f"{self._file} belongs to another tuning: its command, metric or check differs"
-            )
-        self._set("subject", fingerprint)
+            if found.get("subject", fingerprint) != fingerprint:
+                raise TuneError(
+                    f"{self._file} belongs to another tuning: its command, metric or check differs"
+                )
+            user = found.get("user")
+            # A process that is no more holds nothing.
+            if user and user != this_process() and is_alive(user):
+                host, pid, _ = json.loads(user)
+                raise TuneError(f"{self._file} is in use: process {pid} of {host} tunes with it")
+            self._set("subject", fingerprint)
+            self._set("user", this_process())
+            self._connection.execute("COMMIT")
         try:
             self.spent = float(found.get("spent", "0"))
             self.confirmations = int(found.get("confirmations", "0"))
@@ -60,7 +70,9 @@ class State:
         return self.confirmations
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file, for whoever is next."""
+        with contextlib.suppress(TuneError):
+            self._set("user", "")
         self._connection.close()
 
     def _set(self, name: str, content: str) -> None:
@@ -71,5 +83,5 @@ class State:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:
             raise TuneError(f"{self._file}: {error}") from error

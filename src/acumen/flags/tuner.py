@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,8 +29,10 @@ from acumen.evaluation.programs.pairs import (
 from acumen.evaluation.programs.verdict import Verdict, failed, judge
 from acumen.flags.importance import importances
 from acumen.flags.minimising import Minimised, Stakes, differing, minimise
+from acumen.flags.side_by_side import SideBySide
 from acumen.flags.state import State
 from acumen.flags.subject import Subject, TuneError
+from acumen.flags.trying import Trying
 from acumen.learners.search import (
     BudgetSpentError,
     Search,
@@ -40,13 +41,13 @@ from acumen.learners.search import (
     Setting,
     Trial,
 )
+from acumen.learners.search.parallel import drive
 
 Phase = Literal["default", "search", "choosing", "minimising", "confirming"]
 # Pairs of the default and itself before the search, and the share of the time for them.
 _CONTROL_PAIRS, _CONTROL_SHARE = 5, 0.1
 # How many are run side by side before one is chosen, and how often.
 _FINALISTS, _TURNS = 4, 6
-_REPEAT_MAX = 5
 # What the search may use of the time; the rest is for choosing, minimising and confirming.
 _SEARCH_SHARE, _CHOOSE_SHARE = 0.5, 0.08
 # Rounds that a confirmation needs at least to be certain of anything; each runs three times.
@@ -147,6 +148,8 @@ class Tuner:
         repeat: runs of each setting that is tried; None: one, and up to five of promising ones.
         file: keeps the search, so that it goes on there after an interruption.
         seed: of everything drawn; None: another one each time.
+        side_by_side: where the search tries several settings at once; None: one after the other.
+            All else runs alone in any case.
         told: is called often, with where things are.
     """
 
@@ -159,9 +162,11 @@ class Tuner:
         repeat: int | None = None,
         file: Path | None = None,
         seed: int | None = None,
+        side_by_side: SideBySide | None = None,
         told: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
-        self._subject, self._budget, self._repeat, self._told = subject, budget, repeat, told
+        self._subject, self._budget, self._told = subject, budget, told
+        self._trying, self._side_by_side = Trying(subject, repeat), side_by_side
         try:
             self._search = Search(
                 subject.space, minimize("cost", log=True),
@@ -176,8 +181,6 @@ class Tuner:
             raise
         self._rng = np.random.default_rng(seed)
         self._progress = Progress()
-        self._recent: deque[float] = deque(maxlen=3)
-        self._since = 0
         self._control: list[float] = []
         self._comparison = Comparison()
         self._minimised: Minimised | None = None
@@ -185,8 +188,6 @@ class Tuner:
         self._notes: list[str] = []
         self._sign = -1.0 if subject.maximize else 1.0
         self._one_run = 0.0
-        # Whether the metric is the same in every run, as the size of a file mostly is.
-        self._exact = False
         self._began = 0.0
 
     def run(self) -> Tuned:
@@ -231,30 +232,22 @@ class Tuner:
         began = time.monotonic()
         # Long programs cannot be run often.
         while len(values) < 2 * _CONTROL_PAIRS:
-            values.append(self._default())
+            values.append(self._trying.default())
             self._one_run = (time.monotonic() - began) / len(values)
             spent = time.monotonic() - self._began
             if len(values) % 2 == 0 and spent > _CONTROL_SHARE * self._budget.seconds:
                 break
-        self._exact = len(set(values)) == 1
+        self._trying.exact = len(set(values)) == 1
         self._control = [
             math.log(a) - math.log(b) for a, b in zip(values[::2], values[1::2], strict=False)
         ]
+        self._trying.spread = noise(self._control)
         needed = self._one_run * 3 * _ROUNDS_NEEDED
         if needed > 0.5 * self._budget.seconds:
             self._note(
                 f"a run takes {self._one_run:.3g} s: within this budget there is hardly time to be "
                 f"certain of anything; {6 * needed:.0f} s would be better"
             )
-
-    def _default(self) -> float:
-        try:
-            value = self._subject.measure(self._subject.space.default).value
-        except RunFailedError as failure:
-            raise TuneError(f"the default failed: {failure}") from None
-        self._recent.append(value)
-        self._since = 0
-        return value
 
     # ---- the search ------------------------------------------------------------------------------
 
@@ -266,6 +259,11 @@ class Tuner:
         left = self._began + self._budget.seconds - now
         until = now + max(min(share, left - needed), 0.25 * left)
         self._tell("search")
+        if self._side_by_side is not None:
+            self._note_disturbance()
+            with self._side_by_side.pool(self._trying) as pool:
+                drive(self._search, pool, until=until, told=self._tried)
+            return
         while time.monotonic() < until:
             try:
                 trial = self._search.ask()
@@ -276,36 +274,27 @@ class Tuner:
             except BaseException:
                 self._search.give_back(trial)
                 raise
-            self._state.save_spent(time.monotonic() - self._began)
-            self._tell("search")
+            self._tried()
+
+    def _tried(self) -> None:
+        self._state.save_spent(time.monotonic() - self._began)
+        self._tell("search")
+
+    def _note_disturbance(self) -> None:
+        if not self._trying.exact:
+            self._note(
+                f"the {self._subject.metric} varies from run to run: if it depends on what else"
+                " runs, trials side by side disturb each other, and the search sees less; the"
+                " verdict is of runs that were alone"
+            )
 
     def _try(self, trial: Trial) -> None:
-        logs: list[float] = []
-        metrics: dict[str, float] = {}
-        best = math.log(self._progress.best or 1.0)
-        # The default has been run already, and is run all the time.
-        once = self._exact or not differing(self._subject, trial.setting)
-        while len(logs) < (self._repeat or (1 if once else _REPEAT_MAX)):
-            # The default is run beside whatever is looked at twice, else now and then: what it
-            # took a minute ago says little.
-            if (logs or self._since >= 3) and not self._exact:
-                self._default()
-            beside = self._recent[-1] if logs else median(self._recent)
-            try:
-                measured = self._subject.measure(trial.setting, hurry=True)
-            except RunFailedError as failure:
-                self._search.fail(trial, str(failure))
-                return
-            self._since += 1
-            metrics = dict(measured.metrics)
-            logs.append(self._sign * (math.log(beside) - math.log(measured.value)))
-            # Only who could be the best is worth more than one look.
-            unsure = noise(self._control) / math.sqrt(len(logs))
-            if self._repeat is None and median(logs) < best - 2 * unsure:
-                break
-        # The names of metrics may be anything; what is minimised is called cost.
-        named = {f"{name}_": value for name, value in metrics.items()}
-        self._search.tell(trial, cost=math.exp(-median(logs)), **named)
+        try:
+            metrics = self._trying.measure(trial.setting)
+        except RunFailedError as failure:
+            self._search.fail(trial, str(failure))
+        else:
+            self._search.tell(trial, **metrics)
 
     # ---- the decision ----------------------------------------------------------------------------
 
@@ -392,10 +381,10 @@ class Tuner:
         self._tell("choosing")
         logs: list[list[float]] = [[] for _ in finalists]
         alive = set(range(len(finalists)))
-        for turn in range(1 if self._exact else _TURNS):
+        for turn in range(1 if self._trying.exact else _TURNS):
             if turn >= 2 and time.monotonic() >= until:
                 break
-            default = self._default()
+            default = self._trying.default()
             for one in self._rng.permutation(sorted(alive)):
                 try:
                     value = self._subject.measure(finalists[one], hurry=True).value
@@ -488,5 +477,6 @@ class Tuner:
             self._progress.trials = sum(trial.state in ("done", "failed") for trial in trials)
             self._progress.failures = sum(trial.state == "failed" for trial in trials)
             values = [trial.value for trial in trials if trial.value is not None]
-            self._progress.best = math.exp(-min(values)) if values else None
+            self._trying.best = -min(values) if values else 0.0
+            self._progress.best = math.exp(self._trying.best) if values else None
         self._told(self._progress)

@@ -63,7 +63,7 @@ def start_hub(
         ImportError: Ray is not installed: ``pip install acumen[fleet]``.
         ConnectionError: there is no such cluster.
     """
-    _connected(address)
+    connect(address)
     settings = {"publish_seconds": publish_seconds, "pending_max": pending_max}
     return _actor(Hub, hub_name(choice), checkpoints, **settings)
 
@@ -97,7 +97,7 @@ def start_shards(
         TypeError: they do not add up; those of learners of sequences do not.
     """
     must_add_up(choice)
-    _connected(address)
+    connect(address)
     names = _shard_names(choice, shards)
     settings = {"publish_seconds": publish_seconds, "pending_max": pending_max, "scales": scales}
     for number, name in enumerate(names):
@@ -161,7 +161,7 @@ def join(
         ConnectionError: there is no such cluster.
         ValueError, TypeError: see `acumen.follow`.
     """
-    _connected(address)
+    connect(address)
     if checkpoints is not None:
         start_hub(choice, checkpoints, publish_seconds=publish_seconds)
     exchange: Exchange = _Line(hub_name(choice))
@@ -259,7 +259,7 @@ class Tasks:
     """
 
     def __init__(self, function: Callable[..., Any], address: str | None, cpus: float) -> None:
-        _connected(address)
+        connect(address)
         import ray
 
         # A lost call is somebody else's to repeat: it has to be counted.
@@ -415,7 +415,12 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
-def _connected(address: str | None) -> None:
+def connect(address: str | None) -> None:
+    """Connects to a cluster, unless this process is connected to one.
+
+    Raises:
+        ImportError, ConnectionError: as of `start_hub`.
+    """
     import ray
 
     if not ray.is_initialized():

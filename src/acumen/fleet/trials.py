@@ -6,11 +6,13 @@ import math
 import time
 from typing import Any
 
-from acumen.fleet.cluster import Tasks, WorkerLostError
+from acumen.fleet.cluster import Tasks, WorkerLostError, connect
 from acumen.learners._parameters import check_between
 from acumen.learners.search.parallel import Outcome, attempt, drive
 from acumen.learners.search.search import Measure, Search
 from acumen.learners.search.store import Trial
+
+__all__ = ["RayPool", "connect", "ray_pool", "run_on_ray"]
 
 
 def run_on_ray(
@@ -42,13 +44,26 @@ def run_on_ray(
         ConnectionError: there is no such cluster.
         ValueError: a search without a budget, or a number out of range.
     """
+    pool = ray_pool(measure, address=address, workers=workers, cpus=cpus, timeout=timeout)
+    return drive(search, pool, attempts=attempts)
+
+
+def ray_pool(
+    measure: Measure,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    cpus: float = 1.0,
+    timeout: float | None = None,
+) -> RayPool:
+    """Where `run_on_ray` measures trials; its arguments and errors."""
     check_between("cpus", cpus, 1e-3, 1e6)
     if timeout is not None:
         check_between("timeout", timeout, 1e-3, 1e9)
     tasks = Tasks(_measured, address, cpus)
     count = max(1, int(tasks.processors() / cpus)) if workers is None else workers
     check_between("workers", count, 1, 1e6)
-    return drive(search, RayPool(tasks, measure, count, timeout), attempts=attempts)
+    return RayPool(tasks, measure, count, timeout)
 
 
 def _measured(measure: Measure, setting: dict[str, Any]) -> tuple[Any, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -23,6 +24,9 @@ PROGRAM = """
     space = Space({"n": Integer(1, 100, default=10), "fast": Flag()})
     file, budget, hang = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     search = Search(space, learner=RegularizedEvolution(), budget=budget, file=file, seed=1)
+    if hang < 0:
+        print("ready", flush=True)
+        sys.stdin.readline()
     for trial in search:
         if trial.number == hang:
             print("hanging", flush=True)
@@ -36,6 +40,7 @@ def start(file: Path, budget: int, hang: int = -1) -> subprocess.Popen[str]:
     program = textwrap.dedent(PROGRAM)
     return subprocess.Popen(
         [sys.executable, "-c", program, str(file), str(budget), str(hang)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -71,11 +76,15 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_several_processes_search_together(tmp_path: Path) -> None:
     file = tmp_path / "search.sqlite"
-    processes = [start(file, 90) for _ in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.close()
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(start(file, 90)) for _ in range(3)]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.close()
+    assert [process.returncode for process in processes] == [0, 0, 0]
     trials = opened(file, 90).trials
     assert [t.number for t in trials] == list(range(90))
     assert {t.state for t in trials} == {"done"}

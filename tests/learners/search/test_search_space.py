@@ -150,6 +150,44 @@ def test_sizes() -> None:
     assert Space({f"f{i}": Flag() for i in range(2000)}).size() == 2**2000
 
 
+def test_orders_are_changed_by_exchanges_and_moves() -> None:
+    """And features tell which of two items comes first, so that a model sees both alike."""
+    items = list("abcdefg")
+    space = Space({"order": Permutation(items), "fast": Flag()})
+    row = space.default_genes[None]
+    one = space.layout.columns[0].start
+    rng = np.random.default_rng(1)
+    rows, columns = np.zeros(1, np.int64), np.array([one])
+    near = {
+        "".join(space.setting(space.layout.mutate(row, rows, columns, rng)[0])["order"])
+        for _ in range(200)
+    }
+    assert "bcdeafg" in near  # moved
+    assert "ebcdafg" in near  # exchanged with another
+    before, after = space.encode(
+        [{"order": items, "fast": False}, {"order": list("bcdeafg"), "fast": False}]
+    )
+    assert len(before) == 7 + 7 * 6 // 2 + 1
+    turned = np.abs(before - after) == 1.0
+    assert turned.sum() == 4  # pairs that are the other way round
+
+
+def test_sizes_of_subsets_whose_items_decide() -> None:
+    items = [f"i{k}" for k in range(40)]
+    levels = {f"level{k}": Integer(1, 2) for k in range(40)}
+    each = Space(
+        {"on": Subset(items), **levels}, {f"level{k}": When("on", items[k]) for k in range(40)}
+    )
+    assert each.size() == 3.0**40
+    shared = {f"level{k}": When("on", *items[k : k + 3]) for k in range(5)}
+    several = Space({"on": Subset(items[:8]), **{name: levels[name] for name in shared}}, shared)
+    total = 0
+    for bits in range(2**8):
+        active = sum(any(bits >> k + j & 1 for j in range(3)) for k in range(5))
+        total += 2**active
+    assert several.size() == total
+
+
 def test_every_value_is_drawn_alike() -> None:
     space = Space({"n": Integer(1, 4), "c": Categorical(["w", "x", "y", "z"])})
     rng = np.random.default_rng(1)

@@ -141,8 +141,8 @@ class ChoiceSearch(Search):
             space, choice.objective if metric is None else metric, control=0.0, **settings
         )
 
-    def _suggest(self, number: int, news: list[Trial]) -> Trial:
-        self._absorb(news)
+    def _suggest(self, number: int) -> Trial:
+        self._absorb()
         if not self._offers:
             decision = self.choice.choose(**self._context)
             self._decisions[number] = decision

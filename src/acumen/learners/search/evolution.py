@@ -8,7 +8,7 @@ import numpy as np
 from acumen.learners._parameters import check_between
 from acumen.learners.search.genes import Matrix
 from acumen.learners.search.searcher import Suggestion
-from acumen.learners.search.space import Space
+from acumen.learners.search.space import Setting, Space
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class EvolutionSearcher:
     def __init__(self, spec: RegularizedEvolution, space: Space, seed: int) -> None:
         self._spec, self._space = spec, space
         self._rng = np.random.default_rng(seed)
-        self._population: deque[tuple[float, Matrix]] = deque(maxlen=spec.population)
+        self._population: deque[tuple[float, Setting]] = deque(maxlen=spec.population)
         self._asked = 0
 
     def ask(self) -> Suggestion:
@@ -80,7 +80,7 @@ class EvolutionSearcher:
             return self._child(self._space.default_genes, changes)
         few = self._rng.integers(len(self._population), size=self._spec.sample)
         parent = min((self._population[i] for i in few), key=lambda member: member[0])[1]
-        return self._child(parent, self._spec.changes)
+        return self._child(self._space.genes([parent])[0], self._spec.changes)
 
     def _child(self, parent: Matrix, changes: float) -> Suggestion:
         for _ in range(20):
@@ -93,4 +93,4 @@ class EvolutionSearcher:
     def tell(self, suggestion: Suggestion, value: float | None) -> None:
         """It joins the population; what has failed, as the worst of all."""
         cost = float("inf") if value is None else value
-        self._population.append((cost, self._space.genes([suggestion.setting])[0]))
+        self._population.append((cost, suggestion.setting))

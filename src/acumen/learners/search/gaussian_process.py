@@ -1,14 +1,16 @@
 """A small Gaussian process: Matérn 5/2, a relevance for each feature, cheap to extend.
 
-It exists because a suggestion may cost a millisecond. The inverse covariance is kept, and a new
-point extends it in n² steps; gradients of the evidence for all relevances take one matrix product
-(not one a feature), so that a step of fitting costs little more than the inverse itself.
+It exists because a suggestion may cost a millisecond. The inverse covariance is kept, and new
+points extend it, a block at a time, in n² steps each; gradients of the evidence for all relevances
+take one matrix product (not one a feature), so that a step of fitting costs little more than the
+inverse itself.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -66,6 +68,22 @@ def inverse(covariance: Matrix) -> tuple[Matrix, float]:
     return found, first_log + rest_log
 
 
+def _squares(rows: Matrix) -> Vector:
+    found: Vector = np.einsum("ij,ij->i", rows, rows)
+    return found
+
+
+def _distances(one: Matrix, one_squares: Vector, two: Matrix, two_squares: Vector) -> Matrix:
+    """Square roots of 5 times the squared distances of rows, float64[n, m]."""
+    found = product(one, two.T)
+    found *= -2.0
+    found += one_squares[:, None]
+    found += two_squares
+    found *= 5.0
+    np.maximum(found, 0.0, out=found)
+    return np.sqrt(found, out=found)
+
+
 class GaussianProcess:
     """Predicts values with uncertainty from features in [0, 1].
 
@@ -100,8 +118,7 @@ class GaussianProcess:
 
     def set_points(self, features: Matrix, counts: Vector) -> None:
         """Takes points anew, float64[n, width], measured so often, float64[n]."""
-        self._features, self._counts = features.copy(), np.maximum(counts, 1.0)
-        self._rescale()
+        self._hold(features, counts)
         kernel = self._kernel(self._distances(self._scaled, self._squares))
         for _ in range(20):
             covariance = kernel.copy()
@@ -113,41 +130,56 @@ class GaussianProcess:
                 self.log_noise += 1.0  # of two points that are almost one, both may be believed
         raise FloatingPointError("no covariance of these points can be inverted")
 
-    def add_point(self, features: Vector) -> None:
-        """Extends it by a point, float64[width], in n² steps."""
-        if not len(self):
-            self.set_points(features[None], np.ones(1))
-            return
-        scaled = features * np.exp(0.5 * self.log_relevance)
-        column = self.covariances(features[None])[0]
-        projected = np.einsum("ij,j->i", self._inverse, column)
+    def _hold(self, features: Matrix, counts: Vector) -> None:
+        self._features, self._counts = features.copy(), np.maximum(counts, 1.0)
+        self._rescale()
+
+    def add_points(self, features: Matrix) -> None:
+        """Extends it by points that were measured once, float64[m, width], in m n² steps."""
+        n, m = len(self), len(features)
+        everything = np.concatenate([self._features, features])
+        counts = np.concatenate([self._counts, np.ones(m)])
+        scaled = self._scale(features)
+        squares = _squares(scaled)
+        columns = self._kernel(self._distances(scaled, squares))
+        projected = product(columns, self._inverse)
+        # What the new ones leave open of each other: Schur's complement.
+        rest = self._kernel(_distances(scaled, squares, scaled, squares))
+        rest -= product(projected, columns.T)
         nugget = math.exp(self.log_noise) + JITTER
-        rest = math.exp(self.log_scale) + nugget - float(column @ projected)
-        if not rest > 0.5 * nugget:  # less than there can be: rounding has added up
-            counts = np.append(self._counts, 1.0)
-            self.set_points(np.concatenate([self._features, features[None]]), counts)
+        rest[np.diag_indices(m)] += nugget
+        try:
+            factor = np.linalg.cholesky(rest)
+        except np.linalg.LinAlgError:
+            factor = np.zeros((m, m))
+        if not n or not np.diag(factor).min() ** 2 > 0.5 * nugget:
+            # Less than there can be: rounding has added up.
+            self.set_points(everything, counts)
             return
-        n = len(self)
-        grown: Matrix = np.empty((n + 1, n + 1))
-        grown[:n, :n] = self._inverse + np.outer(projected, projected / rest)
-        grown[n, :n] = grown[:n, n] = -projected / rest
-        grown[n, n] = 1.0 / rest
-        self._inverse = grown
-        self._features = np.concatenate([self._features, features[None]])
-        self._scaled = np.concatenate([self._scaled, scaled[None]])
-        self._squares = np.append(self._squares, scaled @ scaled)
-        self._counts = np.append(self._counts, 1.0)
+        # By halves, as what is not quite symmetric grows from block to block.
+        half = np.linalg.inv(factor)
+        through = product(half, projected)
+        grown: Matrix = np.empty((n + m, n + m))
+        np.add(self._inverse, product(through.T, through), out=grown[:n, :n])
+        grown[n:, :n] = -product(half.T, through)
+        grown[:n, n:], grown[n:, n:] = grown[n:, :n].T, product(half.T, half)
+        self._inverse, self._features, self._counts = grown, everything, counts
+        self._scaled = np.concatenate([self._scaled, scaled])
+        self._squares = np.concatenate([self._squares, squares])
 
     def extended(self, features: Matrix) -> GaussianProcess:
         """Another one that knows further points, float64[m, width]; this one stays as it is."""
         other = copy.copy(self)
-        for point in features:
-            other.add_point(point)
+        other.add_points(features)
         return other
 
     def _rescale(self) -> None:
-        self._scaled = self._features * np.exp(0.5 * self.log_relevance)
-        self._squares = np.einsum("ij,ij->i", self._scaled, self._scaled)
+        self._scaled = self._scale(self._features)
+        self._squares = _squares(self._scaled)
+
+    def _scale(self, features: Matrix) -> Matrix:
+        found: Matrix = features * np.exp(0.5 * self.log_relevance)
+        return found
 
     def _nugget(self) -> Vector:
         found: Vector = math.exp(self.log_noise) / self._counts + JITTER
@@ -165,13 +197,20 @@ class GaussianProcess:
 
     def covariances(self, features: Matrix) -> Matrix:
         """Of new points with known ones, float64[m, n]."""
-        scaled = features * np.exp(0.5 * self.log_relevance)
-        return self._kernel(self._distances(scaled, np.einsum("ij,ij->i", scaled, scaled)))
+        scaled = self._scale(features)
+        return self._kernel(self._distances(scaled, _squares(scaled)))
 
-    def correlations(self, point: Matrix, features: Matrix) -> Vector:
-        """Prior correlation of one point, float64[1, width], with others: float64[m]."""
-        apart = (features - point) ** 2 @ np.exp(self.log_relevance)
-        return self._kernel(np.sqrt(5.0 * apart)) / math.exp(self.log_scale)
+    def alike(self, features: Matrix) -> Callable[[int], Vector]:
+        """Prior correlations of points, float64[m, width]: row → with all of them, float64[m]."""
+        scaled = self._scale(features)
+        squares = _squares(scaled)
+
+        def of(row: int) -> Vector:
+            here = slice(row, row + 1)
+            root = _distances(scaled, squares, scaled[here], squares[here])
+            return self._kernel(root)[:, 0] / math.exp(self.log_scale)
+
+        return of
 
     def variances(self, covariances: Matrix) -> Vector:
         """What is not known about new points, float64[m], without noise."""
@@ -180,14 +219,7 @@ class GaussianProcess:
         return found
 
     def _distances(self, scaled: Matrix, squares: Vector) -> Matrix:
-        """Square roots of 5 times squared distances to the known points."""
-        found = product(scaled, self._scaled.T)
-        found *= -2.0
-        found += squares[:, None]
-        found += self._squares
-        found *= 5.0
-        np.maximum(found, 0.0, out=found)
-        return np.sqrt(found, out=found)
+        return _distances(scaled, squares, self._scaled, self._squares)
 
     def _kernel(self, root: Matrix) -> Matrix:
         found = np.exp(-root)
@@ -201,18 +233,23 @@ class GaussianProcess:
 
     # ---- fitting -------------------------------------------------------------------------------
 
-    def fit(self, targets: Vector, steps: int) -> float:
-        """Climbs the posterior of the hyperparameters by signs of its gradient (Rprop).
+    def fit(self, features: Matrix, counts: Vector, targets: Vector, steps: int) -> float:
+        """Takes points anew, and climbs the posterior of the hyperparameters.
+
+        By signs of its gradient (Rprop).
 
         Args:
+            features: float64[n, width].
+            counts: how often each was measured, float64[n].
             targets: float64[n], of mean 0 and deviation 1.
             steps: evaluations of the evidence.
 
         Returns:
             The best log posterior that was met; it is left there.
         """
+        self._hold(features, counts)
         here = np.concatenate([self.log_relevance, [self.log_scale, self.log_noise]])
-        best, best_at = -math.inf, here.copy()
+        best, best_at, best_inverse = -math.inf, here.copy(), None
         # A feature that seems not to matter is kept in doubt: of two that changed at the
         # same time, the wrong one may have got the credit.
         lowest = np.full(len(here), self._prior - DOUBT)
@@ -223,14 +260,18 @@ class GaussianProcess:
             self._become(here)
             value, gradient = self._evidence(targets)
             if value > best:
-                best, best_at = value, here.copy()
+                best, best_at, best_inverse = value, here.copy(), self._inverse
             agree = gradient * before
             size = np.where(agree > 0, np.minimum(size * 1.3, STEP_MOST), size)
             size = np.where(agree < 0, size * 0.5, size)
             here = np.clip(here + np.sign(gradient) * size, lowest, 8.0)
             before = gradient
         self._become(best_at)
-        self.set_points(self._features, self._counts)
+        if best_inverse is None:
+            self.set_points(features, counts)
+        else:
+            self._inverse = best_inverse
+            self._rescale()
         return best
 
     def _become(self, parameters: Vector) -> None:
@@ -238,7 +279,10 @@ class GaussianProcess:
         self.log_scale, self.log_noise = float(parameters[-2]), float(parameters[-1])
 
     def _evidence(self, targets: Vector) -> tuple[float, Vector]:
-        """Log posterior of the hyperparameters, up to a constant, and its gradient."""
+        """Log posterior of the hyperparameters, up to a constant, and its gradient.
+
+        The inverse becomes theirs, too.
+        """
         n = len(self)
         self._rescale()
         root = self._distances(self._scaled, self._squares)
@@ -247,20 +291,24 @@ class GaussianProcess:
         nugget = self._nugget()
         covariance[np.diag_indices(n)] += nugget
         try:
-            precision, log_determinant = inverse(covariance)
+            self._inverse, log_determinant = inverse(covariance)
         except np.linalg.LinAlgError:
             return -math.inf, np.zeros(len(self.log_relevance) + 2)
-        weights = np.einsum("ij,j->i", precision, targets)
+        weights = np.einsum("ij,j->i", self._inverse, targets)
         value = -0.5 * float(targets @ weights) - 0.5 * log_determinant
-        outer = np.outer(weights, weights) - precision  # twice the gradient by covariance
-        # d kernel / d squared distance = -5/6 scale (1 + root) exp(-root)
-        slope = (math.exp(self.log_scale) * -5.0 / 6.0) * (1.0 + root) * np.exp(-root) * outer
-        by_feature = np.einsum("ij,i->j", self._scaled**2, slope.sum(axis=1))
-        by_feature -= np.einsum("ij,ij->j", self._scaled, product(slope, self._scaled))
+        outer = np.outer(weights, weights)
+        outer -= self._inverse  # twice the gradient by covariance
         gradient = np.empty(len(self.log_relevance) + 2)
-        gradient[:-2] = by_feature
-        gradient[-2] = 0.5 * float((outer * kernel).sum())
-        gradient[-1] = 0.5 * float((np.diag(outer) * (nugget - JITTER)).sum())
+        gradient[-2] = 0.5 * float(np.einsum("ij,ij->", outer, kernel))
+        gradient[-1] = 0.5 * float(outer.diagonal() @ (nugget - JITTER))
+        # d kernel / d squared distance = -5/6 scale (1 + root) exp(-root)
+        outer *= np.exp(-root, out=kernel)
+        root += 1.0
+        root *= math.exp(self.log_scale) * -5.0 / 6.0
+        outer *= root
+        apart = self._scaled * outer.sum(axis=1)[:, None]
+        apart -= product(outer, self._scaled)
+        gradient[:-2] = np.einsum("ij,ij->j", self._scaled, apart)
         means = np.full(len(gradient), self._prior)
         means[-2:] = SCALE[0], NOISE[0]
         spreads = np.full(len(gradient), RELEVANCE[1])

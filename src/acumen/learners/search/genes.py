@@ -31,6 +31,7 @@ Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+PAIRS_OF_MAX = 20  # items; more pairs would take too long to look at
 STEPS = np.array([0.005, 0.03, 0.1, 0.3])  # of a number's range
 
 
@@ -96,10 +97,11 @@ class Genes:
         self._grid = bool(whole.any())
 
     def _lay_out_encoding(self) -> None:
+        rivals = self._rivals()
         self.encoded: list[slice] = []
         width = 0
-        for k in self.cardinality:
-            columns = int(k) if k > 2 else 1
+        for gene, k in enumerate(self.cardinality):
+            columns = (int(k) if k > 2 else 1) + len(rivals.get(gene, ()))
             self.encoded.append(slice(width, width + columns))
             width += columns
         self.width = width
@@ -107,6 +109,25 @@ class Genes:
         self._plain = np.flatnonzero(self.cardinality <= 2)
         starts = np.array([s.start for s in self.encoded], np.int64)
         self._many_start, self._plain_start = starts[self._many], starts[self._plain]
+        pairs = [
+            (gene, other, starts[gene] + 1 + number)
+            for gene, others in rivals.items()
+            for number, other in enumerate(others)
+        ]
+        self._one, self._other, self._pair = np.array(pairs, np.int64).reshape(-1, 3).T
+
+    def _rivals(self) -> dict[int, list[int]]:
+        """For each item of a permutation those that it is compared with: each pair once.
+
+        An item with the next ones, in a circle, so that all have as many columns.
+        """
+        found: dict[int, list[int]] = {}
+        for block in self.permutations:
+            n = block.stop - block.start
+            for i in range(n if n <= PAIRS_OF_MAX else 0):
+                reach = (n - 1) // 2 + (n % 2 == 0 and i < n // 2)
+                found[block.start + i] = [block.start + (i + j + 1) % n for j in range(reach)]
+        return found
 
     def draw(self, rows: int, rng: np.random.Generator) -> Matrix:
         """Uniformly drawn genes, float64[rows, count]."""
@@ -128,7 +149,9 @@ class Genes:
     def mutate(
         self, genes: Matrix, rows: Indices, columns: Indices, rng: np.random.Generator
     ) -> Matrix:
-        """Changes some genes: codes to another one, numbers by a step, items by an exchange.
+        """Changes some genes: codes to another one, numbers by a step, items by their places.
+
+        Two items are exchanged, or one is moved and those between make room.
 
         Args:
             genes: float64[n, count]; not changed.
@@ -152,20 +175,26 @@ class Genes:
             for row, column in zip(at[0][~number], at[1][~number], strict=True):
                 block = next(b for b in self.permutations if b.start <= column < b.stop)
                 other = int(rng.integers(block.start, block.stop))
-                changed[row, [column, other]] = changed[row, [other, column]]
+                if rng.random() < 0.5:
+                    changed[row, [column, other]] = changed[row, [other, column]]
+                else:
+                    item, to = column - block.start, other - block.start
+                    changed[row, block] = moved(changed[row, block], item, to)
         return changed
 
     def _stepped(self, before: Vector, which: Indices, rng: np.random.Generator) -> Vector:
         step = STEPS[rng.integers(len(STEPS), size=len(which))]
         step *= rng.standard_normal(len(which))
-        new = self._snapped(1.0 - np.abs(1.0 - np.abs(before + step)), which)  # reflected
-        if self._grid:  # a step that was too small for the grid goes to the next number
-            whole = self._whole[which]
-            sign = np.where(before <= 0.0, 1.0, np.where(before >= 1.0, -1.0, np.sign(step)))
-            value = self._numbers(before, which) + np.where(whole, sign, 0.0)
-            stuck = whole & (np.abs(new - before) < 1e-9)
-            new = np.where(stuck, self._units(value, which), new)
-        return new
+        after: Vector = 1.0 - np.abs(1.0 - np.abs(before + step))  # reflected
+        after = np.minimum(np.maximum(after, 0.0), 1.0)
+        if not self._grid:
+            return after
+        # A step that was too small for the grid goes to the next number.
+        was, becomes = self._numbers(np.stack([before, after]), which)
+        sign = np.where(before <= 0.0, 1.0, np.where(before >= 1.0, -1.0, np.sign(step)))
+        becomes = np.where(becomes == was, was + sign, becomes)
+        found: Vector = np.where(self._whole[which], self._units(becomes, which), after)
+        return found
 
     def _numbers(self, units: Matrix, which: Indices) -> Matrix:
         """What stands at places of the parameters `which`, whose axis is the last."""
@@ -202,9 +231,16 @@ class Genes:
         return clean
 
     def encode(self, genes: Matrix) -> Matrix:
-        """Features for models, float64[rows, width] in [0, 1]: codes of more than two one-hot."""
+        """Features for models, float64[rows, width] in [0, 1].
+
+        Codes of more than two values are one-hot. Of a permutation there are the items' places
+        and, of few items, of each pair which one comes first: distances between orders then count
+        pairs that are the other way round (Kendall's) beside steps (Spearman's).
+        """
         features = np.zeros((len(genes), self.width))
         features[:, self._plain_start] = genes[:, self._plain]
+        if len(self._pair):
+            features[:, self._pair] = genes[:, self._one] < genes[:, self._other]
         if len(self._many):
             columns = self._many_start + genes[:, self._many].astype(np.int64)
             features[np.arange(len(genes))[:, None], columns] = 1.0
@@ -237,6 +273,17 @@ class Genes:
         if not found:
             return np.empty((0, self.count))
         return self.snap(np.array(found))
+
+
+def moved(places: Vector, item: int, to: int) -> Vector:
+    """Places after one item has taken another's; those between make room."""
+    last = max(1, len(places) - 1)
+    before = np.rint(places * last)
+    start, end = before[item], before[to]
+    after = before - ((before > start) & (before <= end)) + ((before >= end) & (before < start))
+    after[item] = end
+    found: Vector = after / last
+    return found
 
 
 def ranks(values: Matrix) -> Matrix:

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -18,6 +18,10 @@ from typing import Any, Protocol
 from acumen.learners._parameters import check_between
 from acumen.learners.search.search import BudgetSpentError, Measure, Search
 from acumen.learners.search.store import Trial
+
+
+class TrialFailedError(Exception):
+    """Raised where a trial is measured: it failed, and the words say why."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +94,31 @@ def run_in_processes(
     return drive(search, Processes(measure, count, timeout), attempts=attempts)
 
 
-def drive(search: Search, pool: Pool, *, attempts: int = 3) -> Search:
-    """Keeps a pool busy until the budget is spent; see `run_in_processes`."""
-    if math.isinf(search.budget):
+def drive(
+    search: Search,
+    pool: Pool,
+    *,
+    attempts: int = 3,
+    until: float = math.inf,
+    told: Callable[[], None] = lambda: None,
+) -> Search:
+    """Keeps a pool busy until the budget is spent; see `run_in_processes`.
+
+    Args:
+        search: with a budget, if there is no end of time.
+        pool: closed in the end.
+        attempts: workers that a trial may take with it.
+        until: no trial begins after that, in seconds of `time.monotonic`.
+        told: is called whenever trials have ended.
+    """
+    if math.isinf(search.budget) and math.isinf(until):
         raise ValueError("a search without a budget would never end")
     check_between("attempts", attempts, 1, 1000)
     lost: dict[int, int] = {}
     try:
         while True:
             with contextlib.suppress(BudgetSpentError):
-                while pool.free():
+                while time.monotonic() < until and pool.free():
                     pool.start(search.ask())
             ended = pool.wait()
             if not ended:
@@ -113,6 +132,7 @@ def drive(search: Search, pool: Pool, *, attempts: int = 3) -> Search:
                     search.give_back(trial)
                 else:
                     search.fail(trial, outcome.reason)
+            told()
     finally:
         for trial in pool.close():
             search.give_back(trial)
@@ -246,5 +266,7 @@ def attempt(measure: Measure, setting: dict[str, Any]) -> tuple[Any, str]:
         if isinstance(said, Mapping):
             return {str(name): float(value) for name, value in said.items()}, ""
         return float(said), ""
+    except TrialFailedError as error:
+        return None, str(error)
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from acumen.core import Choice, maximize
 from acumen.learners._parameters import check_between
 from acumen.learners.linear_thompson import LinearThompson
@@ -96,11 +98,13 @@ class PortfolioSearcher:
 
     def tell(self, suggestion: Suggestion, value: float | None) -> None:
         """Told to all members; how it ranks is told to the choice."""
-        before = self._seen.means()
+        means = self._seen.means()
+        beaten = 0.0
+        if value is not None and len(means):
+            beaten = np.count_nonzero(means > value) / len(means)
         row = self._seen.add(suggestion.setting, value)
         decision = self._decisions.pop(self._seen.keys[row], None)
         if decision is not None:
-            beaten = 0.0 if value is None else float((before > value).mean()) if len(before) else 0
             self.choice.feedback(decision, beaten=beaten**2)
         for member in self._members.values():
             member.tell(suggestion, value)

@@ -19,7 +19,7 @@ from acumen.learners.search.portfolio import Portfolio
 from acumen.learners.search.random_search import RandomSearch
 from acumen.learners.search.searcher import SearchLearner, Suggestion
 from acumen.learners.search.space import Constraint, Setting, Space
-from acumen.learners.search.store import Store, Trial
+from acumen.learners.search.store import ENDED, Store, Trial
 
 FIRST_CONTROLS = 5
 Measure = Callable[[Setting], float | Mapping[str, float]]
@@ -118,11 +118,10 @@ class Search:
         self._store = Store(file, _header(space, self.metric))
         self._searcher = self.learner.build(space, self._seed + 1000003 * self._store.participant)
         self._lock = threading.RLock()
-        self._trials: dict[int, Trial] = {}
         self._seen = Observations(space)
         self._unseen: list[Trial] = []
         self._confirmed = 0
-        self._absorb(self._store.news())
+        self._refresh()
 
     # ---- ask and tell --------------------------------------------------------------------------
 
@@ -134,8 +133,7 @@ class Search:
             SearchFileError: it cannot be written down.
         """
         with self._lock:
-            trial, news = self._store.begin(self.budget, self._suggest)
-            self._absorb(news)
+            trial = self._store.begin(self.budget, self._suggest)
             if trial is None:
                 raise BudgetSpentError(f"all {self.budget} evaluations have been given out")
             return trial
@@ -184,8 +182,8 @@ class Search:
         known = {name: value for name, value in metrics.items() if name in self.metric.metrics}
         return self.metric.reward(**known)
 
-    def _suggest(self, number: int, news: list[Trial]) -> Trial:
-        self._absorb(news)
+    def _suggest(self, number: int) -> Trial:
+        self._absorb()
         if number == 0:
             return Trial(0, dict(self.space.default), "default")
         if self._is_control(number):
@@ -206,12 +204,13 @@ class Search:
 
         return until(number) > until(number - 1)
 
-    def _absorb(self, news: list[Trial]) -> None:
-        for trial in news:
-            before = self._trials.get(trial.number)
-            self._trials[trial.number] = trial
-            ended = trial.state in ("done", "failed")
-            if ended and (before is None or before.state != trial.state):
+    def _refresh(self) -> None:
+        self._store.refresh()
+        self._absorb()
+
+    def _absorb(self) -> None:
+        for trial in self._store.news():
+            if trial.state in ENDED:
                 self._searcher.tell(
                     Suggestion(trial.setting, trial.learner, trial.propensity, trial.fidelity),
                     trial.value,
@@ -225,8 +224,8 @@ class Search:
     def trials(self) -> list[Trial]:
         """All trials so far, of all processes, in the order of asking."""
         with self._lock:
-            self._absorb(self._store.news())
-            return [self._trials[number] for number in sorted(self._trials)]
+            self._refresh()
+            return self._store.trials
 
     @property
     def evaluations(self) -> int:
@@ -244,7 +243,7 @@ class Search:
     def best(self) -> Best | None:
         """The best setting so far; None while no trial has succeeded."""
         with self._lock:
-            self._absorb(self._store.news())
+            self._refresh()
             for trial in self._unseen:
                 self._seen.add(trial.setting, trial.value)
             self._unseen.clear()
@@ -262,7 +261,7 @@ class Search:
 
     def control(self) -> Control:
         """What random search found in the same search, at equal evaluations."""
-        ended = [t for t in self.trials if t.state in ("done", "failed") and t.fidelity >= 1.0]
+        ended = [t for t in self.trials if t.state in ENDED and t.fidelity >= 1.0]
         drawn = [t.value for t in ended if t.learner == "control"]
         learned = [t.value for t in ended if t.learner not in ("control", "default")]
         same = learned[: len(drawn)]
@@ -287,7 +286,7 @@ class Search:
         best = self.best
         if best is None:
             raise ValueError("no trial has succeeded: there is nothing to confirm")
-        rng = np.random.default_rng([self._seed, len(self._trials), 1 + self._confirmed])
+        rng = np.random.default_rng([self._seed, len(self.trials), 1 + self._confirmed])
         sides = (best.setting, self.space.default)
         values = np.empty((repeats, 2))
         for pair in values:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from acumen.core.arms import Candidates
 from acumen.learners.search import constraints as text_constraints
+from acumen.learners.search import space_size
 from acumen.learners.search.genes import Genes, Mask, Matrix, Vector
 from acumen.learners.search.parameters import (
     KINDS,
@@ -115,6 +115,11 @@ class Space:
         self._makers = [
             (name, _codes(p), p, p.genes(p.default)) for name, p in self.parameters.items()
         ]
+        self._readers = [
+            (name, p.values if isinstance(p, Categorical) else None, columns.start, columns.stop)
+            for (name, p), columns in zip(self.parameters.items(), self.layout.columns, strict=True)
+            if name not in self.conditions
+        ]
         self._tidy = [(name, tidy) for name, p in self.parameters.items() if (tidy := tidier(p))]
         self._default_genes = np.array([gene for *_, genes in self._makers for gene in genes])
         self._movable = self.layout.cardinality != 1
@@ -200,11 +205,7 @@ class Space:
 
     def size(self) -> float:
         """How many settings there are, constraints not counted; infinite with a `Real`."""
-        children: dict[str | None, list[str]] = {None: []}
-        for name in self._names:
-            parent = self.conditions[name].parameter if name in self.conditions else None
-            children.setdefault(parent, []).append(name)
-        return _product(self._count(name, children) for name in children[None])
+        return space_size.count(self)
 
     def encode(self, settings: Sequence[Mapping[str, Any]]) -> Matrix:
         """Settings as features: float64[n, width] in [0, 1], inactive parts as by default."""
@@ -231,9 +232,11 @@ class Space:
         """The setting of canonical genes, float64[genes]."""
         row = genes.tolist()
         setting: Setting = {}
-        for name, columns in self._column.items():
-            if name not in self.conditions:
-                setting[name] = self.parameters[name].value(row[columns])
+        for name, values, start, stop in self._readers:
+            if values is not None:
+                setting[name] = values[int(row[start])]
+            else:
+                setting[name] = self.parameters[name].value(row[start:stop])
         if self.conditions:
             for name in self.parents_first:
                 if name in self.conditions and self.active_in(name, setting):
@@ -431,53 +434,10 @@ class Space:
         values = np.array([[parent.genes(value)[0] for value in when.values]])
         return self._column[name], columns.start, [columns.start], values
 
-    def _count(self, name: str, children: dict[str | None, list[str]]) -> float:
-        parameter, below = self.parameters[name], children.get(name, [])
-        if not below:
-            return parameter.size
-        if isinstance(parameter, Subset):
-            # Items that decide about something are counted through; each other one doubles.
-            return _subsets(self, name, below, children)
-        deciding = {v for child in below for v in self.conditions[child].values}
-        plain = parameter.size - len(deciding)
-        return plain + sum(
-            _product(
-                self._count(child, children)
-                for child in below
-                if value in self.conditions[child].values
-            )
-            for value in deciding
-        )
-
     def _invalid(self, genes: Matrix) -> Any:
         return np.array(
             [i for i, row in enumerate(genes) if not self.valid(self.setting(row))], int
         )
-
-
-def _subsets(
-    space: Space, name: str, below: list[str], children: dict[str | None, list[str]]
-) -> float:
-    deciding = sorted({v for child in below for v in space.conditions[child].values}, key=repr)
-    total = 0.0
-    for bits in range(2 ** min(len(deciding), 16)):
-        chosen = {v for i, v in enumerate(deciding) if bits >> i & 1}
-        total += _product(
-            space._count(child, children)
-            for child in below
-            if chosen & set(space.conditions[child].values)
-        )
-    return total * space.parameters[name].size / 2.0 ** len(deciding)
-
-
-def _product(counts: Iterable[float]) -> float:
-    total: float = 1
-    for count in counts:
-        try:
-            total = math.inf if math.inf in (total, count) else total * count
-        except OverflowError:
-            total = math.inf
-    return total
 
 
 def _codes(parameter: Parameter) -> dict[Scalar, float] | None:

@@ -8,6 +8,7 @@ is no more is given out again.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ from acumen.learners.search.space import Setting
 APPLICATION_ID = 0x41635365  # "AcSe"
 VERSION = 1
 WAIT_SECONDS = 30.0
+ENDED = ("done", "failed")
 _COLUMNS = (
     "number, setting, learner, propensity, fidelity, state, value, metrics, reason, process, "
     "revision"
 )
-_NEXT = "(SELECT coalesce(max(revision), 0) + 1 FROM trials)"
 _SCHEMA = """
 CREATE TABLE search (name TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE trials (
@@ -47,8 +48,15 @@ CREATE TABLE trials (
     revision INTEGER NOT NULL    -- grows with every change of any trial
 );
 CREATE INDEX by_revision ON trials (revision);
-CREATE INDEX by_state ON trials (state);
 """
+_BEGIN = (
+    "INSERT INTO trials (revision, process, number, setting, learner, propensity, fidelity, state,"
+    " started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_CHANGE = (
+    "UPDATE trials SET revision = ?, process = ?, state = ?, value = ?, metrics = ?, reason = ?,"
+    " ended = ? WHERE number = ?"
+)
 
 
 class SearchFileError(Exception):
@@ -85,6 +93,9 @@ class Trial:
 class Store:
     """Trials in a file, or in memory. Safe from many threads, and after fork().
 
+    What is in the file is mirrored here. Every transaction begins by reading what others have
+    changed since the last one, mostly nothing, and whatever it changes is not read again.
+
     Args:
         path: None: in memory.
         header: what must be the same whenever the file is used: name → JSON value.
@@ -102,7 +113,11 @@ class Store:
         self._header = header
         self._lock = threading.RLock()
         self._owner = os.getpid()
-        self._seen = 0
+        self._trials: dict[int, Trial] = {}
+        self._revision = 0
+        self._processes: dict[int, str] = {}  # of trials that have not ended
+        self._news: dict[int, None] = {}
+        self._written: list[tuple[Trial, str]] = []
         self._connection = self._connect()
 
     # ---- the connection ------------------------------------------------------------------------
@@ -181,120 +196,120 @@ class Store:
                 _inherited.append(self._connection)
                 self._connection, self._owner = self._connect(), os.getpid()
             self._connection.execute("BEGIN IMMEDIATE")
+            self._written.clear()
             try:
+                self._read(self._connection)
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
                 raise
+            for trial, process in self._written:
+                self._mirror(trial, process)
+            self._revision += len(self._written)
 
     def close(self) -> None:
         """Closes the file."""
         with self._lock:
             self._connection.close()
 
+    # ---- the mirror ----------------------------------------------------------------------------
+
+    def _read(self, connection: sqlite3.Connection) -> None:
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM trials WHERE revision > ? ORDER BY revision", (self._revision,)
+        ).fetchall()
+        for row in rows:
+            self._mirror(_trial(row), row[9])
+            self._revision = row[10]
+
+    def _mirror(self, trial: Trial, process: str) -> None:
+        self._trials[trial.number] = trial
+        self._news[trial.number] = None
+        if trial.state in ENDED:
+            self._processes.pop(trial.number, None)
+        else:
+            self._processes[trial.number] = process
+
+    def _change(self, connection: sqlite3.Connection, trial: Trial, process: str) -> None:
+        said = (trial.state, trial.value, json.dumps(trial.metrics), trial.reason)
+        ended = time.time() if trial.state in ENDED else None
+        connection.execute(_CHANGE, (self._revision + 1, process, *said, ended, trial.number))
+        self._written.append((trial, process))
+
     # ---- trials --------------------------------------------------------------------------------
 
-    def begin(
-        self, budget: float, suggest: Callable[[int, list[Trial]], Trial | None]
-    ) -> tuple[Trial | None, list[Trial]]:
+    def begin(self, budget: float, suggest: Callable[[int], Trial | None]) -> Trial | None:
         """Gives out a trial: one that is waiting, or a new one.
 
         Args:
             budget: trials there may be.
-            suggest: (number, news) → the trial to begin; news are trials that have changed since
-                the last call.
+            suggest: number → the trial to begin.
 
         Returns:
-            The trial, None if the budget is spent or nothing was suggested; and the news.
+            The trial, None if the budget is spent or nothing was suggested.
         """
         with self._transaction() as connection:
-            news = self._news(connection)
-            for left, process in self._unfinished(connection):
-                if left.state == "waiting" or not _alive(process):
-                    self._change(connection, left.number, "1", state="running", process=_me())
-                    return left, news
-            number = connection.execute(
-                "SELECT coalesce(max(number) + 1, 0) FROM trials"
-            ).fetchone()[0]
-            if number >= budget:
-                return None, news
-            trial = suggest(number, news)
+            for number, process in sorted(self._processes.items()):
+                left = self._trials[number]
+                if left.state == "waiting" or not is_alive(process):
+                    again = replace(left, state="running")
+                    self._change(connection, again, this_process())
+                    return copy.deepcopy(again)
+            number = len(self._trials)
+            trial = None if number >= budget else suggest(number)
             if trial is None:
-                return None, news
-            connection.execute(
-                "INSERT INTO trials (number, setting, learner, propensity, fidelity, state,"
-                f" process, started, revision) VALUES (?, ?, ?, ?, ?, 'running', ?, ?, {_NEXT})",
-                (
-                    number,
-                    json.dumps(trial.setting),
-                    trial.learner,
-                    trial.propensity,
-                    trial.fidelity,
-                    _me(),
-                    time.time(),
-                ),
-            )
-            return trial, news
+                return None
+            setting, process = json.dumps(trial.setting), this_process()
+            named = (number, setting, trial.learner, trial.propensity, trial.fidelity, "running")
+            connection.execute(_BEGIN, (self._revision + 1, process, *named, time.time()))
+            # Whoever is given the trial may change its setting; what is kept stays as it is.
+            kept = {k: list(v) if isinstance(v, list) else v for k, v in trial.setting.items()}
+            self._written.append((replace(trial, setting=kept), process))
+            return trial
 
     def end(
         self, number: int, state: str, value: float | None, metrics: dict[str, float], reason: str
     ) -> bool:
         """Writes down what came of a trial; False: it had ended already, and nothing is changed."""
         with self._transaction() as connection:
-            changed = self._change(
-                connection,
-                number,
-                "state NOT IN ('done', 'failed')",
-                state=state,
-                value=value,
-                metrics=json.dumps(metrics),
-                reason=reason or None,
-                ended=time.time(),
-            )
-            if (
-                not changed
-                and not connection.execute(
-                    "SELECT count(*) FROM trials WHERE number = ?", (number,)
-                ).fetchone()[0]
-            ):
+            trial = self._trials.get(number)
+            if trial is None:
                 raise ValueError(f"there is no trial {number}")
-            return changed
+            if trial.state in ENDED:
+                return False
+            ended = replace(
+                trial, state=state, value=value, metrics=dict(metrics), reason=reason or None
+            )
+            self._change(connection, ended, self._processes[number])
+            return True
 
     def give_back(self, number: int) -> None:
         """A trial that nobody works on any more: it is given out again."""
         with self._transaction() as connection:
-            self._change(connection, number, "state = 'running'", state="waiting")
+            trial = self._trials.get(number)
+            if trial is not None and trial.state == "running":
+                waiting = replace(trial, state="waiting")
+                self._change(connection, waiting, self._processes[number])
+
+    def refresh(self) -> None:
+        """Reads what others have changed."""
+        with self._transaction():
+            pass
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials in the order of asking, as of the last transaction."""
+        with self._lock:
+            return [self._trials[number] for number in sorted(self._trials)]
 
     def news(self) -> list[Trial]:
-        """Trials that have changed since the last news, in the order of changes."""
-        with self._transaction() as connection:
-            return self._news(connection)
-
-    def _news(self, connection: sqlite3.Connection) -> list[Trial]:
-        rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM trials WHERE revision > ? ORDER BY revision", (self._seen,)
-        ).fetchall()
-        if rows:
-            self._seen = rows[-1][-1]
-        return [_trial(row) for row in rows]
-
-    def _unfinished(self, connection: sqlite3.Connection) -> list[tuple[Trial, str]]:
-        rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM trials WHERE state IN ('running', 'waiting') ORDER BY number"
-        )
-        return [(_trial(row), row[9]) for row in rows]
-
-    def _change(
-        self, connection: sqlite3.Connection, number: int, only: str, **columns: Any
-    ) -> bool:
-        names = ", ".join(f"{name} = ?" for name in columns)
-        done = connection.execute(
-            f"UPDATE trials SET {names}, revision = {_NEXT} WHERE number = ? AND {only}",
-            (*columns.values(), number),
-        )
-        return done.rowcount > 0
+        """Trials that have changed since the last news, as of the last transaction."""
+        with self._lock:
+            found = [self._trials[number] for number in self._news]
+            self._news.clear()
+            return found
 
 
 def read_trials(path: str | os.PathLike[str]) -> list[Trial]:
@@ -347,7 +362,8 @@ def _started(pid: int) -> str | None:
 _identity: tuple[int, str] = (0, "")
 
 
-def _me() -> str:
+def this_process() -> str:
+    """Names it: its machine, its number, and when it started."""
     global _identity
     pid = os.getpid()
     if _identity[0] != pid:
@@ -355,9 +371,9 @@ def _me() -> str:
     return _identity[1]
 
 
-def _alive(process: str) -> bool:
+def is_alive(process: str) -> bool:
     """Whether whoever has a trial is still there; of other machines nothing is known: it is."""
-    if process == _me():
+    if process == this_process():
         return True
     host, pid, started = json.loads(process)
     return bool(host != socket.gethostname() or _started(pid) == started)

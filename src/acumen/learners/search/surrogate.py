@@ -4,7 +4,7 @@ The time of a suggestion goes into some hundred candidates, in three rounds: set
 ones, then near the most promising of those, and what two of them changed, together.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -130,8 +130,9 @@ class SurrogateSearcher:
             return Pick(dict(self._space.default), key, self._space.default_genes)
         base = np.repeat(self._space.default_genes[None], 20, axis=0)
         changes = float(self._rng.uniform(1.0, max(2.0, self._space.layout.count / 2)))
-        found = self._settle(self._space.mutate(base, self._rng, changes=changes))
-        return self._drawn() if found is None else found
+        changed = self._space.mutate(base, self._rng, changes=changes)
+        found = self._settle(changed, range(len(changed)))
+        return self._drawn() if found is None else found[1]
 
     def _drawn(self) -> Pick:
         genes = self._space.sample_genes(1, self._rng)[0]
@@ -142,22 +143,24 @@ class SurrogateSearcher:
 
     def _update(self) -> Vector:
         """Takes in what is new; returns the targets of the process's points, float64[n]."""
-        total, process = len(self._seen), self._process
+        total, process, seen = len(self._seen), self._process, self._seen
         due = total - self._fitted_at >= max(2, total // 5)
         if due or len(process) > self._spec.points + 40:
             self._rows = self._chosen()
-            features = self._space.layout.encode(self._seen.genes[self._rows])
-            process.set_points(features, self._seen.counts[self._rows])
+            features = self._space.layout.encode(seen.genes[self._rows])
+            targets: Vector = seen.targets()[self._rows]
+            if due:
+                steps = FIT_STEPS if self._fitted_at else FIT_STEPS_FIRST
+                process.fit(features, seen.counts[self._rows], targets, steps)
+                self._fitted_at = total
+            else:
+                process.set_points(features, seen.counts[self._rows])
         else:
-            features = self._space.layout.encode(self._seen.genes[self._taken :])
-            for row, point in enumerate(features, self._taken):
-                self._rows.append(row)
-                process.add_point(point)
+            if total > self._taken:
+                process.add_points(self._space.layout.encode(seen.genes[self._taken :]))
+                self._rows += range(self._taken, total)
+            targets = seen.targets()[self._rows]
         self._taken = total
-        targets: Vector = self._seen.targets()[self._rows]
-        if due:
-            process.fit(targets, FIT_STEPS if self._fitted_at else FIT_STEPS_FIRST)
-            self._fitted_at = total
         return targets
 
     def _chosen(self) -> list[int]:
@@ -174,7 +177,7 @@ class SurrogateSearcher:
 
     def _most_promising(self) -> list[Pick]:
         targets = self._update()
-        process, space = self._process, self._space
+        process = self._process
         failing = (self._seen.failures > self._seen.counts)[self._rows]
         failed = float(failing.mean())
         both = process.weights(np.stack([targets, failing - failed], axis=1))
@@ -185,8 +188,8 @@ class SurrogateSearcher:
         known = process.extended(self._waiting_features()) if self._waiting else process
         both = np.concatenate([both, np.zeros((len(known) - len(process), 2))])
 
-        def merits(candidates: Matrix) -> Vector:
-            covariances = known.covariances(space.layout.encode(candidates))
+        def merits(features: Matrix) -> Vector:
+            covariances = known.covariances(features)
             mean, fails = product(covariances, both).T
             deviation = np.sqrt(known.variances(covariances))
             merit = log_improvement((best - mean) / deviation) + np.log(deviation)
@@ -194,30 +197,32 @@ class SurrogateSearcher:
                 merit += np.log1p(-np.minimum(np.maximum(fails + failed, 0.0), 0.99))
             return merit
 
-        pool, merit = self._pool(base, merits)
+        pool, features, merit = self._pool(base, merits)
+        alike = process.alike(features)
         picked: list[Pick] = []
-        for _ in range(1 + sum(len(self._seen) >= size for size in PICKED_AT)):
+        for left in range(sum(len(self._seen) >= size for size in PICKED_AT), -1, -1):
             order = np.argsort(-merit, kind="stable")
-            found = self._settle(pool[order], picked)
+            found = self._settle(pool, order, picked)
             if found is None:
                 break
-            picked.append(found)
-            # The next one is to say something that this one does not.
-            alike = process.correlations(
-                space.layout.encode(found.genes[None]), space.layout.encode(pool)
-            )
-            merit = merit + np.log(np.maximum(1.0 - alike * alike, 1e-9))
+            row, pick = found
+            picked.append(pick)
+            if left:  # the next one is to say something that this one does not
+                merit = merit + np.log(np.maximum(1.0 - alike(row) ** 2, 1e-9))
         return picked or [self._drawn()]
 
     def _waiting_features(self) -> Matrix:
         return self._space.layout.encode(np.array(list(self._waiting.values())))
 
-    def _pool(self, parents: Matrix, merits: Callable[[Matrix], Vector]) -> tuple[Matrix, Vector]:
-        """Candidates and their merits; each round changes the most promising of the last."""
+    def _pool(
+        self, parents: Matrix, merits: Callable[[Matrix], Vector]
+    ) -> tuple[Matrix, Matrix, Vector]:
+        """Candidates, their features and merits; each round changes the best of the last."""
         space, rng = self._space, self._rng
         by_gene = np.bincount(self._gene_of, self._process.relevance, space.layout.count)
         weights = by_gene / by_gene.sum() + 1.0 / space.layout.count
         pool, merit = np.empty((0, space.layout.count)), np.empty(0)
+        features = np.empty((0, space.layout.width))
         most = max(2.0, min(6.0, space.layout.count / 3))
         for number, size in enumerate(ROUNDS):
             chosen = np.minimum(rng.geometric(0.35, size=size) - 1, len(parents) - 1)
@@ -233,19 +238,24 @@ class SurrogateSearcher:
             else:
                 strangers = max(1, size // 12)
                 new[:strangers] = space.canonical(space.layout.draw(strangers, rng))
-            pool, merit = np.concatenate([pool, new]), np.concatenate([merit, merits(new)])
+            encoded = space.layout.encode(new)
+            merit = np.concatenate([merit, merits(encoded)])
+            pool, features = np.concatenate([pool, new]), np.concatenate([features, encoded])
             parents = pool[np.argsort(-merit, kind="stable")[:PARENTS]]
-        return pool, merit
+        return pool, features, merit
 
-    def _settle(self, ordered: Matrix, but: Sequence[Pick] = ()) -> Pick | None:
-        """The first of these that is valid and new."""
-        for genes in ordered:
+    def _settle(
+        self, pool: Matrix, order: Iterable[int], but: Sequence[Pick] = ()
+    ) -> tuple[int, Pick] | None:
+        """The first of these that is valid and new, and its row."""
+        for row in order:
+            genes = pool[row]
             setting = self._space.setting(genes)
             key = self._space.key(setting)
             new = key not in self._seen.row_of and key not in self._waiting
             new = new and all(key != other.key for other in but)
             if new and self._space.valid(setting):
-                return Pick(setting, key, genes)
+                return row, Pick(setting, key, genes)
         return None
 
 
