@@ -105,6 +105,11 @@ class Spend(click.ParamType["float | int"]):
     help="Count time and memory of all commands that && joins. Unless given, those of the last "
     "one count: what is built before may take as long as it likes.",
 )  # fmt: skip
+@click.option(
+    "--runs", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="N",
+    help="Run the last command N times each time what stands before it has run; medians count. "
+    "For short programs that take long to build.",
+)  # fmt: skip
 @click.option("--shell", is_flag=True, help="Run the command as one line of /bin/sh.")
 @click.option("--stdin", type=_FILE, metavar="FILE", help="What the last command reads.")
 @click.option(
@@ -235,6 +240,7 @@ def _subject(command: tuple[str, ...], asked: dict[str, Any]) -> ProgramSubject:
         dict(asked["more_metrics"]),
         asked["limits"],
         asked["whole"],
+        asked["runs"],
     )
     limits = Limits(
         seconds=asked["timeout"],

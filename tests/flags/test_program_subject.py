@@ -10,6 +10,7 @@ import pytest
 
 from acumen.evaluation.programs.pairs import RunFailedError
 from acumen.flags import Check, Limits, ProgramSubject, TuneError, make_goal, make_template
+from acumen.flags.goal import GoalError
 
 # Does as its argument says; without one it is good.
 PROGRAM = """
@@ -168,3 +169,32 @@ def test_other_flags_of_the_same_name_are_another_tuning() -> None:
 
     assert fingerprint("{a:-x?}") == fingerprint("{a:-x?}")
     assert len({fingerprint("{a:-x?}"), fingerprint("{a:-y?}"), fingerprint("{a:-x?}", "in")}) == 3
+
+
+def test_what_was_built_once_runs_several_times(tmp_path: Path) -> None:
+    count = "n=$(cat runs 2>/dev/null || echo 0); echo $((n+1)) > runs; echo v=$((n*n))"
+    words = ["sh", "-c", "echo x >> builds; rm -f runs", "&&", "sh", "-c", count, "{a:-x?}"]
+    goal = make_goal(maximize="v", regex="v=([0-9]+)", runs=5)
+    template = make_template(words)
+    with ProgramSubject(template, goal, Check("exit"), cwd=tmp_path) as subject:
+        subject.prepare()
+        assert subject.measure(subject.space.default).value == 4  # of 0, 1, 4, 9, 16
+    assert (tmp_path / "builds").read_text() == "x\n" * 4
+    with pytest.raises(GoalError, match="1 to 1000 times, not 0"):
+        make_goal(runs=0)
+
+
+def test_one_bad_run_of_several_is_a_failure(tmp_path: Path) -> None:
+    third = "n=$(cat runs || echo 0); echo $((n+1)) > runs; [ $n -lt 6 ] || exit 3"
+    words = ["true", "&&", "sh", "-c", third, "{a:-x?}"]
+    with ProgramSubject(make_template(words), make_goal(runs=2), Check("exit"), cwd=tmp_path) as of:
+        of.prepare()
+        with pytest.raises(RunFailedError, match="exit"):
+            of.measure(of.space.default)
+
+
+def test_a_long_build_is_spoken_of(tmp_path: Path) -> None:
+    words = ["sleep", "0.1", "&&", "true", "{a:-x?}"]
+    for runs, said in ((1, 1), (2, 0)):
+        with ProgramSubject(make_template(words), make_goal(runs=runs), Check("exit")) as subject:
+            assert len([note for note in subject.prepare() if "--runs 10" in note]) == said

@@ -51,6 +51,7 @@ def make_goal(
     more: Mapping[str, str] | None = None,
     limits: Sequence[str] = (),
     whole: bool = False,
+    runs: int = 1,
 ) -> Goal:
     """What is to be better.
 
@@ -61,6 +62,7 @@ def make_goal(
         more: further metrics, by name the expressions that find them.
         limits: what must hold, such as ``peak_memory=2G``.
         whole: whether all commands are measured, not the last one alone.
+        runs: of the last command, after those before it have run once.
 
     Raises:
         GoalError: it cannot be understood.
@@ -73,7 +75,8 @@ def make_goal(
         patterns[metric] = regex
     if clash := set(patterns) & set(OUTSIDE):
         raise GoalError(f"{', '.join(clash)} is measured from outside; call yours something else")
-    return Goal(metric, bool(maximize), [parse_limit(one) for one in limits], patterns, whole)
+    parsed = [parse_limit(one) for one in limits]
+    return Goal(metric, bool(maximize), parsed, patterns, whole, runs)
 
 
 def tune_program(

@@ -10,11 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from acumen.evaluation.programs.run import Run
 
 OUTSIDE = ("time", "cpu_time", "peak_memory", "output_size")
 FILE_SIZE = "file_size:"
+RUNS_MAX = 1000
 _UNITS = {
     "": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2.0**10, "mi": 2.0**20, "gi": 2.0**30,
     "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30,
@@ -53,6 +55,7 @@ class Goal:
         patterns: regular expressions that find metrics in what the last command printed: the
             first group of the last match.
         whole: whether time and memory count over all commands, not for the last one alone.
+        runs: of the last command, after those before it have run once; medians of them count.
     """
 
     metric: str = "time"
@@ -60,8 +63,11 @@ class Goal:
     limits: Sequence[Limit] = ()
     patterns: Mapping[str, str] = field(default_factory=dict)
     whole: bool = False
+    runs: int = 1
 
     def __post_init__(self) -> None:
+        if not 1 <= self.runs <= RUNS_MAX:
+            raise GoalError(f"the last command can run 1 to {RUNS_MAX} times, not {self.runs}")
         for name, pattern in self.patterns.items():
             try:
                 groups = re.compile(pattern).groups
@@ -122,6 +128,16 @@ class Goal:
             elif name in self._needed:
                 raise GoalError(f"{pattern!r} found no number in the output")
         return found
+
+    def medians(self, passes: Sequence[Sequence[Run]], cwd: Path | None) -> dict[str, float]:
+        """The same of a program whose last command ran several times.
+
+        Raises:
+            GoalError: as of `metrics`.
+        """
+        each = [self.metrics(runs, cwd) for runs in passes]
+        names = [name for name in each[0] if all(name in found for found in each)]
+        return {name: median(found[name] for found in each) for name in names}
 
     def broken(self, metrics: Mapping[str, float]) -> str | None:
         """The first limit that does not hold, in words."""

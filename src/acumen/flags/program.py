@@ -24,6 +24,8 @@ CHECKS = ("auto", "output", "exit")
 _CHECK_SECONDS = 600.0
 # A default that takes longer than this is run twice before the search, not three times.
 _LONG_SECONDS = 20.0
+# Where building takes so many times as long as running, running again costs little.
+_LONG_BUILD = 5.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class ProgramSubject:
             [template.shown(self.space.default), sorted(map(repr, template.pieces.values())),
              None if stdin is None else str(stdin), template.shell,
              goal.metric, goal.maximize, [str(limit) for limit in goal.limits],
-             dict(goal.patterns), goal.whole, self._check.kind, list(self._check.command)]
+             dict(goal.patterns), goal.whole, goal.runs, self._check.kind,
+             list(self._check.command)]
         )  # fmt: skip
         self.folder = Path(cwd or ".").absolute()
         self._open(None)
@@ -138,11 +141,11 @@ class ProgramSubject:
         count = 3
         while len(seconds) < count:
             try:
-                runs = self._run(self.space.default, ())
-                seen.append(self._evidence(runs))
-                seconds.append([run.seconds for run in runs])
-                self._goal_of(runs)
-                self._ask_checker(runs[-1])
+                passes = self._run(self.space.default, ())
+                seen += map(self._evidence, passes)
+                seconds.append([run.seconds for run in passes[0]])
+                self._goal_of(passes)
+                self._ask_checker()
             except (RunFailedError, ProgramError) as failure:
                 before = ("", "worked once, then ", "worked twice, then ")[len(seconds)]
                 raise TuneError(f"the default {before}failed: {failure}") from None
@@ -153,7 +156,19 @@ class ProgramSubject:
         slow = (3.0, 1.0) if self.metric == "time" and not self._goal.whole else (10.0, 10.0)
         factors = [(10.0, 10.0)] * (len(times) - 1) + [slow]
         self._patience = [a * t + b for (a, b), t in zip(factors, times, strict=True)]
-        return self._settle(seen, runs[-1])
+        return [*self._settle(seen, passes[0][-1]), *self._advice(times)]
+
+    def _advice(self, seconds: Sequence[float]) -> list[str]:
+        """What would make the same budget say more."""
+        before = sum(seconds[:-1])
+        timed = self.metric in ("time", "cpu_time") and not self._goal.whole
+        if not timed or self._goal.runs > 1 or before < _LONG_BUILD * seconds[-1]:
+            return []
+        return [
+            f"what runs before the last command takes {before / max(seconds[-1], 1e-4):.0f} times"
+            " as long as that: with --runs 10 that one runs ten times each time, if that does not"
+            " change what it does"
+        ]
 
     def _settle(self, seen: Sequence[str], last: Run) -> list[str]:
         """Decides what right results are; what the user should know of it."""
@@ -188,11 +203,11 @@ class ProgramSubject:
     def measure(self, setting: Setting, hurry: bool = False) -> Measured:
         """See `Subject`."""
         try:
-            runs = self._run(setting, self._patience if hurry else ())
-            if self._right is not None and self._evidence(runs) != self._right:
+            passes = self._run(setting, self._patience if hurry else ())
+            if self._right is not None and any(self._evidence(p) != self._right for p in passes):
                 raise RunFailedError("its output differs from the default's")
-            metrics = self._goal_of(runs)
-            self._ask_checker(runs[-1])
+            metrics = self._goal_of(passes)
+            self._ask_checker()
         except ProgramError as error:
             raise RunFailedError(str(error)) from None
         if broken := self._goal.broken(metrics):
@@ -214,7 +229,8 @@ class ProgramSubject:
             return f"without {default or unit}"
         return text if piece.before else f"{unit}: {text}"
 
-    def _run(self, setting: Setting, seconds: Sequence[float]) -> list[Run]:
+    def _run(self, setting: Setting, seconds: Sequence[float]) -> list[list[Run]]:
+        """The runs of the commands, for each run of the last one."""
         template = self._template
         program = Program(
             template.arguments(setting), self._cwd, template.environment(setting), self._stdin
@@ -222,18 +238,24 @@ class ProgramSubject:
         spool = Path(self._spool.name, "output") if self._check.command else None
         before = {path: _stamp(path) for path in self._files}
         runs = self._runner.run_program(program, seconds=seconds, spool=spool)
-        if runs[-1].problem:
+        passes = [runs]
+        while not passes[-1][-1].problem and len(passes) < self._goal.runs:
+            again = self._runner.run_program(
+                replace(program, steps=program.steps[-1:]), seconds=seconds[-1:], spool=spool
+            )
+            passes.append([*runs[:-1], *again])
+        if problem := passes[-1][-1].problem:
             which = "" if len(program.steps) == 1 else f"{program.steps[len(runs) - 1][0]}: "
-            raise RunFailedError(f"{which}{runs[-1].problem}")
+            raise RunFailedError(f"{which}{problem}")
         for path, stamp in before.items():
             # What an earlier run wrote must not be taken for this one's.
             if _stamp(path) == stamp:
                 raise RunFailedError(f"{path} was not written")
-        return runs
+        return passes
 
-    def _goal_of(self, runs: Sequence[Run]) -> dict[str, float]:
+    def _goal_of(self, passes: Sequence[Sequence[Run]]) -> dict[str, float]:
         try:
-            return self._goal.metrics(runs, self._cwd)
+            return self._goal.medians(passes, self._cwd)
         except GoalError as error:
             raise RunFailedError(str(error)) from None
 
@@ -247,7 +269,7 @@ class ProgramSubject:
         except OSError as error:
             raise RunFailedError(f"{path}: {error.strerror}") from None
 
-    def _ask_checker(self, last: Run) -> None:
+    def _ask_checker(self) -> None:
         if not self._check.command:
             return
         output = Path(self._spool.name, "output")
