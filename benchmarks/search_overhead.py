@@ -2,7 +2,7 @@
 
     python benchmarks/search_overhead.py [--trials 1000] [--json FILE]
 
-Every searcher plays the same problem, 30 flags and 4 numbers, in blocks of 50 trials; in every
+Every searcher plays the same problem, 50 flags and 10 numbers, in blocks of 50 trials; in every
 pass their order is drawn anew. A trial is one ask and one tell, timed in processor time; the
 measurement between them is not. Shown are means over the last tenth of the first 100 trials and of
 all trials, and over all of them; two searches of the same kind (A/A) say how far this machine can
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,21 +23,25 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from acumen.core import minimize
 from acumen.evaluation.results import describe_machine
 from acumen.flags import learned
 from acumen.flags.heuristics import RandomDraws
+from acumen.flags.learned import AcumenTuner
 from acumen.flags.measuring import Maker, Tuner
 from acumen.flags.rivals import optuna_tpe
-from acumen.learners.search import Flag, Integer, Real, Setting, Space
+from acumen.learners.search import Flag, Integer, Real, Search, Setting, Space
 
 BLOCK = 50
 PARTS = (("around 100", 0.09, 0.1), ("the last tenth", 0.9, 1.0), ("all", 0.0, 1.0))
 
 
 def problem() -> Space:
-    numbers = {"a": Integer(1, 64), "b": Integer(1, 4096, log=True), "x": Real(0, 1)}
-    flags = {f"f{k}": Flag() for k in range(30)}
-    return Space({**flags, **numbers, "y": Real(1e-3, 1, log=True)})
+    flags = {f"f{k}": Flag() for k in range(50)}
+    whole = {"a": Integer(1, 64), "b": Integer(1, 4096, log=True)}
+    whole |= {f"n{k}": Integer(1, 16) for k in range(4)}
+    real = {"x": Real(0, 1), "y": Real(1e-3, 1, log=True), "u": Real(0, 1), "v": Real(0, 1)}
+    return Space({**flags, **whole, **real})
 
 
 def cost(setting: Setting) -> float:
@@ -45,10 +50,15 @@ def cost(setting: Setting) -> float:
     return float(np.exp(0.2 * (flags + pair) + (setting["x"] - 0.3) ** 2 + setting["a"] / 64))
 
 
-def contenders() -> dict[str, Maker]:
+def contenders(folder: Path) -> dict[str, Maker]:
+    def in_a_file(space: Space, budget: int, seed: int) -> Tuner:
+        file = folder / "search.sqlite"
+        return AcumenTuner(Search(space, minimize("cost"), budget=budget, file=file, seed=seed))
+
     found: dict[str, Maker] = {
         "acumen (Search, in memory)": learned.DEFAULT.make,
         "acumen (A/A)": learned.DEFAULT.make,
+        "acumen (Search, in a file)": in_a_file,
         **{f"acumen, {member.name} alone": member.make for member in learned.MEMBERS},
         "random": RandomDraws,
     }
@@ -57,11 +67,11 @@ def contenders() -> dict[str, Maker]:
     return found
 
 
-def play(trials: int, seed: int) -> dict[str, list[float]]:
+def play(trials: int, seed: int, folder: Path) -> dict[str, list[float]]:
     space, rng = problem(), np.random.default_rng(seed)
     tuners: dict[str, Tuner] = {
         name: make(space, trials, seed + number)
-        for number, (name, make) in enumerate(contenders().items())
+        for number, (name, make) in enumerate(contenders(folder).items())
     }
     seconds: dict[str, list[float]] = {name: [] for name in tuners}
     order = random.Random(seed)
@@ -86,7 +96,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    seconds = play(options.trials, options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = play(options.trials, options.seed, Path(folder))
     table = Table(title=f"milliseconds a suggestion, ask and tell, of {options.trials} trials")
     for column in ("searcher", *(part for part, _, _ in PARTS), "largest"):
         table.add_column(column, justify="left" if column == "searcher" else "right")
