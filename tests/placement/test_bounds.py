@@ -90,6 +90,26 @@ def test_branches_take_turns_or_copy() -> None:
     assert fork(0, 1) == pytest.approx(11, rel=1e-3)
 
 
+def test_what_must_share_a_device_takes_turns_with_its_tails() -> None:
+    # Of u's readers a, b and c none can be copied to; what follows a and b may run elsewhere.
+    edges = [(0, 1), (0, 2), (0, 3), (1, 4), (2, 5), (3, 6), (4, 6), (5, 6)]
+    graph = Graph.from_edges(
+        "tails",
+        ["u", "a", "b", "c", "after a", "after b", "v"],
+        {"gpu": [0.0, 2.0, 2.0, 1.0, 4.0, 4.0, 0.0]},
+        np.zeros(7),
+        edges,
+        [1000] * 3 + [5] * 5,
+    )
+    cluster = Cluster.full_mesh([Device(f"d{i}", "gpu") for i in range(3)], 0.0, 10.0)
+    task = Task(graph, cluster, "latency")
+    every = np.array(list(itertools.product(range(3), repeat=7)), np.int32)
+    order = np.array([0, 1, 2, 3, 4, 4, 5], np.int32)
+    assert Simulator(task, contention=False).seconds_of(every, order).min() == 8.5
+    # The chain is 6 s, the turns 5 s; a and b take turns, and then the later one's reader runs.
+    assert copying_path(task) == pytest.approx(8.0, rel=1e-3)
+
+
 def test_the_longest_chain() -> None:
     task = task_of({"gpu": [1.0, 5.0, 2.0, 4.0]}, ["gpu"] * 9, [(0, 1), (0, 2), (2, 3)])
     assert critical_path(task) == 7.0

@@ -12,7 +12,7 @@ from acumen import _native
 from acumen.placement.graph import Floats, Graph
 from acumen.placement.plan import Task
 
-_WINDOW_MAX, _PAIRS = 200, 5e7  # so that 80,000 operators take a second or two
+_WINDOW_MAX, _PAIRS = 200, 8e7  # so that 80,000 operators take a second or two
 _ROUNDING = 1e-9  # relative: more than sums along a chain lose
 _COST_MAX = 1e100
 
@@ -48,7 +48,8 @@ def copying_path(task: Task) -> float:
     """Seconds of the longest chain, if forks and joins cost either copies or their branches' work.
 
     Of two operators and all that lies between them: on one device the branches take turns, and
-    on several their data are copied. `interval_bound.hpp` has the argument. An operator counts with
+    on several their data are copied. `interval_bound.hpp` has the argument, and `one_machine.hpp`
+    that of turns. An operator counts with
     its quickest device, a tensor with the quickest copy between any two devices, and copies do not
     wait for each other, so that it holds without contention too. Never below `critical_path`, but
     for rounding; 0 where a cost is above 1e100.

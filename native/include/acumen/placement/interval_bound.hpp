@@ -1,23 +1,30 @@
 // What no step can be shorter than when data have to be copied: bounds between pairs of operators.
 //
-// Idea       far(u, v) is a lower bound of start(v) - end(u), whatever runs where, for v behind u;
-//            apart(u, v) is one if the two are on different devices. Along edges
+// Idea       together(u, v) is a lower bound of start(v) - end(u), for v behind u, if both are on one
+//            device, whatever else runs where; apart(u, v) is one if they are on different devices.
+//            Along edges p -> v, as p is where u is, or it is not,
 //
-//              far(u, v)   >= far(u, p) + s(p)                                   for p -> v
-//              apart(u, v) >= min(far(u, p) + s(p) + copy(p, v), apart(u, p) + s(p))
+//              together(u, v) >= s(p) + min(together(u, p), apart(u, p) + copy(p, v))
+//              apart(u, v)    >= s(p) + min(together(u, p) + copy(p, v), apart(u, p))
 //
-//            (p is where u is, or it is not), and the same from the other end. All operators x
-//            between u and v run within the T seconds between them. If u and v share a device, then
-//            x is there too, or apart(u, x) + s(x) + apart(x, v) <= T; those that must be there
-//            take turns, so they fit into T together, and all others onto the other devices for as
-//            long as copies leave them. If u and v are apart, x is with u, with v or elsewhere,
-//            each with the copies that this needs. The least T at which neither is a contradiction,
-//            found by bisection, is a bound: forks and joins cost their branches' work, or copies.
+//            and the same from the other end, and of any operator x between the two
+//
+//              together(u, v) >= s(x) + min(together + together, apart + apart)
+//              apart(u, v)    >= s(x) + min(together + apart, apart + together, apart + apart)
+//
+//            of (u, x) and (x, v). All operators x between u and v run within the T seconds between
+//            them. If u and v share a device, then x is there too, or apart(u, x) + s(x) +
+//            apart(x, v) <= T; those that must be there take turns, so they are jobs of one machine
+//            with heads together(u, x) and tails together(x, v), and all others fit onto the other
+//            devices for as long as copies leave them. If u and v are apart, x is with u, with v or
+//            elsewhere, each with the copies that this needs, and those that must be with one of
+//            them are jobs of a machine too. The least T at which neither is a contradiction, found
+//            by bisection, is a bound: forks and joins cost their branches' work, or copies.
 // Guarantee  With s(x) at most the seconds of x on any device and copies at most what they take on
 //            any channel, no timeline ends an operator before `ends()`, up to rounding.
 // Layout     Of each operator a window: those behind it with the lowest numbers, with both bounds.
 //            What lies between an operator and one in its window is in the window as well.
-// Paper      The two-sided use of heads and tails is Carlier & Pinson's, "An algorithm for solving
+// Papers     The two-sided use of heads and tails is Carlier & Pinson's, "An algorithm for solving
 //            the job-shop problem", Management Science 1989; copies in place of machines are ours.
 #pragma once
 
@@ -28,6 +35,8 @@
 #include <stdexcept>
 #include <utility>
 #include <vector>
+
+#include "acumen/placement/one_machine.hpp"
 
 namespace acumen::placement {
 
@@ -62,8 +71,9 @@ class IntervalBound {
     std::uint32_t other;
     double copy;
   };
-  struct Far {
-    double any = -1.0, apart = -1.0;  ///< below 0: not behind
+  struct Far {  ///< below 0: not behind
+    double together = -1.0, apart = -1.0;
+    double any() const { return std::min(together, apart); }
   };
   struct Window {
     std::vector<std::uint32_t> ids;
@@ -118,43 +128,52 @@ class IntervalBound {
   /// How far v, number k of the window of u, is from u.
   Far bound(std::uint32_t u, std::uint32_t v, std::size_t k, std::size_t count,
             const std::vector<Far>& far) {
-    Far best;
-    for (const auto& [p, copy] : before_[v]) {
-      if (p == u) {
-        best = {std::max(best.any, 0.0), std::max(best.apart, copy)};
-      } else if (index_[p] != kNone) {
-        const Far& there = far[index_[p]];
-        const double end = there.any + seconds_[p];
-        best.any = std::max(best.any, end);
-        best.apart = std::max(best.apart, std::min(end + copy, there.apart + seconds_[p]));
-      }
-    }
-    for (const auto& [y, copy] : behind_[u]) {
-      if (y == v || index_[y] == kNone) continue;
-      const Far& there = pairs_[index_[y] * count + k];
-      if (there.any < 0) continue;
-      best.apart = std::max(best.apart, seconds_[y] + std::min(copy + there.any, there.apart));
-    }
-    best.apart = std::max(best.apart, best.any);
+    Far best = along_edges(u, v, k, count, far);
     between_.clear();
     double work = 0.0;
     for (std::size_t x = 0; x < k; ++x) {
-      const Far& behind = pairs_[x * count + k];
-      if (behind.any < 0) continue;
-      const double seconds = seconds_[windows_[u].ids[x]];
-      between_.push_back({seconds, far[x], behind});
-      work += seconds;
+      const Far &before = far[x], &behind = pairs_[x * count + k];
+      if (behind.together < 0) continue;
+      const double s = seconds_[windows_[u].ids[x]];
+      between_.push_back({s, before, behind});
+      work += s;
+      const double away = before.apart + behind.apart;
+      const double one_is = std::min(before.together + behind.apart, before.apart + behind.together);
+      best.together = std::max(best.together, s + std::min(before.together + behind.together, away));
+      best.apart = std::max(best.apart, s + std::min(one_is, away));
     }
-    if (work <= best.any * (1 + 1e-12)) return best;  // a chain: one device suffices
-    const double together = least(best.any, work, &IntervalBound::fits_together);
-    if (best.apart < kSecondsMax)
+    // One device suffices for a chain.
+    if (work > best.together * (1 + 1e-12))
+      best.together = least(best.together, work, &IntervalBound::fits_together);
+    if (work > best.apart * (1 + 1e-12))
       best.apart = least(best.apart, best.apart + work, &IntervalBound::fits_apart);
-    best.any = std::max(best.any, std::min(together, best.apart));
+    return best;
+  }
+
+  /// The same, of the last and the first edge between them alone.
+  Far along_edges(std::uint32_t u, std::uint32_t v, std::size_t k, std::size_t count,
+                  const std::vector<Far>& far) const {
+    Far best;
+    const auto add = [&best](double s, double copy, const Far& there) {
+      best.together = std::max(best.together, s + std::min(there.together, there.apart + copy));
+      best.apart = std::max(best.apart, s + std::min(there.together + copy, there.apart));
+    };
+    for (const auto& [p, copy] : before_[v]) {
+      if (p == u)
+        best = {std::max(best.together, 0.0), std::max(best.apart, copy)};
+      else if (index_[p] != kNone)
+        add(seconds_[p], copy, far[index_[p]]);
+    }
+    for (const auto& [y, copy] : behind_[u]) {
+      if (y == v || index_[y] == kNone) continue;
+      if (const Far& there = pairs_[index_[y] * count + k]; there.together >= 0)
+        add(seconds_[y], copy, there);
+    }
     return best;
   }
 
   /// A T from `low` on below which `fits` says no; nearly the highest.
-  double least(double low, double high, bool (IntervalBound::*fits)(double) const) const {
+  double least(double low, double high, bool (IntervalBound::*fits)(double)) {
     if ((this->*fits)(low)) return low;
     for (int k = 0; k < kHalvings; ++k) {
       const double middle = (low + high) / 2;
@@ -164,31 +183,30 @@ class IntervalBound {
   }
 
   /// Whether all that is between two on one device may fit into T seconds.
-  bool fits_together(double t) const {
-    double here = 0.0, all = 0.0;
-    double head = kSecondsMax, tail = kSecondsMax, away_head = kSecondsMax, away_tail = kSecondsMax;
+  bool fits_together(double t) {
+    double all = 0.0, away_head = kSecondsMax, away_tail = kSecondsMax;
+    first_.clear();
     for (const Between& x : between_) {
       all += x.seconds;
       if (x.before.apart + x.seconds + x.behind.apart <= t) {
         away_head = std::min(away_head, x.before.apart);
         away_tail = std::min(away_tail, x.behind.apart);
       } else {
-        here += x.seconds;
-        head = std::min(head, x.before.any);
-        tail = std::min(tail, x.behind.any);
+        first_.push_back({x.before.together, x.seconds, x.behind.together});
       }
     }
-    if (here > 0 && head + here + tail > t) return false;
-    return all <= t + (devices_ - 1) * std::max(0.0, t - away_head - away_tail);
+    return all <= t + (devices_ - 1) * std::max(0.0, t - away_head - away_tail) &&
+           machine_.fits(first_, t);
   }
 
   /// The same, of two on different devices.
-  bool fits_apart(double t) const {
-    double first = 0.0, second = 0.0, either = 0.0, all = 0.0;
-    double head = kSecondsMax, tail = kSecondsMax;
+  bool fits_apart(double t) {
+    double either = 0.0, all = 0.0, head = kSecondsMax, tail = kSecondsMax;
+    first_.clear();
+    second_.clear();
     for (const Between& x : between_) {
-      const bool at_first = x.before.any + x.seconds + x.behind.apart <= t;
-      const bool at_second = x.before.apart + x.seconds + x.behind.any <= t;
+      const bool at_first = x.before.together + x.seconds + x.behind.apart <= t;
+      const bool at_second = x.before.apart + x.seconds + x.behind.together <= t;
       const bool elsewhere = devices_ > 2 && x.before.apart + x.seconds + x.behind.apart <= t;
       if (!at_first && !at_second && !elsewhere) return false;
       head = std::min(head, x.before.apart);
@@ -196,12 +214,12 @@ class IntervalBound {
       all += x.seconds;
       if (elsewhere) continue;
       either += x.seconds;
-      if (!at_second) first += x.seconds;
-      if (!at_first) second += x.seconds;
+      if (!at_second) first_.push_back({x.before.together, x.seconds, x.behind.apart});
+      if (!at_first) second_.push_back({x.before.apart, x.seconds, x.behind.together});
     }
     const double two = std::max(0.0, t - head) + std::max(0.0, t - tail);
-    if (first > std::max(0.0, t - tail) || second > std::max(0.0, t - head)) return false;
-    return either <= two && all <= two + (devices_ - 2) * std::max(0.0, t - head - tail);
+    return either <= two && all <= two + (devices_ - 2) * std::max(0.0, t - head - tail) &&
+           machine_.fits(first_, t) && machine_.fits(second_, t);
   }
 
   void find_ends() {
@@ -212,7 +230,7 @@ class IntervalBound {
         ends_[edge.other] = std::max(ends_[edge.other], ends_[u]);
       const Window& own = windows_[u];
       for (std::size_t k = 0; k < own.ids.size(); ++k)
-        ends_[own.ids[k]] = std::max(ends_[own.ids[k]], ends_[u] + own.far[k].any);
+        ends_[own.ids[k]] = std::max(ends_[own.ids[k]], ends_[u] + own.far[k].any());
     }
   }
 
@@ -226,6 +244,8 @@ class IntervalBound {
   std::vector<std::uint32_t> index_;
   std::vector<Far> pairs_;
   std::vector<Between> between_;
+  std::vector<Job> first_, second_;  ///< what must be on the one device, and on the other
+  OneMachine machine_;
 };
 
 }  // namespace acumen::placement
