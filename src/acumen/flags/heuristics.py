@@ -94,12 +94,12 @@ class Rival:
 
 RIVALS = (
     Rival("random", RandomDraws, (), 30.0, "random search: the control"),
-    Rival("tpe", optuna_tpe.make, ("optuna",), 8000.0, "Optuna's TPE, multivariate"),
+    Rival("tpe", optuna_tpe.make, ("optuna",), 5000.0, "Optuna's TPE, multivariate"),
     Rival(
         "cmaes", cma_margin.make, ("cmaes", "scipy"), 500.0, "CatCMA with margin (package cmaes)"
     ),
     Rival("opentuner", open_tuner.make, ("opentuner",), 8000.0, "OpenTuner's AUC bandit"),
-    Rival("ngopt", nevergrad_ngopt.make, ("nevergrad",), 20000.0, "Nevergrad's NGOpt", True),
+    Rival("ngopt", nevergrad_ngopt.make, ("nevergrad",), 15000.0, "Nevergrad's NGOpt", True),
 )
 
 
