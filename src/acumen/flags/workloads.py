@@ -154,6 +154,6 @@ def _refuse(message: str, scratch: Path) -> Prepared:
 
 
 def _workload(entry: Drawn | FromTable, size: int, quick: bool) -> Workload:
-    budgets = BUDGETS if isinstance(entry, Drawn) else TABLE_BUDGETS
-    budgets = QUICK_BUDGETS if quick else budgets
+    usual = BUDGETS if isinstance(entry, Drawn) else TABLE_BUDGETS
+    budgets: tuple[float, ...] = QUICK_BUDGETS if quick else usual
     return Workload(entry.name, functools.partial(prepare, entry, budgets), size)
