@@ -18,7 +18,7 @@ from acumen.learners.search import Setting, Space
 
 # Evaluations; a table has some hundred settings, so that less has to do there.
 BUDGETS, TABLE_BUDGETS = (50.0, 100.0, 200.0), (25.0, 50.0, 100.0)
-QUICK_FAMILIES = ("pairs", "branches", "noisy")
+QUICK_FAMILIES = ("branches", "noisy", "pairs")
 QUICK_TABLES = 2
 QUICK_BUDGETS, QUICK_LIVE_BUDGETS = (50.0,), (25.0,)
 ENDING, SOURCE = ".npz", ".c"
