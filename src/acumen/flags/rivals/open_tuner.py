@@ -47,31 +47,32 @@ class OpenTuner:
             ["--database=sqlite://", "--parallelism=1", "--quiet", "--no-dups"]
         )
         self._generations = arguments.bail_threshold
+        self._first = {n: _as_searched(p, p.default) for n, p in space.parameters.items()}
         interface = DefaultMeasurementInterface(
             args=arguments,
-            manipulator=_manipulator(space),
+            manipulator=_manipulator(space, self._first),
             project_name="acumen",
             program_name=f"race-{seed}",
             program_version="0",
         )
-        self._first = {n: _as_searched(p, p.default) for n, p in space.parameters.items()}
         interface.seed_configurations = lambda: [dict(self._first)]
         self._manager = TuningRunManager(interface, arguments)
+        _add_to_session(self._manager)
+        self._ended = False
         self._desired: Any = None
         self._setting: Setting = {}
 
     def ask(self) -> Setting:
-        """What it desires to be measured; the default once more where it would end."""
-        self._setting = dict(self._space.default)
-        for _ in range(self._generations):
+        """What it desires to be measured; the default once more where it would have ended."""
+        self._setting, self._desired = dict(self._space.default), None
+        for _ in range(0 if self._ended else self._generations):
             self._desired = self._manager.get_next_desired_result()
             if self._desired is not None:
                 found = self._desired.configuration.data
                 if found != self._first:
-                    parts = self._space.parameters
-                    values = {name: _as_given(parts[name], v) for name, v in found.items()}
-                    self._setting = active_part(self._space, values)
-                break
+                    self._setting = _setting(self._space, found)
+                return self._setting
+        self._ended = True
         return self._setting
 
     def tell(self, value: float | None) -> None:
@@ -90,10 +91,40 @@ class OpenTuner:
         return self._seen.best()
 
 
-def _manipulator(space: Space) -> Any:
+def _add_to_session(manager: Any) -> None:
+    """What is desired was added to the session by SQLAlchemy itself, before its version 2.
+
+    Without that OpenTuner does not see that it has the result already.
+    """
+    technique = manager.search_driver.root_technique
+    desired_result = technique.desired_result
+
+    def added() -> Any:
+        found = desired_result()
+        if found:
+            manager.session.add(found)
+        return found
+
+    technique.desired_result = added
+
+
+def _setting(space: Space, found: dict[str, Any]) -> Setting:
+    values = {name: _as_given(space.parameters[name], value) for name, value in found.items()}
+    return active_part(space, values)
+
+
+def _manipulator(space: Space, first: dict[str, Any]) -> Any:
     from opentuner.search import manipulator as kinds
 
-    found = kinds.ConfigurationManipulator()
+    class Canonical(kinds.ConfigurationManipulator):  # type: ignore[misc]
+        """What is not active is as at first: of what does the same there is one."""
+
+        def normalize(self, config: dict[str, Any]) -> None:
+            super().normalize(config)
+            active = _setting(space, config)
+            config.update((name, value) for name, value in first.items() if name not in active)
+
+    found = Canonical()
     for name, parameter in space.parameters.items():
         if isinstance(parameter, Categorical):
             flags = set(map(type, parameter.values)) == {bool}
