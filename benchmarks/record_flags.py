@@ -1,11 +1,15 @@
 """Records what C programs take under every setting of a small space of gcc's and clang's flags.
 
     CLANG=clang-19 python benchmarks/record_flags.py --kernels DIR --out polybench.npz
+    python benchmarks/record_flags.py --kernels DIR --out wide.npz --spaces wide --only lu 2mm
 
 DIR holds PolyBench-like programs that print sums of their results. Every setting is compiled to
 assembler; settings of one text are one program, linked once, its output compared with that of an
 unoptimised build. Then every round runs every program once, in an order drawn anew, and the kernel
 says how much processor time it took, start and end included. See `acumen.flags.recorded`.
+
+The wide space has 2,560 settings, nearly all of them programs of their own: a quarter of an hour
+and 2 GB of executables in the temporary folder for each table.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import random
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +42,8 @@ SIZES = {
     "nussinov": {"N": 400},
 }
 # What a value adds to the command line; values without an entry add nothing.
-GCC_FLAGS = {
+Flags = Mapping[str, Mapping[object, list[str]]]
+GCC_FLAGS: Flags = {
     "level": {"2": ["-O2"], "3": ["-O3"]},
     "vectorize": {False: ["-fno-tree-vectorize"]},
     "width": {w: [f"-mprefer-vector-width={w}"] for w in ("128", "256", "512")},
@@ -60,13 +66,30 @@ GCC = Space(
     },
     conditions={"width": When("vectorize", True), "cost": When("vectorize", True)},
 )
+WIDE_FLAGS: Flags = {
+    **GCC_FLAGS,
+    "times": {n: [f"--param=max-unroll-times={n}"] for n in ("2", "4", "16")},
+    "late": {False: ["-fno-schedule-insns2"]},
+    "ivopts": {False: ["-fno-ivopts"]},
+    "pre": {False: ["-fno-tree-pre"]},
+}
+WIDE = Space(
+    {
+        **{name: part for name, part in GCC.parameters.items() if name != "cost"},
+        "times": Categorical(["8", "2", "4", "16"]),
+        "late": Flag(True),
+        "ivopts": Flag(True),
+        "pre": Flag(True),
+    },
+    conditions={"width": When("vectorize", True), "times": When("unroll", True)},
+)
 
 
 def _llvm(option: str) -> list[str]:
     return ["-mllvm", option]
 
 
-CLANG_FLAGS = {
+CLANG_FLAGS: Flags = {
     "vectorize": {False: ["-fno-vectorize"]},
     "lanes": {n: _llvm(f"-force-vector-width={n}") for n in ("2", "4", "8")},
     "interleave": {n: _llvm(f"-force-vector-interleave={n}") for n in ("1", "2", "4")},
@@ -88,7 +111,12 @@ CLANG = Space(
     conditions={"lanes": When("vectorize", True), "interleave": When("vectorize", True)},
 )
 BASE = ["-O3", "-march=native"]
-COMPILERS = {"gcc": (GCC, GCC_FLAGS), "clang": (CLANG, CLANG_FLAGS)}
+# Compiler, space, and what its values add.
+SPACES: dict[str, tuple[str, Space, Flags]] = {
+    "gcc": ("gcc", GCC, GCC_FLAGS),
+    "clang": ("clang", CLANG, CLANG_FLAGS),
+    "wide": ("gcc", WIDE, WIDE_FLAGS),
+}
 COMMANDS = {"gcc": os.environ.get("GCC", "gcc"), "clang": os.environ.get("CLANG", "clang")}
 
 
@@ -99,23 +127,24 @@ def main() -> None:
     parser.add_argument("--kernels", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=16)
-    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--only", nargs="*", default=[], help="names of kernels")
+    parser.add_argument("--spaces", nargs="*", default=["gcc", "clang"], choices=list(SPACES))
     options = parser.parse_args()
     tables: dict[str, Table] = {}
     notes: dict[str, str] = {}
     cpu = time.process_time() + _children()
     for kernel in options.only or SIZES:
-        for compiler in COMPILERS:
+        for space in options.spaces:
             with tempfile.TemporaryDirectory(prefix="acumen-record-") as folder:
-                name = f"{kernel}-{compiler}"
+                name = f"{kernel}-{space}"
                 tables[name], notes[name] = record(
-                    options.kernels / f"{kernel}.c", compiler, options.rounds, Path(folder)
+                    options.kernels / f"{kernel}.c", space, options.rounds, Path(folder)
                 )
                 print(f"{name}: {notes[name]}", flush=True)
             save_tables(options.out, tables, {"notes": notes})  # as far as it has come
     about = {
         "machine": describe_machine(),
-        "compilers": {name: _version(name) for name in COMPILERS},
+        "compilers": {name: _version(name) for name in {SPACES[s][0] for s in options.spaces}},
         "date": datetime.date.today().isoformat(),
         "rounds": options.rounds,
         "sizes": SIZES,
@@ -127,9 +156,9 @@ def main() -> None:
     print(about)
 
 
-def record(source: Path, compiler: str, rounds: int, folder: Path) -> tuple[Table, str]:
-    """A table of one program with one compiler, and a line about it."""
-    space, flags = COMPILERS[compiler]
+def record(source: Path, space_name: str, rounds: int, folder: Path) -> tuple[Table, str]:
+    """A table of one program and one space, and a line about it."""
+    compiler, space, flags = SPACES[space_name]
     defines = [f"-D{name}={value}" for name, value in SIZES[source.stem].items()]
     plain = folder / "program.i"
     _call([COMMANDS[compiler], "-E", *BASE, *defines, str(source), "-o", str(plain)])
@@ -173,7 +202,7 @@ def describe(table: Table) -> str:
     )
 
 
-def _arguments(flags: dict[str, dict[object, list[str]]], setting: Setting) -> list[str]:
+def _arguments(flags: Flags, setting: Setting) -> list[str]:
     return [word for name, value in setting.items() for word in flags[name].get(value, [])]
 
 

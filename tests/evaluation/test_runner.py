@@ -9,7 +9,8 @@ import pytest
 import toy_race
 from toy_race import ToyRace, trouble
 
-from acumen.evaluation import Ask, RaceError, Row, run, runner, select_contenders
+from acumen.evaluation import Ask, RaceError, Row, run, runner, select_contenders, workers
+from acumen.evaluation.workers import Task, Workers
 
 
 def events(race: ToyRace, ask: Ask | None = None, jobs: int = 2) -> list[runner.Event]:
@@ -55,6 +56,29 @@ def test_rows_bear_medians_where_the_metric_says_so() -> None:
     learned = rows[1.0, "learner"]
     # Seeds 1, 2, 3 give 0.51, 0.52, 0.50; of three runs no interval is 95 %: it is all of them.
     assert [learned.low, learned.value, learned.high] == pytest.approx([0.50, 0.51, 0.52])
+
+
+def test_who_sweeps_runs_once_for_all_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_here(task: Task) -> workers.Outcome:
+        return workers.attempt(task.call, *task.arguments)
+
+    def ran(self: Workers, tasks: list[Task], width: int | None = None) -> Any:
+        labels.extend(task.label for task in tasks)
+        return [(task, in_here(task)) for task in tasks]
+
+    labels: list[str] = []
+    monkeypatch.setattr(Workers, "run", ran)
+    extra = [
+        dataclasses.replace(trouble("sweeps", toy_race.measure_raises), repeats=2, sweep=sweep)
+        for sweep in (toy_race.sweep, toy_race.sweep_raises)
+    ]
+    extra[1] = dataclasses.replace(extra[1], name="stuck")
+    happened = events(ToyRace(extra=tuple(extra)), Ask(seed=5))
+    assert labels.count("sweeps on alpha at 1, 2") == 2  # seeds
+    found = [(r.setting, r.value) for r in of(Row, happened) if r.contender == "sweeps"]
+    assert found == [(1.0, 0.7), (2.0, 0.35)]
+    failed = of(runner.Failed, happened)
+    assert [(event.contender, event.setting) for event in failed] == [("stuck", 1), ("stuck", 2)]
 
 
 def test_the_seed_reaches_the_contenders() -> None:

@@ -104,6 +104,8 @@ def test_the_medians_interval_covers_it_as_often_as_it_says() -> None:
             _, low, high = median_interval(random.lognormal(0.0, 2.0, runs).tolist())
             covered += low <= 1.0 <= high
         assert covered >= 1900 - 49
+    # Beyond a thousand runs 2**n is no float.
+    assert median_interval(range(3001)) == (1500.0, 1446.0, 1554.0)
 
 
 def test_a_control_is_noise_and_nobody_to_be_judged() -> None:

@@ -43,6 +43,16 @@ def measure_random(base: float, note: str, setting: float, seed: int) -> Measure
     return Measurement(base / setting + 0.01 * (seed % 3), 1000, 0.001 * (1 + seed))
 
 
+def sweep(note: str, settings: tuple[float, ...], seed: int) -> list[Measurement]:
+    with open(note, "a") as file:
+        file.write(f" swept with {seed}")
+    return [measure(0.7, note, setting, seed) for setting in settings]
+
+
+def sweep_raises(note: str, settings: tuple[float, ...], seed: int) -> list[Measurement]:
+    raise RuntimeError(f"stuck before {settings}")
+
+
 def measure_broken(note: str, setting: float, seed: int) -> Measurement:
     if setting == 1.0:
         raise BrokenError("cannot be this small")

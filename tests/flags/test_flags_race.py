@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import os
 import subprocess
 import sysconfig
@@ -14,7 +15,7 @@ import pytest
 
 from acumen.evaluation import Ask, RaceError, WorkloadError
 from acumen.flags import heuristics, learned, recorded, synthetic
-from acumen.flags.measuring import Seen, active_part, measure_search
+from acumen.flags.measuring import Seen, active_part, measure_search, sweep_search
 from acumen.flags.race import RACE
 from acumen.flags.recorded import Table, every_setting, read_table, save_tables
 from acumen.flags.workloads import Drawn, FromTable, Recorded, workloads_of
@@ -167,7 +168,11 @@ def test_the_shipped_tables_are_whole() -> None:
 
 @pytest.mark.parametrize("rival", HERE, ids=lambda rival: rival.name)
 @pytest.mark.parametrize("family", ["branches", "crashes"])
-def test_rivals_begin_at_the_default_and_are_valid(rival: heuristics.Rival, family: str) -> None:
+def test_rivals_begin_at_the_default_and_are_valid(
+    rival: heuristics.Rival, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    handlers = list(logging.getLogger().handlers)
     objective, rng = synthetic.draw(family, 4), np.random.default_rng(0)
     tuner = rival.make(objective.space, 30, 1)
     told: list[tuple[float, Setting]] = []
@@ -181,6 +186,31 @@ def test_rivals_begin_at_the_default_and_are_valid(rival: heuristics.Rival, fami
         told.append((np.inf if value is None else value, setting))
     assert len({objective.space.key(setting) for _, setting in told}) > 15
     assert objective.true(tuner.best()) == min(told, key=lambda pair: pair[0])[0]
+    # None writes where the user stands, or takes over the logging.
+    assert not list(tmp_path.iterdir())
+    assert logging.getLogger().handlers == handlers
+
+
+@pytest.mark.parametrize(
+    "rival", [rival for rival in HERE if not rival.budgeted], ids=lambda rival: rival.name
+)
+def test_who_sweeps_comes_past_smaller_budgets(rival: heuristics.Rival) -> None:
+    entry = Drawn("noisy", 6)
+    on_the_way, _ = sweep_search(rival.make, entry, (14.0, 24.0), 2)
+    alone = measure_search(rival.make, entry, 14.0, 2)
+    assert (alone.value, alone.operations) == (on_the_way.value, on_the_way.operations)
+
+
+def test_opentuner_goes_on_where_it_knows_the_result() -> None:
+    (rival,) = (rival for rival in heuristics.RIVALS if rival.name == "opentuner")
+    if rival.missing:
+        pytest.skip("OpenTuner is not installed")
+    tuner, seen = rival.make(SPACE, 9, 1), []
+    for number in range(9):
+        seen.append(SPACE.key(tuner.ask()))
+        tuner.tell(1.0 + number)
+    # The space has nine settings, and three more of parts that are not active.
+    assert len(set(seen)) == 9
 
 
 class Counted(heuristics.RandomDraws):
@@ -228,7 +258,7 @@ def test_a_race_on_a_table_of_ones_own(tmp_path: Path) -> None:
         [
             str(ACUMEN), "race", "flags", "--workload", "mine.npz", "--workload", "bad.npz",
             "--quick", "--contender", "acumen", "--contender", "random",
-            "--json", "out.json", "--seed", "7",
+            "--json", "out.json", "--seed", "7", "--jobs", "1",
         ],
         capture_output=True, text=True, timeout=120, cwd=tmp_path,
         env={**environment, "XDG_CACHE_HOME": str(tmp_path)},
@@ -241,9 +271,9 @@ def test_a_race_on_a_table_of_ones_own(tmp_path: Path) -> None:
     assert about == ("flags", "relative_cost", "minimize", 7)
     values = {(row["contender"], row["setting"]): row["value"] for row in loaded["rows"]}
     assert {name for name, _ in values} == {"acumen", "random", "default", "best"}
-    assert values["default", 25.0] == 1.0
-    # With 25 measurements of nine settings both find the best one.
-    assert values["acumen", 25.0] == values["random", 25.0] == values["best", 25.0]
+    assert values["default", 50.0] == 1.0
+    # With 50 measurements of nine settings both find the best one.
+    assert values["acumen", 50.0] == values["random", 50.0] == values["best", 50.0]
 
 
 def test_it_needs_no_rival(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +295,22 @@ def test_a_folder_needs_tables(tmp_path: Path) -> None:
         workloads_of(Ask(data=tmp_path))
     save_tables(tmp_path / "some.npz", {"a": small_table(), "b": small_table()}, {})
     assert [load.name for load in workloads_of(Ask(data=tmp_path))] == ["a", "b"]
+
+
+def test_a_quick_race_takes_less_than_a_minute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of processor time, with all rivals there are."""
+    monkeypatch.setattr(heuristics, "find_spec", lambda name: name)
+    ask = Ask(quick=True)
+    loads = [load.prepare(tmp_path) for load in workloads_of(ask)]
+    runs = [(load, one) for load in loads for one in RACE.contenders(ask)]
+    seconds = sum(
+        1e-6 * load.operations * one.cost * one.repeats * (1 if one.sweep else len(load.settings))
+        for load, one in runs
+    )
+    assert len(runs) == 5 * 7
+    assert seconds < 30
 
 
 def test_it_races_what_users_get() -> None:

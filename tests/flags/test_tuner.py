@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +11,10 @@ import pytest
 from simulated import Noise, Simulated, drifting, even, heavy
 
 from acumen.evaluation.programs.pairs import compare
-from acumen.flags import Budget, Measured, Progress, Tuned, TuneError, Tuner
+from acumen.flags import Budget, Measured, Progress, Tuned, TuneError, Tuner, tuner
 from acumen.flags.importance import importances
 from acumen.flags.minimising import Stakes, minimise
 from acumen.learners.search import Integer, RandomSearch, Space
-
-HOLD = """
-import sys, time
-from pathlib import Path
-
-sys.path.insert(0, sys.argv[2])
-from simulated import Simulated, even
-from acumen.flags import Budget, Tuner
-
-tuner = Tuner(Simulated(even, 1), Budget(trials=2), file=Path(sys.argv[1]))
-print("held", flush=True)
-time.sleep(60)
-"""
 
 
 def tuned(subject: Simulated, trials: int = 40, **more: object) -> Tuned:
@@ -37,15 +23,17 @@ def tuned(subject: Simulated, trials: int = 40, **more: object) -> Tuned:
 
 
 @pytest.mark.parametrize("noise", [heavy, drifting], ids=lambda noise: noise.__name__)
-def test_of_pure_noise_nothing_is_claimed(noise: Noise) -> None:
-    """Five whole tunings with each noise: search, choice, minimising, confirmation."""
+def test_of_pure_noise_nothing_is_claimed(noise: Noise, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight whole tunings with each noise: search, choice, minimising, confirmation."""
+    # The 300 further pairs take ten times as long; what a long comparison claims, others test.
+    monkeypatch.setattr(tuner, "compare", functools.partial(compare, rounds_max=100))
     wins = 0
-    for seed in range(5):
+    for seed in range(8):
         found = tuned(Simulated(noise, seed), 15, seed=seed, learner=RandomSearch())
         wins += found.verdict.kind == "better"
         # The search itself was fooled, or could have been.
         assert min(trial.value or 0.0 for trial in found.trials) < -0.05
-    # At 1 in 100, two of five come up in 1 of 1,000 such tests; the seeds are fixed.
+    # At 1 in 100, two of eight come up in 1 of 375 such tests; the seeds are fixed.
     assert wins <= 1
 
 
@@ -274,17 +262,3 @@ def test_who_says_what_the_default_says_is_no_winner() -> None:
         tuner._search.tell(trial, cost=1.0 / trial.setting["n"])
     assert len(tuner._search.trials) == 9
     assert not tuner._finalists()
-
-
-def test_a_state_that_is_in_use_is_refused_until_its_process_is_gone(tmp_path: Path) -> None:
-    file = tmp_path / "state"
-    command = [sys.executable, "-c", HOLD, file, Path(__file__).parent]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
-        try:
-            assert other.stdout is not None
-            assert other.stdout.readline() == b"held\n"
-            with pytest.raises(TuneError, match=f"is in use: process {other.pid} of"):
-                Tuner(Simulated(even, 1), Budget(trials=2), file=file)
-        finally:
-            other.kill()
-    assert Tuner(Simulated(even, 1), Budget(trials=2), seed=1, file=file).run().trials

@@ -172,6 +172,9 @@ class Contender:
         control: the learned contender once more (an A/A control): how far the two are apart is
             noise, and it is judged nowhere.
         about: one line for people.
+        sweep: `sweep(payload, settings, seed)` does in one run what `measure` does at each of a
+            workload's settings, a measurement for each: for whoever comes past the smaller ones
+            on the way to the largest. Not in a race whose metric is a time.
     """
 
     name: str
@@ -183,6 +186,7 @@ class Contender:
     by_clock: bool = False
     control: bool = False
     about: str = ""
+    sweep: Callable[[Any, tuple[Setting, ...], int], Sequence[Measurement]] | None = None
 
 
 class Race(Protocol):

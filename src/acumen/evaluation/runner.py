@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from acumen.evaluation.race import (
     Ask,
@@ -79,14 +80,17 @@ Event = Ready | Failed | LeftOut | Progress | Row
 @dataclass(frozen=True, slots=True)
 class _Run:
     workload: str
-    setting: Setting
+    settings: tuple[Setting, ...]
     contender: Contender
     repeat: int
     seconds: float
 
-    @property
-    def cell(self) -> tuple[str, Setting, str]:
-        return self.workload, self.setting, self.contender.name
+    def task(self, payload: Any, seed: int) -> Task:
+        contender, settings = self.contender, self.settings
+        label = f"{contender.name} on {self.workload} at {', '.join(map(shown_setting, settings))}"
+        if contender.sweep is not None:
+            return Task(self, label, contender.sweep, (payload, settings, seed + self.repeat))
+        return Task(self, label, _measure_one, (contender, payload, settings, seed + self.repeat))
 
 
 def run(race: Race, ask: Ask, jobs: int) -> Generator[Event, None, None]:
@@ -189,19 +193,19 @@ class _Heat:
             if outcome.error is not None:
                 yield Failed(name, f"at {shown_setting(setting)}: {outcome.error}")
             for contender, (_, found) in zip(contenders, outcome.result or (), strict=False):
-                run = _Run(name, setting, contender, 0, 0.0)
+                run = _Run(name, (setting,), contender, 0, 0.0)
                 if found.error is not None:
                     yield from self._take(run, found)
                 else:
-                    yield _row_of_times(run, found.result)
+                    yield _row_of_times(run, setting, found.result)
             yield Progress(self.done, self.total, tuple(self.workers.running))
 
     def _plan(self, contenders: Sequence[Contender]) -> Iterable[_Run]:
         runs = [
-            _Run(name, setting, contender, repeat, 1e-6 * prepared.operations * contender.cost)
+            _Run(name, settings, contender, repeat, 1e-6 * prepared.operations * contender.cost)
             for name, prepared in self.ready.items()
-            for setting in prepared.settings
             for contender in contenders
+            for settings in _settings_by_run(contender, prepared.settings)
             for repeat in range(contender.repeats)
         ]
         # The learned rows and the bound first, then by price.
@@ -209,55 +213,63 @@ class _Heat:
         return sorted(runs, key=lambda r: (r.seconds > 1, late[r.contender.kind], r.seconds))
 
     def _phase(self, runs: Sequence[_Run], width: int | None) -> Iterator[Event]:
-        tasks = [
-            Task(
-                run,
-                f"{run.contender.name} on {run.workload} at {shown_setting(run.setting)}",
-                run.contender.measure,
-                (self.ready[run.workload].payload, run.setting, self.seed + run.repeat),
-            )
-            for run in runs
-        ]
+        tasks = [run.task(self.ready[run.workload].payload, self.seed) for run in runs]
         for task, outcome in self.workers.run(tasks, width):
             self.done += task.key.seconds
             yield from self._take(task.key, outcome)
             yield Progress(self.done, self.total, tuple(self.workers.running))
 
     def _take(self, run: _Run, outcome: Outcome) -> Iterator[Event]:
-        workload, setting, name = run.cell
-        if outcome.error is not None:
+        workload, name = run.workload, run.contender.name
+        for place, setting in enumerate(run.settings):
+            cell = (workload, setting, name)
+            if outcome.error is None:
+                runs = self.runs[cell]
+                runs[run.repeat] = outcome.result[place]
+                if len(runs) == run.contender.repeats:
+                    ordered = [runs[repeat] for repeat in sorted(runs)]
+                    yield _row(run, setting, ordered, self.medians)
             # One line a cell, however many of its runs fail.
-            if run.cell in self.lost:
-                return
-            self.lost.add(run.cell)
-            if outcome.expected:
-                yield LeftOut(workload, setting, name, outcome.error)
-            else:
-                yield Failed(workload, outcome.error, name, setting)
-            return
-        runs = self.runs[run.cell]
-        runs[run.repeat] = outcome.result
-        if len(runs) == run.contender.repeats:
-            yield _row(run, [runs[repeat] for repeat in sorted(runs)], self.medians)
+            elif cell not in self.lost:
+                self.lost.add(cell)
+                if outcome.expected:
+                    yield LeftOut(workload, setting, name, outcome.error)
+                else:
+                    yield Failed(workload, outcome.error, name, setting)
+
+
+def _settings_by_run(
+    contender: Contender, settings: tuple[Setting, ...]
+) -> list[tuple[Setting, ...]]:
+    if contender.sweep is not None and settings:
+        return [settings]
+    return [(setting,) for setting in settings]
+
+
+def _measure_one(
+    contender: Contender, payload: Any, settings: tuple[Setting], seed: int
+) -> list[Measurement]:
+    return [contender.measure(payload, settings[0], seed)]
 
 
 def _is_timed(run: _Run) -> bool:
     return run.contender.kind == "learned" and run.repeat == 0
 
 
-def _row(run: _Run, measurements: Sequence[Measurement], medians: bool) -> Row:
+def _row(run: _Run, setting: Setting, measurements: Sequence[Measurement], medians: bool) -> Row:
     interval = (median_interval if medians else mean_interval)([m.value for m in measurements])
-    return _row_with(run, measurements, interval, measurements[0])
+    return _row_with(run, setting, measurements, interval, measurements[0])
 
 
-def _row_of_times(run: _Run, measurements: Sequence[Measurement]) -> Row:
+def _row_of_times(run: _Run, setting: Setting, measurements: Sequence[Measurement]) -> Row:
     interval = median_interval([m.value for m in measurements])
     ordered = sorted(measurements, key=lambda m: m.cpu_seconds)
-    return _row_with(run, measurements, interval, ordered[len(ordered) // 2])
+    return _row_with(run, setting, measurements, interval, ordered[len(ordered) // 2])
 
 
 def _row_with(
     run: _Run,
+    setting: Setting,
     measurements: Sequence[Measurement],
     interval: tuple[float, float, float],
     timed: Measurement,
@@ -265,7 +277,7 @@ def _row_with(
     value, low, high = interval
     return Row(
         workload=run.workload,
-        setting=run.setting,
+        setting=setting,
         contender=run.contender.name,
         kind=run.contender.kind,
         value=value,

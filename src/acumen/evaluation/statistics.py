@@ -59,9 +59,11 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """
     ordered = sorted(float(value) for value in values)
     n = len(ordered)
-    outside = 0  # values cut off at each end
-    while 2 * sum(math.comb(n, k) for k in range(outside + 2)) <= 0.05 * 2**n:
+    # Values cut off at each end; in so many of 2**n ways do so few and one more lie on one side.
+    outside, ways = 0, 1 + n
+    while 40 * ways <= 2**n:
         outside += 1
+        ways += math.comb(n, outside + 1)
     return median(ordered), ordered[outside], ordered[n - 1 - outside]
 
 

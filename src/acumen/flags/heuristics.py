@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 
 from acumen.evaluation import BrokenError, Contender, Measurement
-from acumen.flags.measuring import Entry, Maker, Seen, measure_search, relative
+from acumen.flags.measuring import (
+    Budget,
+    Entry,
+    Maker,
+    Seen,
+    measure_search,
+    relative,
+    sweep_search,
+)
 from acumen.flags.rivals import cma_margin, nevergrad_ngopt, open_tuner, optuna_tpe
 from acumen.learners.search import Setting, Space
 
@@ -57,6 +63,8 @@ class Rival:
         packages: what it needs, as modules.
         cost: seconds per million suggestions, roughly.
         about: one line for people.
+        budgeted: what it does depends on how many evaluations it will have. The others come past
+            smaller budgets on the way to the largest one.
     """
 
     name: str
@@ -64,41 +72,47 @@ class Rival:
     packages: tuple[str, ...]
     cost: float
     about: str
+    budgeted: bool = False
 
     @property
     def missing(self) -> list[str]:
         """Packages that are not installed."""
         return [package for package in self.packages if find_spec(package) is None]
 
+    def contender(self, repeats: int) -> Contender:
+        """As it races, with so many seeds."""
+        return Contender(
+            name=self.name,
+            kind="heuristic",
+            measure=functools.partial(measure_search, self.make),
+            cost=self.cost,
+            repeats=repeats,
+            about=self.about,
+            sweep=None if self.budgeted else functools.partial(sweep_search, self.make),
+        )
+
 
 RIVALS = (
     Rival("random", RandomDraws, (), 30.0, "random search: the control"),
-    Rival("tpe", optuna_tpe.make, ("optuna",), 8000.0, "Optuna's TPE, multivariate"),
+    Rival("tpe", optuna_tpe.make, ("optuna",), 5000.0, "Optuna's TPE, multivariate"),
     Rival(
         "cmaes", cma_margin.make, ("cmaes", "scipy"), 500.0, "CatCMA with margin (package cmaes)"
     ),
     Rival("opentuner", open_tuner.make, ("opentuner",), 8000.0, "OpenTuner's AUC bandit"),
-    Rival("ngopt", nevergrad_ngopt.make, ("nevergrad",), 4000.0, "Nevergrad's NGOpt"),
+    Rival("ngopt", nevergrad_ngopt.make, ("nevergrad",), 15000.0, "Nevergrad's NGOpt", True),
 )
 
 
 def heuristic_contenders(repeats: int) -> list[Contender]:
     """The default as it is, and the rivals that are installed."""
-    default = _contender("default", measure_default, 1.0, 1, "nothing searched: the default")
-    return [
-        default,
-        *(
-            _contender(
-                rival.name,
-                functools.partial(measure_search, rival.make),
-                rival.cost,
-                repeats,
-                rival.about,
-            )
-            for rival in RIVALS
-            if not rival.missing
-        ),
-    ]
+    default = Contender(
+        name="default",
+        kind="heuristic",
+        measure=measure_default,
+        default=True,
+        about="nothing searched: the default",
+    )
+    return [default, *(rival.contender(repeats) for rival in RIVALS if not rival.missing)]
 
 
 def missing_rivals() -> str:
@@ -120,7 +134,7 @@ def bound_contender() -> Contender:
     )
 
 
-def measure_default(entry: Entry, budget: float, seed: int) -> Measurement:
+def measure_default(entry: Entry, budget: Budget, seed: int) -> Measurement:
     """The default costs what it costs."""
     del budget, seed
     objective = entry.open()
@@ -128,7 +142,7 @@ def measure_default(entry: Entry, budget: float, seed: int) -> Measurement:
     return Measurement(relative(objective, objective.space.default), 1, time.process_time() - began)
 
 
-def measure_best(entry: Entry, budget: float, seed: int) -> Measurement:
+def measure_best(entry: Entry, budget: Budget, seed: int) -> Measurement:
     """The least true cost of any setting, over the default's.
 
     Raises:
@@ -139,21 +153,3 @@ def measure_best(entry: Entry, budget: float, seed: int) -> Measurement:
     if objective.best is None:
         raise BrokenError("nobody knows the best setting")
     return Measurement(objective.best / objective.true(objective.space.default), 1, 0.0)
-
-
-def _contender(
-    name: str,
-    measure: Callable[[Any, Any, int], Measurement],
-    cost: float,
-    repeats: int,
-    about: str,
-) -> Contender:
-    return Contender(
-        name=name,
-        kind="heuristic",
-        measure=measure,
-        cost=cost,
-        repeats=repeats,
-        default=name == "default",
-        about=about,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,6 +60,8 @@ class Tuner(Protocol):
         """What it would choose now."""
 
 
+# Evaluations, as a race names a cell's setting.
+Budget = float | str
 # space, evaluations, seed → a search.
 Maker = Callable[[Space, int, int], Tuner]
 
@@ -81,6 +83,10 @@ class Seen:
         if value is not None:
             self.worst = max(self.worst, value)
             self._values.setdefault(self._space.key(setting), (setting, []))[1].append(value)
+
+    def __contains__(self, setting: Setting) -> bool:
+        """Whether it was measured and worked."""
+        return self._space.key(setting) in self._values
 
     def penalty(self) -> float:
         """What to tell a library that knows no failures: worse than all that was seen."""
@@ -106,19 +112,33 @@ def active_part(space: Space, values: Mapping[str, Any]) -> Setting:
     return {name: setting[name] for name in space.parameters if name in setting}
 
 
-def measure_search(make: Maker, entry: Entry, budget: float, seed: int) -> Measurement:
-    """A whole search from a cold start.
+def measure_search(make: Maker, entry: Entry, budget: Budget, seed: int) -> Measurement:
+    """A whole search from a cold start; see `sweep_search`."""
+    return sweep_search(make, entry, (budget,), seed)[0]
+
+
+def sweep_search(
+    make: Maker, entry: Entry, budgets: Sequence[Budget], seed: int
+) -> list[Measurement]:
+    """A whole search from a cold start, and what it would have chosen on the way.
+
+    Args:
+        make: builds the tuner, which is told the largest budget.
+        entry: what is searched.
+        budgets: evaluations after which it is asked for its choice.
+        seed: of the tuner and, apart from it, of the measurements' noise.
 
     Returns:
-        The true cost of what was chosen over that of the default; processor time of asking and
-        telling alone, without the measurements and without building the tuner.
+        For each budget the true cost of the choice over that of the default; processor time of
+        asking and telling alone, without the measurements and without building the tuner.
     """
-    objective = entry.open()
-    space, evaluations = objective.space, round(float(budget))
-    noise = np.random.default_rng([seed, evaluations, zlib.crc32(entry.name.encode())])
-    tuner = make(space, evaluations, seed)
+    objective, places = entry.open(), [round(float(budget)) for budget in budgets]
+    space = objective.space
+    noise = np.random.default_rng([seed, zlib.crc32(entry.name.encode())])
+    tuner = make(space, max(places), seed)
     seconds = 0.0
-    for _ in range(evaluations):
+    found = {}
+    for evaluations in range(1, max(places) + 1):
         began = time.process_time()
         setting = tuner.ask()
         seconds += time.process_time() - began
@@ -126,7 +146,10 @@ def measure_search(make: Maker, entry: Entry, budget: float, seed: int) -> Measu
         began = time.process_time()
         tuner.tell(value)
         seconds += time.process_time() - began
-    return Measurement(relative(objective, tuner.best()), evaluations, seconds)
+        if evaluations in places:
+            cost = relative(objective, tuner.best())
+            found[evaluations] = Measurement(cost, evaluations, seconds)
+    return [found[place] for place in places]
 
 
 def relative(objective: Objective, setting: Setting) -> float:

@@ -11,7 +11,7 @@ from acumen.flags.learned import learned_contenders
 from acumen.flags.workloads import workloads_of
 
 # Searches of each contender in each cell, with seeds of their own.
-SEEDS, QUICK_SEEDS = 11, 5
+SEEDS, QUICK_SEEDS = 11, 3
 
 METRIC = Metric(
     name="relative_cost",

@@ -18,9 +18,9 @@ from acumen.learners.search import Setting, Space
 
 # Evaluations; a table has some hundred settings, so that less has to do there.
 BUDGETS, TABLE_BUDGETS = (50.0, 100.0, 200.0), (25.0, 50.0, 100.0)
-QUICK_FAMILIES = ("pairs", "branches", "noisy")
+QUICK_FAMILIES = ("branches", "noisy", "pairs")
 QUICK_TABLES = 2
-QUICK_LIVE_BUDGETS = (25.0,)
+QUICK_BUDGETS, QUICK_LIVE_BUDGETS = (50.0,), (25.0,)
 ENDING, SOURCE = ".npz", ".c"
 
 
@@ -112,7 +112,7 @@ def workloads_of(ask: Ask) -> Sequence[Workload]:
         loads += _live(path, ask.quick) if path.suffix == SOURCE else _tables(path, ask.quick)
     if not paths:
         families = QUICK_FAMILIES if ask.quick else tuple(synthetic.FAMILIES)
-        loads = [_workload(Drawn(family, ask.seed), 1) for family in families]
+        loads = [_workload(Drawn(family, ask.seed), 1, ask.quick) for family in families]
         loads += _tables(recorded.SHIPPED, ask.quick)
     return loads
 
@@ -136,7 +136,7 @@ def _tables(path: Path, quick: bool) -> list[Workload]:
     except WorkloadError as error:
         return [Workload(path.name, functools.partial(_refuse, f"{error} ({path})"))]
     most = QUICK_TABLES if quick else None
-    return [_workload(FromTable(path, name), 2) for name in names[:most]]
+    return [_workload(FromTable(path, name), 2, quick) for name in names[:most]]
 
 
 def _live(path: Path, quick: bool) -> list[Workload]:
@@ -153,6 +153,7 @@ def _refuse(message: str, scratch: Path) -> Prepared:
     raise WorkloadError(message)
 
 
-def _workload(entry: Drawn | FromTable, size: int) -> Workload:
-    budgets = BUDGETS if isinstance(entry, Drawn) else TABLE_BUDGETS
+def _workload(entry: Drawn | FromTable, size: int, quick: bool) -> Workload:
+    usual = BUDGETS if isinstance(entry, Drawn) else TABLE_BUDGETS
+    budgets: tuple[float, ...] = QUICK_BUDGETS if quick else usual
     return Workload(entry.name, functools.partial(prepare, entry, budgets), size)

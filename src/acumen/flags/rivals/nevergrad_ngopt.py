@@ -43,8 +43,9 @@ class NeverGrad:
         self._optimizer.tell(self._candidate, self._seen.penalty() if value is None else value)
 
     def best(self) -> Setting:
-        """The best that was measured."""
-        return self._seen.best()
+        """What it recommends: for noise it has rules of its own. Never what did not work."""
+        found = active_part(self._space, self._optimizer.provide_recommendation().value)
+        return found if found in self._seen else self._seen.best()
 
 
 def _part(kinds: Any, parameter: Parameter) -> Any:
