@@ -98,7 +98,7 @@ RIVALS = (
     Rival(
         "cmaes", cma_margin.make, ("cmaes", "scipy"), 500.0, "CatCMA with margin (package cmaes)"
     ),
-    Rival("opentuner", open_tuner.make, ("opentuner",), 8000.0, "OpenTuner's AUC bandit"),
+    Rival("opentuner", open_tuner.make, ("opentuner",), 12000.0, "OpenTuner's AUC bandit"),
     Rival("ngopt", nevergrad_ngopt.make, ("nevergrad",), 15000.0, "Nevergrad's NGOpt", True),
 )
 
