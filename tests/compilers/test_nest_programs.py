@@ -84,7 +84,7 @@ def test_threads_are_given_to_the_marked_loop_alone(tmp_path: Path) -> None:
     found = re.findall(
         r"#pragma omp parallel for num_threads\(2\)\n(?:for \(long (\w+)|(.*))", text
     )
-    assert {variable for variable, _ in found} == {"c0", "c1"}
+    assert {variable for variable, _ in found} == {"acumen_c0", "acumen_c1"}
 
 
 SIZES = """

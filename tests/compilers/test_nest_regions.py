@@ -12,7 +12,7 @@ pytest.importorskip("islpy")
 pytest.importorskip("pycparser")
 
 from acumen.compilers.loop_nests.program import same_output
-from acumen.compilers.loop_nests.scop import parameters_of
+from acumen.compilers.loop_nests.scop import sketch
 from acumen.compilers.loop_nests.syntax import parse_region
 
 LOOP = "for (int i = 0; i < 9; i++)"
@@ -70,7 +70,7 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     assert source.values == {"N": 9}
     tree = parse_region(source.expanded)
     with pytest.raises(RegionError, match="line 6") as refused:
-        parameters_of(tree)
+        sketch(tree)
     assert refused.value.line == 6
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from acumen.compilers.loop_nests.errors import RegionError
 from acumen.compilers.loop_nests.isl import load
-from acumen.compilers.loop_nests.scop import Loop, Scop, Statement
+from acumen.compilers.loop_nests.scop import Access, Loop, Scop, Statement
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def model_of(scop: Scop) -> Model:
             raise RegionError("a loop around this has no bound", statement.line)
         domain = domain.union(isl.UnionSet.from_set(instances))
         first, *others = statement.accesses()
-        writes = writes.union(_access(statement, first))
+        writes = writes.union(elements(statement, first))
         for other in others:
-            reads = reads.union(_access(statement, other))
+            reads = reads.union(elements(statement, other))
     if domain.is_empty():
         raise RegionError("no statement of the region ever runs")
     reads, writes = reads.intersect_domain(domain), writes.intersect_domain(domain)
@@ -67,10 +67,16 @@ def model_of(scop: Scop) -> Model:
     return Model(scop, domain, reads, writes, original, flow.union(anti).coalesce(), flow)
 
 
-def _access(statement: Statement, access: Any) -> Any:
+def elements(statement: Statement, access: Access) -> Any:
+    """From each instance of a statement to the element that it accesses (a union map)."""
     source = f"{statement.name}[{', '.join(statement.iterators)}]"
-    target = f"{access.array}[{', '.join(map(str, access.subscripts))}]"
+    target = f"{element_name(access.array)}[{', '.join(map(str, access.subscripts))}]"
     return load().UnionMap(f"{{ {source} -> {target} }}")
+
+
+def element_name(array: str) -> str:
+    """An array's name for isl, which has words of its own (`min`, `and`)."""
+    return f"array_{array}"
 
 
 def _must(sink: Any, source: Any, order: Any, before: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from acumen.compilers.loop_nests.dependences import Model, respects
 from acumen.compilers.loop_nests.errors import LoopNestError
 from acumen.compilers.loop_nests.isl import load
+from acumen.compilers.loop_nests.privacy import housed
 from acumen.compilers.loop_nests.roles import Band, describe
 from acumen.compilers.loop_nests.transform import (
     Shape,
@@ -122,7 +123,7 @@ class Choices:
             tree = parallelised(tree, self.model)
         if setting["hints"]:
             tree = hinted(tree, self.model)
-        return isolated(tree)
+        return isolated(housed(tree, self.model))
 
     def _shape(self, band: Band, setting: Mapping[str, Any]) -> Shape:
         other = bool(setting.get("other_lanes")) and len(band.lanes) > 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any
 from acumen.compilers.loop_nests.errors import LoopNestError
 from acumen.compilers.loop_nests.first_settings import first_settings, read_lessons
 from acumen.compilers.loop_nests.guided import Guided
-from acumen.compilers.loop_nests.program import GCC, Program, same_output
+from acumen.compilers.loop_nests.program import GCC, OUTPUT_MAX, Program, same_output
 from acumen.compilers.loop_nests.settings import ORIGINAL, Choices, IllegalError, space_of
 from acumen.core import minimize
 from acumen.evaluation.programs.run import Limits, Runner
@@ -31,6 +32,10 @@ NO_CONTRACTION = "-ffp-contract=off"
 # A candidate this much slower than the best is not worth a second look.
 _HOPELESS = 1.25
 _PAIRS_MAX = 3
+# A candidate is ended when it has taken so many times as long as the best, and at least so much.
+_SLOWEST, _PATIENCE_SECONDS = 3, 0.5
+# One that had less of the processor than this was held up by something else: it has one more try.
+_HELD_UP = 0.7
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class Tuner:
         Raises:
             LoopNestError: the program cannot be compiled, or run as it is.
         """
-        with Runner(Limits(seconds=3600)) as self._runner:
+        with Runner(Limits(seconds=3600), keep=OUTPUT_MAX) as self._runner:
             self._begin()
             space = space_of(self.threads)
             first = first_settings(self.choices, space, self.threads, read_lessons(), self.without)
@@ -114,7 +119,7 @@ class Tuner:
                 try:
                     search.tell(trial, seconds=self._measure(trial.setting))
                 except LoopNestError as error:
-                    kind = "illegal" if isinstance(error, IllegalError) else str(error)[:60]
+                    kind = _kind_of(error)
                     self.failures[kind] = self.failures.get(kind, 0) + 1
                     search.fail(trial, str(error))
             return self._finish(search, repeats)
@@ -123,20 +128,27 @@ class Tuner:
         source = self.program.source
         text = source.with_region(source.region)
         self._original = _Candidate(text, self.program.compile(text), GCC, 1)
-        run = self._once(self._original, 3600)
-        self._output = run[1]
+        seconds, self._output = self._once(self._original, 3600)
+        if not self._output.strip():
+            raise LoopNestError("the program prints nothing: there is no result to compare")
+        again, output = self._once(self._original, 3600)
+        if not same_output(output, self._output):
+            raise LoopNestError("the program prints something else each time it is run")
         exact = self.program.compile(text, (*GCC, NO_CONTRACTION))
         self._exact = self._once(_Candidate(text, exact, GCC, 1), 3600)[1]
         self._best = self._original
-        self._best_seconds = min(run[0], self._once(self._original, 3600)[0])
+        self._best_seconds = min(seconds, again)
 
     def _once(self, candidate: _Candidate, seconds: float) -> tuple[float, str]:
-        run = self._runner.run(
-            [str(candidate.executable), *self.program.arguments], seconds=seconds
-        )
+        command = [str(candidate.executable), *self.program.arguments]
+        run = self._runner.run(command, seconds=seconds)
+        if run.ended == "timeout" and run.cpu_seconds < _HELD_UP * seconds:
+            run = self._runner.run(command, seconds=10 * seconds)
         if run.problem:
             raise LoopNestError(run.problem)
-        return run.seconds, run.output.sha256 if run.output.size > 1 << 20 else run.output.text
+        # Where there is no other, what a program says on stderr is its output (PolyBench's do so).
+        output = run.output if run.output.size else run.errors
+        return run.seconds, output.sha256 if output.size > OUTPUT_MAX else output.text
 
     def _candidate(self, setting: Mapping[str, Any]) -> _Candidate:
         """Text and executable of a setting; equal texts are compiled once.
@@ -168,8 +180,7 @@ class Tuner:
         key = str(candidate.executable)
         if key in self._values:
             return self._values[key]
-        # Whatever else the machine does may hold a program up for a while.
-        limit = 3 * self._best_seconds + 5.0
+        limit = max(_SLOWEST * self._best_seconds, self._best_seconds + _PATIENCE_SECONDS)
         _, output = self._once(candidate, limit)
         if not same_output(output, self._output, TOLERANCE):
             raise LoopNestError("its output differs")
@@ -226,6 +237,13 @@ class Tuner:
             self.failures,
             len(search.trials),
         )
+
+
+def _kind_of(error: LoopNestError) -> str:
+    """A failure for counting: without the place in a file that nobody sees."""
+    if isinstance(error, IllegalError):
+        return "illegal"
+    return re.sub(r"\S+:\d+:\d+: ", "", str(error))[:80]
 
 
 def command_of(setting: Mapping[str, Any]) -> tuple[str, ...]:
