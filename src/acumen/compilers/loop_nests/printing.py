@@ -34,7 +34,7 @@ from acumen.compilers.loop_nests.loop_trees import (
     is_mark,
     slope_of,
 )
-from acumen.compilers.loop_nests.privacy import HOME, Home, home_of, touches
+from acumen.compilers.loop_nests.privacy import HOME, Home, home_of, moved_out, torn, touches
 from acumen.compilers.loop_nests.scop import Access, Statement
 from acumen.compilers.loop_nests.syntax import Assignment, element, is_kind, print_expression
 from acumen.compilers.loop_nests.transform import FREE, PARALLEL, VECTOR, WHOLE
@@ -93,17 +93,24 @@ class Printer:
 
     def text(self, schedule: Any) -> str:
         """The loops of a schedule tree as C."""
-        isl = load()
         self.keepable = keepable(self.model, schedule)
+        tree = self._built(schedule)
+        while name := torn(self.homes.values()):
+            schedule = moved_out(schedule, name)
+            tree = self._built(schedule)
+        return "\n".join(self._node(tree, {}))
+
+    def _built(self, schedule: Any) -> Any:
+        """isl's tree of loops; what is noted on the way is in `calls` and `homes`."""
+        isl = load()
+        self.calls, self.homes = {}, {}
         build = isl.AstBuild.from_context(isl.Set("{ : }"))
         names = isl.IdList.alloc(build.get_ctx(), _DEPTH_MAX)
         for depth in range(_DEPTH_MAX):
             names = names.add(isl.Id(f"{_VARIABLE}{depth}"))
         build, _handle = build.set_iterators(names).set_at_each_domain(self._note)
         build, _other = build.set_after_each_mark(self._note_home)
-        tree = build.node_from_schedule(schedule)
-        lines = self._node(tree, {})
-        return "\n".join(lines)
+        return build.node_from_schedule(schedule)
 
     def _note(self, node: Any, build: Any) -> Any:
         isl = load()
@@ -126,8 +133,10 @@ class Printer:
         if not mark.startswith(HOME):
             return node
         name = mark.removeprefix(HOME)
-        key = f"home{len(self.homes)}"
-        self.homes[key] = home_of(name, touches(self.model, name), build)
+        home = home_of(name, touches(self.model, name), build)
+        key = f"home{len(self.homes)}" if home is not None else ""
+        if home is not None:
+            self.homes[key] = home
         return node.set_annotation(load().Id(key))
 
     def _node(self, node: Any, fixed: Mapping[str, int]) -> list[str]:
@@ -156,7 +165,8 @@ class Printer:
     def _mark(self, node: Any, fixed: Mapping[str, int]) -> list[str]:
         name, below = node.mark_get_id().name, node.mark_get_node()
         if name.startswith(HOME):
-            return self._home(self.homes[node.get_annotation().name], below, fixed)
+            home = self.homes.get(node.get_annotation().name or "")
+            return self._home(home, below, fixed) if home is not None else self._node(below, fixed)
         if name.startswith(PARALLEL) and self.threads > 1:
             self.pending = f"{_VARIABLE}{name.removeprefix(PARALLEL)}"
             lines = self._node(below, fixed)

@@ -13,10 +13,15 @@ innermost place at which all uses of any one element still come together:
 There it needs room only for the elements of that place; where it is one, it is a scalar again. What
 comes together is computed exactly. Elements of other places are not touched meanwhile: places that
 differ run one after the other, or, in threads, with a home of their own each.
+
+One thing is only known when the loops are there: isl may take the last iteration of a loop apart,
+and then part of a place is in the loop and part behind it. Where two pieces of code for one home
+have an element in common, the home is moved out of that loop.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,12 +74,36 @@ def _housed(node: Any, name: str, pairs: Any) -> Any:
         if inner is None or (is_band(node) and not _meet(together, inner)):
             break
         node = inner
-    # Other marks speak of the loop right below them.
-    while node.has_parent() and is_mark(node.parent(), "") and not is_mark(node.parent(), HOME):
-        node = node.parent()
     if node.get_type() == isl.schedule_node_type.domain:
         node = node.child(0)
+    node = _above_marks(node)
     return node.insert_mark(isl.Id(HOME + name)).get_schedule()
+
+
+def moved_out(schedule: Any, name: str) -> Any:
+    """The tree with the home of a scalar one loop further out."""
+    node = _marked(schedule.get_root(), HOME + name).delete()
+    node = _above_marks(node)
+    while not is_band(node.parent()) and node.get_tree_depth() > 1:
+        node = node.parent()
+    if node.get_tree_depth() > 1:
+        node = _above_marks(node.parent())
+    return node.insert_mark(load().Id(HOME + name)).get_schedule()
+
+
+def _marked(node: Any, mark: str) -> Any:
+    """The node with a mark; None if there is none at or below this one."""
+    if is_mark(node, "") and node.mark_get_id().name == mark:
+        return node
+    found = (_marked(node.child(i), mark) for i in range(node.n_children()))
+    return next((each for each in found if each is not None), None)
+
+
+def _above_marks(node: Any) -> Any:
+    """Other marks speak of the loop right below them."""
+    while is_mark(node.parent(), "") and not is_mark(node.parent(), HOME):
+        node = node.parent()
+    return node
 
 
 def _below_filter(node: Any) -> Any:
@@ -95,11 +124,13 @@ class Home:
         name: of the scalar.
         sizes: of each dimension.
         lows: as C, the least of each dimension's subscripts.
+        held: the elements that this piece of code has to do with (isl's set).
     """
 
     name: str
     sizes: tuple[int, ...]
     lows: tuple[str, ...]
+    held: Any
 
     def index(self, subscripts: list[str]) -> str:
         """An element, by its subscripts in the array that has one for each iteration."""
@@ -111,8 +142,8 @@ class Home:
         return self.name + "".join(used)
 
 
-def home_of(name: str, pairs: Any, build: Any) -> Home:
-    """The home of a scalar where isl's builder of loops stands at its mark.
+def home_of(name: str, pairs: Any, build: Any) -> Home | None:
+    """The home of a scalar where isl's builder of loops stands at its mark; None: of no use here.
 
     Args:
         name: of the scalar.
@@ -120,10 +151,24 @@ def home_of(name: str, pairs: Any, build: Any) -> Home:
         build: isl's.
     """
     isl = load()
-    places = isl.Map.from_union_map(build.get_schedule().reverse().apply_range(pairs))
+    used = build.get_schedule().reverse().apply_range(pairs)
+    if used.is_empty():
+        return None
+    places = isl.Map.from_union_map(used)
+    apart = places.reverse().apply_range(places).deltas()
     sizes, lows = [], []
     for i in range(places.dim(isl.dim_type.out)):
-        low, high = places.dim_min(i), places.dim_max(i)
-        sizes.append(int(high.sub(low).max_val().to_python()) + 1)
-        lows.append(c_text(build.expr_from_pw_aff(low)) if sizes[-1] > 1 else "")
-    return Home(name, tuple(sizes), tuple(lows))
+        sizes.append(int(apart.dim_max_val(i).to_python()) + 1)
+        lows.append(c_text(build.expr_from_pw_aff(places.dim_min(i))) if sizes[-1] > 1 else "")
+    return Home(name, tuple(sizes), tuple(lows), places.range())
+
+
+def torn(homes: Iterable[Home]) -> str:
+    """A scalar with an element in two pieces of code, which is lost between them; or nothing."""
+    held: dict[str, Any] = {}
+    for home in homes:
+        before = held.get(home.name)
+        if before is not None and not before.is_disjoint(home.held):
+            return home.name
+        held[home.name] = home.held if before is None else before.union(home.held)
+    return ""

@@ -28,7 +28,7 @@ from acumen.compilers.loop_nests.transform import (
 from acumen.learners.search import Categorical, Flag, Space, When
 
 ORIGINAL = "original"
-SCHEDULES = ("split", "fused", "written")
+SCHEDULES = ("split", "fused", "deep", "written")
 TILES = (0, 16, 32, 64, 128, 256, 512)
 # Bands with fewer of all instances are left as they are.
 _HEAVY = 0.05
@@ -79,14 +79,23 @@ class Choices:
     model: Model
     types: Mapping[str, str]
     _bases: dict[str, tuple[Any, list[Band]]] = field(default_factory=dict)
+    _given_up: set[str] = field(default_factory=set)
 
     def base(self, schedule: str) -> tuple[Any, list[Band]]:
-        """A tree without tiles, and its bands."""
+        """A tree without tiles, and its bands.
+
+        Raises:
+            IllegalError: isl needs too long for it.
+        """
+        if schedule in self._given_up:
+            raise IllegalError("isl gave up before")
         if schedule not in self._bases:
+            self._given_up.add(schedule)
             tree = _base(self.model, schedule)
             nodes = bands_of(tree)
             bands = [describe(node, i, self.model) for i, node in enumerate(nodes)]
             self._bases[schedule] = tree, bands
+            self._given_up.remove(schedule)
         return self._bases[schedule]
 
     def tree(self, setting: Mapping[str, Any]) -> Any:
@@ -111,7 +120,10 @@ class Choices:
         total = sum(band.instances for band in bands if band.innermost)
         shapes = {}
         for band in bands:
-            if band.innermost:
+            if not band.innermost:
+                if setting["style"] == "loops" and band.contiguous and band.tileable:
+                    shapes[band.number] = Shape(_lanes_last(band, setting))
+            else:
                 heavy = band.instances >= _HEAVY * total
                 shapes[band.number] = self._shape(band, setting if heavy else _LIGHT)
         tree = shaped(base, shapes)
@@ -143,9 +155,8 @@ class Choices:
                 if m >= 0 and setting.get(key, 0) < band.extents[m]:
                     tiles[m] = setting.get(key, 0)
         if setting["style"] == "loops":
-            order = [m for m in range(band.members) if m != lanes] + [m for m in [lanes] if m >= 0]
             return Shape(
-                tuple(order),
+                _lanes_last(band, setting),
                 tuple(tiles),
                 sink=setting["sink"],
                 wavefront=setting["wavefront"],
@@ -175,6 +186,13 @@ class Choices:
         return self.types.get(self.model.scop.statement(band.statements[0]).written.array, "")
 
 
+def _lanes_last(band: Band, setting: Mapping[str, Any]) -> tuple[int, ...]:
+    """A band's members with the one in which neighbours lie side by side innermost."""
+    other = bool(setting.get("other_lanes")) and len(band.lanes) > 1
+    lanes = band.lanes[int(other) : int(other) + 1]
+    return (*(m for m in range(band.members) if m not in lanes), *lanes)
+
+
 _LIGHT = {"style": "loops", "sink": 1, "wavefront": False}
 
 
@@ -187,13 +205,15 @@ def _base(model: Model, schedule: str) -> Any:
     short = model.direct.gist_domain(model.domain).gist_range(model.domain)
     context = model.domain.get_ctx()
     context.set_schedule_serialize_sccs(int(schedule == "split"))
+    context.set_schedule_maximize_band_depth(int(schedule == "deep"))
     try:
         try:
-            return _scheduled(model, short)
+            return _scheduled(model, model.direct if schedule == "deep" else short)
         except isl.Error:
             return _scheduled(model, model.direct)
     finally:
         context.set_schedule_serialize_sccs(0)
+        context.set_schedule_maximize_band_depth(0)
 
 
 def _scheduled(model: Model, direct: Any) -> Any:

@@ -36,6 +36,8 @@ _PAIRS_MAX = 3
 _SLOWEST, _PATIENCE_SECONDS = 3, 0.5
 # One that had less of the processor than this was held up by something else: it has one more try.
 _HELD_UP = 0.7
+# One that takes so many times as long as the best when it is first seen is not timed any further.
+_CLEARLY_SLOWER = 1.6
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Tuned:
         text: the C file.
         executable: of it.
         command: the compiler and its flags.
-        confirmation: fresh pairs with the original; None where that is the best.
+        confirmation: fresh pairs with the original; None where that is the best, or there is
+            no need (see `Tuner.obvious`).
         ranking: settings and seconds, the best first.
         failures: candidates that were not legal, refused, wrong, or too slow to wait for.
         evaluations: candidates asked for.
@@ -71,6 +74,13 @@ class _Candidate:
     threads: int
 
 
+@dataclass(frozen=True)
+class _Ran:
+    seconds: float
+    cpu_seconds: float
+    output: str
+
+
 @dataclass
 class Tuner:
     """A search for one program.
@@ -81,6 +91,8 @@ class Tuner:
         budget: candidates.
         seed: of the search.
         without: the program whose own lesson is not used; see `first_settings`.
+        obvious: a winner that took less than this part of the original's time in the search is
+            not measured again with it: for those who do that themselves.
         tell: is told a line now and then.
     """
 
@@ -89,6 +101,7 @@ class Tuner:
     budget: int = 30
     seed: int = 0
     without: str = ""
+    obvious: float = 0.0
     tell: Callable[[str], None] = lambda _: None
     failures: dict[str, int] = field(default_factory=dict)
 
@@ -128,18 +141,17 @@ class Tuner:
         source = self.program.source
         text = source.with_region(source.region)
         self._original = _Candidate(text, self.program.compile(text), GCC, 1)
-        seconds, self._output = self._once(self._original, 3600)
+        first, again = (self._once(self._original, 3600) for _ in range(2))
+        self._output = first.output
         if not self._output.strip():
             raise LoopNestError("the program prints nothing: there is no result to compare")
-        again, output = self._once(self._original, 3600)
-        if not same_output(output, self._output):
+        if not same_output(again.output, self._output):
             raise LoopNestError("the program prints something else each time it is run")
-        exact = self.program.compile(text, (*GCC, NO_CONTRACTION))
-        self._exact = self._once(_Candidate(text, exact, GCC, 1), 3600)[1]
+        self._exact = ""
         self._best = self._original
-        self._best_seconds = min(seconds, again)
+        self._best_seconds = min(first.seconds, again.seconds)
 
-    def _once(self, candidate: _Candidate, seconds: float) -> tuple[float, str]:
+    def _once(self, candidate: _Candidate, seconds: float) -> _Ran:
         command = [str(candidate.executable), *self.program.arguments]
         run = self._runner.run(command, seconds=seconds)
         if run.ended == "timeout" and run.cpu_seconds < _HELD_UP * seconds:
@@ -148,7 +160,8 @@ class Tuner:
             raise LoopNestError(run.problem)
         # Where there is no other, what a program says on stderr is its output (PolyBench's do so).
         output = run.output if run.output.size else run.errors
-        return run.seconds, output.sha256 if output.size > OUTPUT_MAX else output.text
+        text = output.sha256 if output.size > OUTPUT_MAX else output.text
+        return _Ran(run.seconds, run.cpu_seconds, text)
 
     def _candidate(self, setting: Mapping[str, Any]) -> _Candidate:
         """Text and executable of a setting; equal texts are compiled once.
@@ -181,14 +194,17 @@ class Tuner:
         if key in self._values:
             return self._values[key]
         limit = max(_SLOWEST * self._best_seconds, self._best_seconds + _PATIENCE_SECONDS)
-        _, output = self._once(candidate, limit)
-        if not same_output(output, self._output, TOLERANCE):
+        first = self._once(candidate, limit)
+        if not same_output(first.output, self._output, TOLERANCE):
             raise LoopNestError("its output differs")
+        if min(first.seconds, first.cpu_seconds / _HELD_UP) > _CLEARLY_SLOWER * self._best_seconds:
+            self._values[key] = first.seconds
+            return first.seconds
         logs: list[float] = []
         for number in range(_PAIRS_MAX):
             pair = [(candidate, 1.0), (self._best, -1.0)]
             for each, sign in pair if number % 2 else pair[::-1]:
-                logs.append(sign * math.log(self._once(each, 4 * limit)[0]))
+                logs.append(sign * math.log(self._once(each, 4 * limit).seconds))
             ratios = [logs[i] + logs[i + 1] for i in range(0, len(logs), 2)]
             if math.exp(min(ratios)) > _HOPELESS:
                 break
@@ -211,9 +227,16 @@ class Tuner:
         command = (*candidate.command, NO_CONTRACTION)
         executable = self.program.compile(candidate.text, command)
         exact = _Candidate(candidate.text, executable, command, candidate.threads)
-        if self._once(exact, 4 * seconds + 10)[1] != self._exact:
+        self._exact = self._exact or self._original_exactly()
+        if self._once(exact, 4 * seconds + 10).output != self._exact:
             self._values.pop(str(candidate.executable), None)
             raise LoopNestError("without contraction its output is not the same, bit for bit")
+
+    def _original_exactly(self) -> str:
+        """What the original prints without contraction."""
+        command = (*GCC, NO_CONTRACTION)
+        executable = self.program.compile(self._original.text, command)
+        return self._once(_Candidate(self._original.text, executable, command, 1), 3600).output
 
     def _finish(self, search: Search, repeats: int) -> Tuned:
         ended = [(t.setting, t.value) for t in search.trials if t.state == "done"]
@@ -221,9 +244,10 @@ class Tuner:
         setting, _ = ranking[0]
         confirmation = None
         best = self._candidate(setting)
-        if best is not self._original:
+        clear = self._best_seconds < self.obvious * self._values.get("original", 0.0)
+        if best is not self._original and not clear:
             confirmation = search.confirm(
-                lambda each: self._once(self._candidate(each), 3600)[0], repeats
+                lambda each: self._once(self._candidate(each), 3600).seconds, repeats
             )
             if not confirmation.better:
                 setting, best = dict(search.space.default), self._original
