@@ -208,9 +208,10 @@ def _base(model: Model, schedule: str) -> Any:
     context.set_schedule_maximize_band_depth(int(schedule == "deep"))
     try:
         try:
-            return _scheduled(model, model.direct if schedule == "deep" else short)
+            tree = _scheduled(model, model.direct if schedule == "deep" else short)
         except isl.Error:
-            return _scheduled(model, model.direct)
+            tree = _scheduled(model, model.direct)
+        return tree if respects(model, tree) else _scheduled(model, model.every)
     finally:
         context.set_schedule_serialize_sccs(0)
         context.set_schedule_maximize_band_depth(0)

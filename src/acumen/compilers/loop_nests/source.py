@@ -84,6 +84,8 @@ def read_source(path: Path, flags: Sequence[str] = ()) -> Source:
         raise RegionError("#pragma endscop comes before #pragma scop", end + 1)
     region = "".join(lines[begin + 1 : end])
     names = sorted(set(_NAME.findall(region)))
+    if any(name.startswith("acumen_") for name in names):
+        raise RegionError("names that begin with acumen_ are those of the better loops", begin + 2)
     probes = "".join(f"{_PROBE}{name} = {name};\n" for name in names)
     text = "".join([*lines[: end + 1], probes, *lines[end + 1 :]])
     whole = _preprocess(text, path, flags)
