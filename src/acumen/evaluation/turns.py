@@ -55,6 +55,4 @@ def _suffices(contender: Contender, done: Sequence[Measurement], fastest: float)
     if len(done) < 2:
         return False
     hopeless = min(m.value for m in done) > contender.patience * fastest
-    return hopeless or (
-        len(done) > 2 and sum(m.cpu_seconds for m in done) > contender.seconds_max
-    )
+    return hopeless or (len(done) > 2 and sum(m.cpu_seconds for m in done) > contender.seconds_max)

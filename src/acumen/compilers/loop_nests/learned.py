@@ -55,9 +55,7 @@ def measure(task: Task, setting: str, seed: int) -> Measurement:
         try:
             program = load_program(task.path, task.scratch, task.flags(setting))
             budget = QUICK_BUDGET if task.quick else BUDGET
-            tuner = Tuner(
-                program, cores(), budget, task.seed, without=task.name, obvious=_OBVIOUS
-            )
+            tuner = Tuner(program, cores(), budget, task.seed, without=task.name, obvious=_OBVIOUS)
             tuned = tuner.run(repeats=6)
         except LoopNestError as error:
             raise BrokenError(str(error)) from error

@@ -101,7 +101,7 @@ class Printer:
         return "\n".join(self._node(tree, {}))
 
     def _built(self, schedule: Any) -> Any:
-        """isl's tree of loops; what is noted on the way is in `calls` and `homes`."""
+        """The tree of loops that isl finds; what is noted on the way is in `calls` and `homes`."""
         isl = load()
         self.calls, self.homes = {}, {}
         build = isl.AstBuild.from_context(isl.Set("{ : }"))
@@ -151,7 +151,10 @@ class Printer:
         if kind == types.for_:
             return self._loop(node, fixed)
         if kind == types.if_:
-            lines = [f"if ({c_text(node.if_get_cond())}) {{", *self._node(node.if_get_then(), fixed)]
+            lines = [
+                f"if ({c_text(node.if_get_cond())}) {{",
+                *self._node(node.if_get_then(), fixed),
+            ]
             if node.if_has_else():
                 lines += ["} else {", *self._node(node.if_get_else(), fixed)]
             return [*lines, "}"]

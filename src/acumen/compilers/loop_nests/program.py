@@ -103,7 +103,9 @@ def _patiently(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Runs a compiler; a machine without room for one more process may have some a little later."""
     for attempt in range(5):
         try:
-            return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_COMPILE_SECONDS)
+            return subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=_COMPILE_SECONDS
+            )
         except BlockingIOError:
             time.sleep(2**attempt)
         except (OSError, subprocess.TimeoutExpired) as error:

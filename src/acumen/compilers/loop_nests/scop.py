@@ -148,6 +148,7 @@ class _Place:
 
 # In the place of a parameter whose number is not known yet: no bound, divisor or step is 0 then.
 _STAND_IN = 9973
+_STILL = Affine()
 
 
 def sketch(tree: Any) -> Scop:
@@ -257,9 +258,7 @@ class _Reader:
                 return
         raise RegionError("this condition does not bound the loop", line_of(node))
 
-    def _check_wrapping(
-        self, node: Any, place: _Place, moved: Affine = Affine()
-    ) -> None:
+    def _check_wrapping(self, node: Any, place: _Place, moved: Affine = _STILL) -> None:
         """Nothing in a condition with unsigned numbers may be below zero.
 
         It is looked at in a place, each iterator moved by what `moved` has for it.

@@ -34,6 +34,8 @@ TILES = (0, 16, 32, 64, 128, 256, 512)
 _HEAVY = 0.05
 # About ten seconds of isl's; nearly all trees need less than a hundredth.
 _OPERATIONS_MAX = 20_000_000
+# For deeper bands isl solves programs whose numbers grow with the dependences, uncounted.
+_DEEP_PARTS_MAX = 20
 
 
 class IllegalError(LoopNestError):
@@ -91,12 +93,20 @@ class Choices:
             raise IllegalError("isl gave up before")
         if schedule not in self._bases:
             self._given_up.add(schedule)
+            if schedule == "deep" and not self._may_be_deeper():
+                raise IllegalError("no deeper bands are looked for here")
             tree = _base(self.model, schedule)
             nodes = bands_of(tree)
             bands = [describe(node, i, self.model) for i, node in enumerate(nodes)]
             self._bases[schedule] = tree, bands
             self._given_up.remove(schedule)
         return self._bases[schedule]
+
+    def _may_be_deeper(self) -> bool:
+        parts: list[int] = []
+        self.model.direct.foreach_map(lambda each: parts.append(each.n_basic_map()))
+        nested = not all(band.innermost for band in self.base("fused")[1])
+        return nested and sum(parts) <= _DEEP_PARTS_MAX
 
     def tree(self, setting: Mapping[str, Any]) -> Any:
         """The schedule tree of a setting (not of the original's), proved to be legal.

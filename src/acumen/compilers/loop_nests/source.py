@@ -127,7 +127,7 @@ def _preprocess(text: str, path: Path, flags: Sequence[str]) -> str:
     if done.returncode:
         complaint = next((x for x in done.stderr.splitlines() if "error" in x), done.stderr[:200])
         raise LoopNestError(f"the preprocessor refuses the file: {complaint}")
-    return done.stdout
+    return str(done.stdout)
 
 
 def _cut(text: str, path: Path) -> tuple[str, dict[str, str], str]:
