@@ -69,7 +69,7 @@ def nests(
             tell=lambda line: click.echo(line, err=True),
         )
         if found.verdict == "better":
-            target.write_text(found.text, encoding="utf-8")
+            target.write_text(found.text, encoding="utf-8", errors="surrogateescape")
         if json_path is not None:
             json_path.write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
     except (LoopNestError, ValueError, OSError) as error:

@@ -16,7 +16,7 @@ Instance = tuple[str, tuple[int, ...]]
 
 def model(text: str) -> Model:
     """Of the loops in a text without macros and parameters."""
-    return model_of(build(parse_region(f'# 1 "text"\n{text}'), {}))
+    return model_of(build(parse_region(f'# 1 "text"\n{text}'), {}, unsigned=["unsigned"]))
 
 
 def region_of(folder: Path, text: str) -> Any:

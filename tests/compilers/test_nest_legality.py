@@ -102,3 +102,19 @@ def test_what_points_backwards_is_refused() -> None:
     # And a proof is no proof of another set of instances.
     fewer = isl.Schedule.from_domain(isl.UnionSet("{ S0[i, j] : 0 < i < 5 and 0 <= j < 5 }"))
     assert not respects(region, fewer)
+
+
+def test_no_dependence_is_missed_where_loops_run_in_steps() -> None:
+    region = model(
+        "for (int i = 0; i < 14; i += 3) for (int j = 14; j >= i; j -= 2) g[0] = g[0] * 3 + i;"
+        "for (int i = 13; i >= 0; i--) g[0] += g[0] * i + B[i];"
+    )
+    instances = region.domain.get_set_list()
+    count = sum(int(instances.get_at(i).count_val().to_python()) for i in range(instances.n_set()))
+    pairs: list[int] = []
+    region.every.foreach_map(lambda each: pairs.append(int(each.wrap().count_val().to_python())))
+    assert sum(pairs) == count * (count - 1) // 2
+    for schedule in SCHEDULES:
+        tree = Choices(region, {}).base(schedule)[0]
+        assert respects(region, tree)
+        assert keeps_every_dependence(region, tree)

@@ -84,7 +84,7 @@ def test_threads_are_given_to_the_marked_loop_alone(tmp_path: Path) -> None:
     found = re.findall(
         r"#pragma omp parallel for num_threads\(2\)\n(?:for \(long (\w+)|(.*))", text
     )
-    assert {variable for variable, _ in found} == {"c0", "c1"}
+    assert {variable for variable, _ in found} == {"acumen_c0", "acumen_c1"}
 
 
 SIZES = """
@@ -142,3 +142,91 @@ def test_other_sizes_run_the_original(tmp_path: Path, run_with: Callable[[Path, 
         made = program.compile(text, COMPILER)
         for n in (40, 41, 5):
             assert run_with(made, n) == run_with(original, n)
+
+
+# Names that isl or the new loops could take for theirs; iterators of other types than int, and
+# below zero; one element written in two ways; lifetimes.
+NAMES = """
+#include <stdio.h>
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+static double c0[40][40], c1[1600], S0[40][40], max[40], t = 1, c2 = 2;
+static int n = 40;
+int main(void) {
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < n; j++)
+      c1[i * n + j] = (i * 3 + j) % 7, S0[i][j] = j % 5 - i;
+#pragma scop
+  for (long i = -010; i < 32; i++)
+    for (long j = 0; j < n; j++) {
+      double t = 3 * i + c2;
+      for (int k = 0; k < n; k++)
+        c0[i + 8][j] = c0[8 + i][j] + c1[(i + 8) * n + k] * S0[k][j];
+      { float t = i * 100000000 + j; max[j] += t; }
+      c0[i + 8][j] += t;
+    }
+  for (int i = 0; i < n; i++)
+    for (int j = i; j < MIN(n, i + 3); j++) { double t = S0[i][j]; t *= 2; max[j] -= t; }
+  t = 5;
+#pragma endscop
+  double sum = t;
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < n; j++)
+      sum += c0[i][j] * (i + 2 * j) + max[j];
+  printf("%a\\n", sum);
+}
+"""
+
+
+def test_names_types_and_lifetimes_are_those_of_c(tmp_path: Path) -> None:
+    path = tmp_path / "names.c"
+    path.write_text(NAMES)
+    program = load_program(path, tmp_path)
+    choices, space = Choices(program.model, program.types), space_of(1)
+    wanted = output(program.compile(NAMES, COMPILER))
+    for setting in (REGISTERS, {"schedule": "written", "style": "loops", "tile_rest": 16}):
+        text = program.text(choices.tree(space.complete(setting)), 1)
+        assert output(program.compile(text, COMPILER)) == wanted
+
+
+# isl puts the last iteration of the loop in which t is set behind it.
+TORN = """
+#include <stdio.h>
+static double g = 1.5, C[40][40];
+int main(void) {
+#pragma scop
+  for (int i = 13; i >= 0; i -= 2) {
+    double t = g;
+    C[i + 5][i + 4] = 4 * (t + t);
+    for (int j = 14; j >= 0; j--)
+      g += j + C[i + 2][2 * j] * g;
+  }
+#pragma endscop
+  double sum = g;
+  for (int i = 0; i < 40; i++)
+    for (int j = 0; j < 40; j++)
+      sum += C[i][j] * (i + 2 * j);
+  printf("%a\\n", sum);
+}
+"""
+
+
+def test_a_scalar_lives_as_long_as_it_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "torn.c"
+    path.write_text(TORN)
+    program = load_program(path, tmp_path)
+    choices, space = Choices(program.model, program.types), space_of(1)
+    tree = choices.tree(space.complete({"schedule": "fused"}))
+    text = program.text(tree, 1)
+    assert output(program.compile(text, COMPILER)) == output(program.compile(TORN, COMPILER))
+
+
+def test_a_scalar_of_a_loop_s_body_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "smooth.c"
+    path.write_text(SIZES)
+    program = load_program(path, tmp_path, arguments=["40"])
+    choices, space = Choices(program.model, program.types), space_of(1)
+    text = program.text(choices.tree(space.complete({"schedule": "written", "style": "loops"})), 1)
+    assert "real acumen_s0;" in text
+    # Where all are needed at once there is one for each, and none for what does not run.
+    text = program.text(choices.tree(space.complete({"schedule": "split", "style": "loops"})), 1)
+    assert "real acumen_s0[38][37];" in text

@@ -12,7 +12,8 @@ pytest.importorskip("islpy")
 pytest.importorskip("pycparser")
 
 from acumen.compilers.loop_nests.program import same_output
-from acumen.compilers.loop_nests.scop import parameters_of
+from acumen.compilers.loop_nests.scop import sketch
+from acumen.compilers.loop_nests.source import read_source
 from acumen.compilers.loop_nests.syntax import parse_region
 
 LOOP = "for (int i = 0; i < 9; i++)"
@@ -42,11 +43,44 @@ LOOP = "for (int i = 0; i < 9; i++)"
         ("", "no statement"),
         (f"{LOOP} {{ int *p; A[i] = 0; }}", "only scalars"),
         (f"{LOOP} {{ if (i == 3) break; A[i] = 0; }}", "a break"),
+        ("for (i = 0; i < 9; i++) A[i] = 0;\nA[i] = 1;", "line 2: i is used outside"),
+        ("for (i = 0; i < 9; i++) A[i] = 0;\nx = i;", "line 2: i is used outside"),
+        (f"{LOOP} {{ static int s = 1; A[i] = s++; }}", "outlives the region"),
+        (f"{LOOP} {{ int m = i + 1; A[m] = 0; }}", "m is written"),
+        (f"{LOOP} A[i] = (long)(float *)B;", "only scalars"),
+        (f"{LOOP} A[(unsigned char)i] = 0;", "affine"),
+        (f"{LOOP} A[i < 5 ? i : 2] = 0;", "affine"),
+        ("for (unsigned i = 9; i >= 0; i--) A[i] = 0;", "below zero"),
+        (f"{LOOP} for (unsigned j = 0; j < 9; j++) if (i - j > 0) A[i] = 0;", "below zero"),
     ],
 )
 def test_what_is_not_affine_is_refused(text: str, words: str) -> None:
     with pytest.raises(RegionError, match=words):
         model(text)
+
+
+def test_unsigned_numbers_that_stay_above_zero() -> None:
+    region = model("for (unsigned i = 9; i > 0; i--) for (unsigned j = 0; j < i; j++) A[i][j] = 0;")
+    assert region.domain.as_set().count_val().to_python() == 45
+
+
+def test_bounds_that_are_the_least_and_the_largest() -> None:
+    region = model(
+        "for (int i = 0; i < 9; i++)"
+        " for (int j = i - 2 > 0 ? i - 2 : 0; j < (9 < i + 3 ? 9 : i + 3) - 1; j += 2) A[i][j] = 0;"
+    )
+    wanted = sum(len(range(max(i - 2, 0), min(9, i + 3) - 1, 2)) for i in range(9))
+    assert region.domain.as_set().count_val().to_python() == wanted
+
+
+def test_flags_in_two_words(tmp_path: Path) -> None:
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include/size.h").write_text("#define N 010\n")
+    path = tmp_path / "program.c"
+    text = '#include "size.h"\n#pragma scop\nfor (int i = 0; i < N; i++) A[i] = 0; // M\xfcller\n'
+    path.write_bytes(f"{text}#pragma endscop\n".encode("latin-1"))
+    source = read_source(path, ["-I", str(tmp_path / "include"), "util.c", "-lm"])
+    assert source.values == {"N": 8}
 
 
 def test_marks(tmp_path: Path) -> None:
@@ -55,11 +89,14 @@ def test_marks(tmp_path: Path) -> None:
         ("#pragma endscop\n#pragma scop\n", "line 1.*before"),
         ("#pragma scop\n#pragma scop\n#pragma endscop\n", "more than one"),
         ("#pragma scop\n#if\n#pragma endscop\n", "preprocessor refuses"),
+        ("for (;;)\n#pragma scop\nx = 1; y = 1;\n#pragma endscop\n", "line 2.*give it braces"),
     ):
         with pytest.raises(LoopNestError, match=words):
             region_of(tmp_path, text)
     with pytest.raises(LoopNestError, match=r"absent\.c"):
         optimise(tmp_path / "absent.c")
+    with pytest.raises(LoopNestError, match=r"C\+\+"):
+        optimise(tmp_path / "absent.cpp")
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
@@ -70,7 +107,7 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     assert source.values == {"N": 9}
     tree = parse_region(source.expanded)
     with pytest.raises(RegionError, match="line 6") as refused:
-        parameters_of(tree)
+        sketch(tree)
     assert refused.value.line == 6
 
 

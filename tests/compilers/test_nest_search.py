@@ -64,6 +64,23 @@ def test_a_program_that_fails_is_told_so(tmp_path: Path) -> None:
         optimise(path, budget=2)
 
 
+def test_an_output_that_proves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "p.c"
+    for line, words in (("", "prints nothing"), ('printf("%ld\\n", clock());', "each time")):
+        path.write_text(
+            "#include <stdio.h>\n#include <time.h>\nint A[9];\nint main(void) {\n#pragma scop\n"
+            f"for (int i = 0; i < 9; i++) A[i] = 1;\n#pragma endscop\n{line} return 0; }}"
+        )
+        with pytest.raises(LoopNestError, match=words):
+            optimise(path, budget=2)
+    path.write_text(
+        "int A[9];\nint main(void) {\n#pragma scop\nint s = 1;\n"
+        "for (int i = 0; i < 9; i++) A[i] = s;\n#pragma endscop\nreturn s - 1; }"
+    )
+    with pytest.raises(LoopNestError, match="line 4: what the region declares is used after it"):
+        optimise(path, budget=2)
+
+
 def test_the_command(tmp_path: Path) -> None:
     path = tmp_path / "p.c"
     path.write_text(

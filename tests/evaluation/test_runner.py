@@ -9,7 +9,18 @@ import pytest
 import toy_race
 from toy_race import ToyRace, trouble
 
-from acumen.evaluation import Ask, RaceError, Row, run, runner, select_contenders, workers
+from acumen.evaluation import (
+    Ask,
+    Contender,
+    Measurement,
+    RaceError,
+    Row,
+    run,
+    runner,
+    select_contenders,
+    workers,
+)
+from acumen.evaluation.turns import take_turns
 from acumen.evaluation.workers import Task, Workers
 
 
@@ -162,6 +173,22 @@ def test_times_are_medians_of_turns_in_one_process() -> None:
     assert len(of(runner.Failed, happened)) == 4
     last = of(runner.Progress, happened)[-1]
     assert last.done == pytest.approx(last.total)
+
+
+def test_who_is_hopeless_gets_no_more_turns() -> None:
+    def taking(name: str, seconds: float, **more: float) -> Contender:
+        def measure(payload: object, setting: object, seed: int) -> Measurement:
+            return Measurement(seconds, 1, seconds)
+
+        return Contender(name, "heuristic", measure, repeats=7, patience=3.0, **more)
+
+    found = take_turns(
+        [taking("fast", 1.0), taking("slow", 2.9), taking("hopeless", 3.1),
+         taking("long", 2.0, seconds_max=5.0)],
+        None, 1, 0,
+    )  # fmt: skip
+    runs = {name: len(outcome.result) for name, outcome in found}
+    assert runs == {"fast": 7, "slow": 7, "hopeless": 2, "long": 3}
 
 
 def test_a_crash_costs_a_cell_of_turns() -> None:

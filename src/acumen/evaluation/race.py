@@ -18,6 +18,7 @@ somebody else's by naming such an object in the entry point group `acumen.races`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,9 @@ class Contender:
         by_clock: it searches until a time is up: what it finds differs from run to run.
         control: the learned contender once more (an A/A control): how far the two are apart is
             noise, and it is judged nowhere.
+        patience: where times are compared in turns, two runs suffice of who takes so many times as
+            long as the fastest, and three of who has used `seconds_max`.
+        seconds_max: see there; processor time of all its runs.
         about: one line for people.
         sweep: `sweep(payload, settings, seed)` does in one run what `measure` does at each of a
             workload's settings, a measurement for each: for whoever comes past the smaller ones
@@ -185,6 +189,8 @@ class Contender:
     default: bool = False
     by_clock: bool = False
     control: bool = False
+    patience: float = math.inf
+    seconds_max: float = math.inf
     about: str = ""
     sweep: Callable[[Any, tuple[Setting, ...], int], Sequence[Measurement]] | None = None
 

@@ -28,6 +28,7 @@ _RULE: tuple[dict[str, Any], ...] = (
     {"schedule": "split", "rows": 4, "vectors": 4, "tile_rest": 256, "tile_lanes": 512},
     {"schedule": "split", "rows": 12, "vectors": 6},
     {"schedule": "split", "style": "loops", "sink": 1},
+    {"schedule": "deep", "rows": 8, "gather": False},
     {"schedule": "split", "rows": 8, "vectors": 2, "tile_rest": 256, "threads": "all"},
     {"schedule": "written", "rows": 4, "vectors": 2},
     {"schedule": "fused", "rows": 4, "vectors": 2},

@@ -15,6 +15,8 @@ from acumen.evaluation import BrokenError, Contender, Measurement
 from acumen.evaluation.programs.run import Limits, Runner
 
 _NATIVE = ("-O3", "-march=native")
+# Of a rival three times as slow two runs say enough; of who takes a minute and a half, three.
+PATIENCE, SECONDS_MAX = 3.0, 90.0
 _POLLY = ("-mllvm", "-polly")
 # The newest that is installed; Polly comes with Debian's libpolly-N-dev.
 CLANG = next((f"clang-{n}" for n in range(25, 13, -1) if shutil.which(f"clang-{n}")), "clang")
@@ -44,6 +46,8 @@ def heuristic_contenders(rounds: int) -> list[Contender]:
             # At times a hundred times as slow as the others: it would take all the time there is.
             repeats=min(rounds, 2) if name == "gccautopar" else rounds,
             default=name == "gcc",
+            patience=PATIENCE,
+            seconds_max=SECONDS_MAX,
             about=about,
         )
         for name, (command, about) in COMMANDS.items()

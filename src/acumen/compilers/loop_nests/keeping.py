@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from acumen.compilers.loop_nests.dependences import Model
+from acumen.compilers.loop_nests.dependences import Model, elements
 from acumen.compilers.loop_nests.isl import load
-from acumen.compilers.loop_nests.scop import Access, Statement
+from acumen.compilers.loop_nests.scop import Access
 from acumen.compilers.loop_nests.transform import KERNEL, WHOLE
 
 
@@ -57,24 +57,17 @@ def _see_kernel(model: Model, node: Any, found: dict[str, bool]) -> None:
     domain.foreach_set(lambda each: names.append(each.get_tuple_name()))
     places = places.intersect_domain(domain).reverse()
     for name in names:
-        written = _elements(model.scop.statement(name), model.scop.statement(name).written)
+        written = elements(model.scop.statement(name), model.scop.statement(name).written)
         safe = True
         for other in names:
             statement = model.scop.statement(other)
             for access in statement.reads + ((statement.written,) if other != name else ()):
                 if other == name and _same(access, statement.written):
                     continue
-                touched = _elements(statement, access)
+                touched = elements(statement, access)
                 both = places.apply_range(written).intersect(places.apply_range(touched))
                 safe = safe and bool(both.is_empty())
         found[name] = safe
-
-
-def _elements(statement: Statement, access: Access) -> Any:
-    source = f"{statement.name}[{', '.join(statement.iterators)}]"
-    return load().UnionMap(
-        f"{{ {source} -> {access.array}[{', '.join(map(str, access.subscripts))}] }}"
-    )
 
 
 def _same(one: Access, two: Access) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 from acumen.compilers.loop_nests.errors import LoopNestError
 from acumen.compilers.loop_nests.program import GCC, load_program
+from acumen.compilers.loop_nests.source import TEXT
 from acumen.compilers.loop_nests.tuning import Tuned, Tuner, cores
 
 Verdict = Literal["better", "no_difference"]
@@ -49,10 +51,15 @@ class Optimised:
     def __str__(self) -> str:
         """The verdict in words."""
         if self.verdict == "no_difference":
-            return (
+            said = (
                 f"of {self.evaluations} ways to run these loops none is faster than the original"
                 " beyond the noise"
             )
+            failed = sum(self.failures.values())
+            reason = max(self.failures, key=self.failures.__getitem__, default="")
+            if 2 * failed > self.evaluations:
+                return f"{said}; {failed} of them came to nothing ({reason})"
+            return said
         return (
             f"faster by {self.ratio:.2f}\N{MULTIPLICATION SIGN}"
             f" (95 %: {self.low:.2f}-{self.high:.2f}), n = {self.pairs}"
@@ -116,7 +123,7 @@ def optimise(
         original = program.source.with_region(program.source.region)
     if out is not None:
         try:
-            Path(out).write_text(tuned.text, encoding="utf-8")
+            Path(out).write_text(tuned.text, **TEXT)
         except OSError as error:
             raise LoopNestError(f"cannot write {out}: {error}") from error
     return _judged(tuned, original, Path(out) if out is not None else None, source, flags)
@@ -138,7 +145,7 @@ def _judged(
         pairs=found.pairs if found is not None else 0,
         text=tuned.text,
         path=out,
-        command=" ".join(words),
+        command=shlex.join(words),
         setting=tuned.setting,
         evaluations=tuned.evaluations,
         failures=tuned.failures,

@@ -14,32 +14,42 @@ computed exactly (`keeping.py`), not guessed from names.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from acumen.compilers.loop_nests.affine import Affine
 from acumen.compilers.loop_nests.dependences import Model
+from acumen.compilers.loop_nests.errors import LoopNestError
 from acumen.compilers.loop_nests.isl import load
 from acumen.compilers.loop_nests.keeping import keepable
-from acumen.compilers.loop_nests.scop import Statement
+from acumen.compilers.loop_nests.loop_trees import (
+    MACROS,
+    PlainError,
+    c_text,
+    constant_loop,
+    is_loop,
+    is_mark,
+    slope_of,
+)
+from acumen.compilers.loop_nests.privacy import HOME, Home, home_of, moved_out, torn, touches
+from acumen.compilers.loop_nests.scop import Access, Statement
 from acumen.compilers.loop_nests.syntax import Assignment, element, is_kind, print_expression
 from acumen.compilers.loop_nests.transform import FREE, PARALLEL, VECTOR, WHOLE
 
-MACROS = """#define acumen_min(a, b) ((a) < (b) ? (a) : (b))
-#define acumen_max(a, b) ((a) > (b) ? (a) : (b))
-#define acumen_floord(n, d) ((n) < 0 ? -((-(n) + (d) - 1) / (d)) : (n) / (d))
-"""
-_ISL_MACRO = re.compile(r"\b(min|max|floord)\(")
+# No program has such names; the depth of the loop comes behind.
+_VARIABLE = "acumen_c"
+_DEPTH_MAX = 100
 _OPENMP = "#pragma omp parallel for num_threads({})"
 # GCC 12 keeps a loop's promise of independence when it has jammed it with others, for which nobody
 # promised anything, and then vectorises wrongly.
 _CAREFUL = '#pragma GCC optimize("no-loop-unroll-and-jam", "no-loop-interchange")\n'
 _BYTES = {"double": 8, "float": 4}
-
-
-class _PlainError(Exception):
-    """This register tile cannot be written out; it stays a nest of loops."""
+# A scalar of a loop's body that needs more elements than the first has them on the heap; than the
+# second, not at all.
+_STACK_MAX, _HEAP_MAX = 4096, 1 << 25
 
 
 @dataclass(frozen=True)
@@ -72,21 +82,35 @@ class Printer:
     types: Mapping[str, str]
     threads: int = 1
     calls: dict[str, _Call] = field(default_factory=dict)
+    homes: dict[str, Home] = field(default_factory=dict)
+    at_home: dict[str, Home] = field(default_factory=dict)
     typedefs: set[tuple[str, int]] = field(default_factory=set)
     keepable: dict[str, bool] = field(default_factory=dict)
+    rooms: int = 0
     kept: int = 0
     pending: str = ""
     hints: bool = False
 
     def text(self, schedule: Any) -> str:
         """The loops of a schedule tree as C."""
-        isl = load()
         self.keepable = keepable(self.model, schedule)
+        tree = self._built(schedule)
+        while name := torn(self.homes.values()):
+            schedule = moved_out(schedule, name)
+            tree = self._built(schedule)
+        return "\n".join(self._node(tree, {}))
+
+    def _built(self, schedule: Any) -> Any:
+        """The tree of loops that isl finds; what is noted on the way is in `calls` and `homes`."""
+        isl = load()
+        self.calls, self.homes = {}, {}
         build = isl.AstBuild.from_context(isl.Set("{ : }"))
-        build, _handle = build.set_at_each_domain(self._note)
-        tree = build.node_from_schedule(schedule)
-        lines = self._node(tree, {})
-        return "\n".join(lines)
+        names = isl.IdList.alloc(build.get_ctx(), _DEPTH_MAX)
+        for depth in range(_DEPTH_MAX):
+            names = names.add(isl.Id(f"{_VARIABLE}{depth}"))
+        build, _handle = build.set_iterators(names).set_at_each_domain(self._note)
+        build, _other = build.set_after_each_mark(self._note_home)
+        return build.node_from_schedule(schedule)
 
     def _note(self, node: Any, build: Any) -> Any:
         isl = load()
@@ -98,11 +122,22 @@ class Printer:
         iterators, along = {}, {}
         for i, iterator in enumerate(statement.iterators):
             value = places.get_pw_aff(i)
-            iterators[iterator] = _c(build.expr_from_pw_aff(value))
-            along[iterator] = _slope(value, dims)
+            iterators[iterator] = c_text(build.expr_from_pw_aff(value))
+            along[iterator] = slope_of(value, dims)
         key = f"call{len(self.calls)}"
         self.calls[key] = _Call(statement, iterators, along)
         return node.set_annotation(isl.Id(key))
+
+    def _note_home(self, node: Any, build: Any) -> Any:
+        mark = node.mark_get_id().name
+        if not mark.startswith(HOME):
+            return node
+        name = mark.removeprefix(HOME)
+        home = home_of(name, touches(self.model, name), build)
+        key = f"home{len(self.homes)}" if home is not None else ""
+        if home is not None:
+            self.homes[key] = home
+        return node.set_annotation(load().Id(key))
 
     def _node(self, node: Any, fixed: Mapping[str, int]) -> list[str]:
         isl = load()
@@ -116,7 +151,10 @@ class Printer:
         if kind == types.for_:
             return self._loop(node, fixed)
         if kind == types.if_:
-            lines = [f"if ({_c(node.if_get_cond())}) {{", *self._node(node.if_get_then(), fixed)]
+            lines = [
+                f"if ({c_text(node.if_get_cond())}) {{",
+                *self._node(node.if_get_then(), fixed),
+            ]
             if node.if_has_else():
                 lines += ["} else {", *self._node(node.if_get_else(), fixed)]
             return [*lines, "}"]
@@ -129,26 +167,61 @@ class Printer:
 
     def _mark(self, node: Any, fixed: Mapping[str, int]) -> list[str]:
         name, below = node.mark_get_id().name, node.mark_get_node()
+        if name.startswith(HOME):
+            home = self.homes.get(node.get_annotation().name or "")
+            return self._home(home, below, fixed) if home is not None else self._node(below, fixed)
         if name.startswith(PARALLEL) and self.threads > 1:
-            self.pending = f"c{name.removeprefix(PARALLEL)}"
+            self.pending = f"{_VARIABLE}{name.removeprefix(PARALLEL)}"
             lines = self._node(below, fixed)
             self.pending = ""
             return lines
-        if name == FREE and _is_loop(below) and not self.pending:
+        if name == FREE and is_loop(below) and not self.pending:
+            rooms = self.rooms
+            lines = self._loop(below, fixed)
+            if self.rooms > rooms:
+                # All iterations have the same room in memory: they are not independent.
+                return lines
             self.hints = True
-            return ["#pragma GCC ivdep", *self._loop(below, fixed)]
-        if name.startswith(VECTOR) and _is_loop(below):
+            return ["#pragma GCC ivdep", *lines]
+        if name.startswith(VECTOR) and is_loop(below):
             return self._lanes(below, int(name.removeprefix(VECTOR)), fixed)
         if name.startswith(WHOLE):
             try:
                 return [line for _, line in self._tile(below, name)]
-            except _PlainError:
+            except PlainError:
                 pass
         return self._node(below, fixed)
 
+    def _home(self, home: Home, below: Any, fixed: Mapping[str, int]) -> list[str]:
+        """What is below a scalar's mark, with its declaration."""
+        kind, sizes = self.model.scop.locals[home.name].type, [n for n in home.sizes if n > 1]
+        lines = [
+            f"const long {home.name}_low{i} = {low};" for i, low in enumerate(home.lows) if low
+        ]
+        count = math.prod(sizes)
+        inner = "".join(f"[{size}]" for size in sizes[1:])
+        freed = []
+        if count > _HEAP_MAX:
+            raise LoopNestError(f"{count:,} elements would have to be kept of one scalar")
+        if count > _STACK_MAX:
+            bytes_ = f"sizeof({kind}) * {count}"
+            lines += [
+                f"{kind} (*{home.name}){inner} = __builtin_malloc({bytes_});",
+                f"if (!{home.name}) __builtin_abort();",
+            ]
+            freed = [f"__builtin_free({home.name});"]
+        else:
+            lines.append(f"{kind} {home.name}{f'[{sizes[0]}]' if sizes else ''}{inner};")
+        self.rooms += bool(sizes)
+        outer = self.at_home
+        self.at_home = {**outer, home.name: home}
+        lines += self._node(below, fixed)
+        self.at_home = outer
+        return ["{", *lines, *freed, "}"]
+
     def _loop(self, node: Any, fixed: Mapping[str, int]) -> list[str]:
-        name = _c(node.for_get_iterator())
-        init = _c(node.for_get_init())
+        name = c_text(node.for_get_iterator())
+        init = c_text(node.for_get_init())
         if node.for_is_degenerate():
             return [
                 "{",
@@ -156,7 +229,7 @@ class Printer:
                 *self._node(node.for_get_body(), fixed),
                 "}",
             ]
-        cond, step = _c(node.for_get_cond()), _c(node.for_get_inc())
+        cond, step = c_text(node.for_get_cond()), c_text(node.for_get_inc())
         head = f"for (long {name} = {init}; {cond}; {name} += {step}) {{"
         if self.pending:
             # Each of the loops that the marked one was taken apart into; no other one below.
@@ -170,15 +243,15 @@ class Printer:
     def _lanes(self, node: Any, lanes: int, fixed: Mapping[str, int]) -> list[str]:
         """The loop over a vector's lanes at a border: a vector where all lanes are there."""
         plain = self._loop(node, fixed)
-        name, init = _c(node.for_get_iterator()), _c(node.for_get_init())
-        bound = re.fullmatch(rf"{name} <= (.*)", _c(node.for_get_cond()))
+        name, init = c_text(node.for_get_iterator()), c_text(node.for_get_init())
+        bound = re.fullmatch(rf"{name} <= (.*)", c_text(node.for_get_cond()))
         calls: list[Any] = []
         try:
             if bound is None or init != "0":
                 return plain
             self._unroll(node.for_get_body(), {**fixed, name: 0}, calls)
             lines = [self._one(self._call(c), at, range(lanes))[1] for c, at, _ in calls]
-        except _PlainError:
+        except PlainError:
             return plain
         return [f"if ({bound[1]} >= {lanes - 1}) {{", *lines, "} else {", *plain, "}"]
 
@@ -189,11 +262,11 @@ class Printer:
     def _keeping(self, node: Any, name: str, head: str) -> list[str] | None:
         """The loop with what its register tile accumulates in variables, if it can be so."""
         body = node.for_get_body()
-        if not _is_mark(body, WHOLE):
+        if not is_mark(body, WHOLE):
             return None
         try:
             tile = self._tile(body.mark_get_node(), body.mark_get_id().name)
-        except _PlainError:
+        except PlainError:
             return None
         before: list[str] = []
         after: list[str] = []
@@ -207,11 +280,11 @@ class Printer:
             after.append(f"{place} = {names[place]};")
         lines = [line for _, line in tile]
         for place, short in names.items():
-            whole = re.compile(rf"(?<!\w){re.escape(place)}")
+            whole = re.compile(rf"(?<!\w){re.escape(place)}(?!\w)")
             lines = [whole.sub(short, line) for line in lines]
         if not names:
             return [head, *lines, "}"]
-        init, cond = _c(node.for_get_init()), _c(node.for_get_cond())
+        init, cond = c_text(node.for_get_init()), c_text(node.for_get_cond())
         first = f"{{ const long {name} = {init}; acumen_any = {cond}; }}"
         return [
             "{ int acumen_any;",
@@ -229,7 +302,7 @@ class Printer:
         """A whole register tile: what each statement may keep in a variable, and the statement.
 
         Raises:
-            _PlainError: it is not whole, or cannot be written so.
+            PlainError: it is not whole, or cannot be written so.
         """
         wanted = load().Set(mark.removeprefix(WHOLE)).count_val().to_python()
         places: list[tuple[Any, dict[str, int], range]] = []
@@ -237,15 +310,15 @@ class Printer:
         count = sum(max(len(lanes), 1) for _, _, lanes in places)
         statements = {id(self._call(call)) for call, _, _ in places}
         if count != wanted * len(statements):
-            raise _PlainError
+            raise PlainError
         return [self._one(self._call(call), fixed, lanes) for call, fixed, lanes in places]
 
     def _unroll(self, node: Any, fixed: dict[str, int], out: list[Any]) -> None:
         isl = load()
         kind, types = node.get_type(), isl.ast_node_type
-        if _is_mark(node, VECTOR):
+        if is_mark(node, VECTOR):
             loop = node.mark_get_node()
-            name, values = _constant_loop(loop)
+            name, values = constant_loop(loop)
             lanes: list[Any] = []
             self._unroll(loop.for_get_body(), {**fixed, name: values[0]}, lanes)
             # The lanes' variable comes last among those that have a number.
@@ -253,7 +326,7 @@ class Printer:
         elif kind == types.mark:
             self._unroll(node.mark_get_node(), fixed, out)
         elif kind == types.for_:
-            name, values = _constant_loop(node)
+            name, values = constant_loop(node)
             for value in values:
                 self._unroll(node.for_get_body(), {**fixed, name: value}, out)
         elif kind == types.block:
@@ -263,7 +336,7 @@ class Printer:
         elif kind == types.user:
             out.append((node, fixed, range(0)))
         else:
-            raise _PlainError
+            raise PlainError
 
     def _one(self, call: _Call, fixed: Mapping[str, int], lanes: range) -> tuple[str | None, str]:
         assignment: Assignment = call.statement.node
@@ -286,23 +359,20 @@ class Printer:
         return print_expression(value, lambda leaf: self._scalar(call, leaf, fixed))
 
     def _scalar(self, call: _Call, node: Any, fixed: Mapping[str, int]) -> str:
-        """A name or an element in terms of the loops' variables."""
+        """A name or an element in terms of the loops' variables; equal ones have equal texts."""
         statement = call.statement
-        if is_kind(node, "ID") and node.name in statement.names:
-            return f"(int)({_fixed(call.iterators[statement.names[node.name]], fixed)})"
-        name, nodes = element(node)
-        local = self.model.scop.locals.get(name)
-        if local is not None:
-            return name + "".join(f"[{_fixed(call.iterators[i], fixed)}]" for i in local.iterators)
-        return name + "".join(
-            f"[{_fixed(print_expression(each, lambda leaf: self._index(call, leaf)), fixed)}]"
-            for each in nodes
-        )
-
-    def _index(self, call: _Call, node: Any) -> str:
-        if is_kind(node, "ID") and node.name in call.statement.names:
-            return f"({call.iterators[call.statement.names[node.name]]})"
-        return element(node)[0]
+        iterator = statement.names.get(node.name) if is_kind(node, "ID") else None
+        access = _access_of(call, node)
+        if iterator is not None and access is None:
+            kind = self.model.scop.counters[iterator]
+            return f"({kind})({_fixed(call.iterators[iterator], fixed)})"
+        if access is None:
+            return element(node)[0]
+        indices = [_fixed(_sum(each, call.iterators), fixed) for each in access.subscripts]
+        home = self.at_home.get(access.array)
+        if home is not None:
+            return home.index(indices)
+        return access.array + "".join(f"[{index}]" for index in indices)
 
     def _vector_value(self, call: _Call, fixed: Mapping[str, int], lanes: range) -> str:
         value, written = call.statement.node.value, call.statement.written.array
@@ -311,9 +381,9 @@ class Printer:
         def leaf(node: Any) -> str:
             nonlocal found
             if is_kind(node, "ID") and node.name in call.statement.names:
-                raise _PlainError
-            if self.types.get(element(node)[0]) != self.types.get(written):
-                raise _PlainError
+                raise PlainError
+            if self.types.get(_name_of(call, node)) != self.types.get(written):
+                raise PlainError
             stride = self._stride(call, node)
             found |= stride == 1
             if stride == 1:
@@ -332,10 +402,9 @@ class Printer:
 
     def _stride(self, call: _Call, node: Any) -> int | None:
         """How many elements an access moves with a lane; None: neither 0 nor 1."""
-        nodes = element(node)[1]
-        found = next((a for a in call.statement.accesses() if a.node is node), None)
+        found = _access_of(call, node)
         if found is None:
-            return 0 if not nodes else None
+            return 0
         slopes = [_moved(index.terms, call.along) for index in found.subscripts]
         if any(slope is None for slope in slopes):
             return None
@@ -345,20 +414,20 @@ class Printer:
 
     def _vector(self, call: _Call, node: Any, fixed: Mapping[str, int], lanes: range) -> str:
         if self._stride(call, node) != 1:
-            raise _PlainError
-        kind = self._typedef(element(node)[0], len(lanes))
+            raise PlainError
+        kind = self._typedef(_name_of(call, node), len(lanes))
         return f"(*({kind} *)&{self._scalar(call, node, fixed)})"
 
     def _gathered(self, call: _Call, node: Any, fixed: Mapping[str, int], lanes: range) -> str:
         """A vector of elements that do not lie side by side."""
         name = list(fixed)[-1]
         each = (self._scalar(call, node, {**fixed, name: value}) for value in lanes)
-        return f"({self._typedef(element(node)[0], len(lanes))}){{{', '.join(each)}}}"
+        return f"({self._typedef(_name_of(call, node), len(lanes))}){{{', '.join(each)}}}"
 
     def _typedef(self, array: str, lanes: int) -> str:
         element_type = self.types.get(array, "")
         if element_type not in _BYTES:
-            raise _PlainError
+            raise PlainError
         self.typedefs.add((element_type, lanes))
         return f"acumen_{element_type}{lanes}"
 
@@ -380,7 +449,7 @@ def _check_vector(node: Any, kind: str) -> None:
     if is_kind(node, "Constant"):
         is_float = node.value.lower().endswith("f")
         if node.type in ("double", "float") and is_float != (kind == "float"):
-            raise _PlainError
+            raise PlainError
         return
     if is_kind(node, "BinaryOp") and node.op in ("+", "-", "*", "/"):
         _check_vector(node.left, kind)
@@ -389,7 +458,25 @@ def _check_vector(node: Any, kind: str) -> None:
     if is_kind(node, "UnaryOp") and node.op in ("-", "+"):
         _check_vector(node.expr, kind)
         return
-    raise _PlainError
+    raise PlainError
+
+
+def _access_of(call: _Call, node: Any) -> Access | None:
+    """What a node of a statement touches; nothing where it is an iterator or never written."""
+    return next((each for each in call.statement.accesses() if each.node is node), None)
+
+
+def _name_of(call: _Call, node: Any) -> str:
+    access = _access_of(call, node)
+    return access.array if access is not None else str(element(node)[0])
+
+
+def _sum(index: Affine, iterators: Mapping[str, str]) -> str:
+    parts = [
+        f"{'' if factor == 1 else f'{factor} * '}({iterators[name]})"
+        for name, factor in index.terms.items()
+    ]
+    return " + ".join([*parts, str(index.constant)] if index.constant or not parts else parts)
 
 
 def _moved(terms: Mapping[str, int], along: Mapping[str, int | None]) -> int | None:
@@ -406,50 +493,3 @@ def _fixed(text: str, fixed: Mapping[str, int]) -> str:
     for name, value in fixed.items():
         text = re.sub(rf"\b{name}\b", str(value), text)
     return text
-
-
-def _c(expression: Any) -> str:
-    return _ISL_MACRO.sub(r"acumen_\1(", expression.to_C_str())
-
-
-def _is_loop(node: Any) -> bool:
-    isl = load()
-    return bool(node.get_type() == isl.ast_node_type.for_) and not node.for_is_degenerate()
-
-
-def _is_mark(node: Any, name: str) -> bool:
-    isl = load()
-    return bool(node.get_type() == isl.ast_node_type.mark) and node.mark_get_id().name.startswith(
-        name
-    )
-
-
-def _constant_loop(node: Any) -> tuple[str, range]:
-    """The variable of a loop whose bounds are numbers, and its values.
-
-    Raises:
-        _PlainError: it is not a loop, or its bounds are not numbers.
-    """
-    if not _is_loop(node):
-        raise _PlainError
-    name = _c(node.for_get_iterator())
-    bound = re.fullmatch(rf"{name} (<=?) (-?\d+)", _c(node.for_get_cond()))
-    init, step = _c(node.for_get_init()), _c(node.for_get_inc())
-    if bound is None or not re.fullmatch(r"-?\d+", init) or not step.isdigit():
-        raise _PlainError
-    return name, range(int(init), int(bound[2]) + (bound[1] == "<="), int(step))
-
-
-def _slope(value: Any, dims: int) -> int | None:
-    """By how much an iterator moves with the last dimension of the schedule."""
-    isl = load()
-    pieces: list[Any] = []
-    value.foreach_piece(lambda _, piece: pieces.append(piece))
-    if len(pieces) != 1 or not dims:
-        return None
-    aff = pieces[0]
-    for i in range(aff.dim(isl.dim_type.div)):
-        if not aff.get_coefficient_val(isl.dim_type.div, i).is_zero():
-            return None
-    slope = aff.get_coefficient_val(isl.dim_type.in_, dims - 1)
-    return int(slope.to_python()) if slope.is_int() else None

@@ -17,20 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from acumen.compilers.loop_nests.dependences import Model, model_of
-from acumen.compilers.loop_nests.errors import LoopNestError
-from acumen.compilers.loop_nests.isl import load
+from acumen.compilers.loop_nests.errors import LoopNestError, RegionError
 from acumen.compilers.loop_nests.printing import Printer
-from acumen.compilers.loop_nests.scop import Scop, build, parameters_of
-from acumen.compilers.loop_nests.source import Source, read_source
+from acumen.compilers.loop_nests.scop import Scop, build, sketch
+from acumen.compilers.loop_nests.source import TEXT, Source, read_source
 from acumen.compilers.loop_nests.syntax import parse_region
 from acumen.evaluation.programs.run import Limits, Run, Runner
 
 GCC = ("gcc", "-O3", "-march=native")
 _PROBE = "acumen-probe"
 _COMPILE_SECONDS = 120
-# A scalar of a loop's body is kept once for each iteration; so many at most.
-_LOCAL_ELEMENTS_MAX = 1 << 25
-_TYPES = ("double", "float", "int", "long")
+_TYPES = ("double", "float", "int", "long", "unsigned", "unsigned long", "unsigned long long")
+# Of each end of the output, in bytes.
+OUTPUT_MAX = 1 << 26
 
 
 @dataclass
@@ -61,44 +60,11 @@ class Program:
         values = [f"{name} == {value}" for name, value in sorted(self.scop.parameters.items())]
         # A macro is compared, too: the compiler then takes the comparison away.
         values += [f"{name} == {value}" for name, value in sorted(self.source.values.items())]
-        better = f"{self._locals()}{loops}\n{self._freed()}"
+        better = f"{loops}\n"
         if values:
             guarded = " && ".join(values)
             better = f"if ({guarded}) {{\n{better}}} else {{\n{self.source.region}}}"
         return self.source.with_region(f"{{\n{better}\n}}", printer.preamble())
-
-    def _locals(self) -> str:
-        """Declarations of what the region declared itself: as arrays, where it was in loops."""
-        lines = []
-        for name, local in self.scop.locals.items():
-            if not local.iterators:
-                lines.append(f"{local.type} {name};")
-                continue
-            sizes = self._extents(name)
-            inner = "".join(f"[{size}]" for size in sizes[1:])
-            if math.prod(sizes) > _LOCAL_ELEMENTS_MAX:
-                raise LoopNestError(
-                    f"{name} lives for one of {math.prod(sizes):,} iterations: too many to keep one"
-                    " for each; declare it outside of the loops"
-                )
-            count = "*".join(map(str, sizes))
-            lines.append(
-                f"{local.type} (*{name}){inner} = __builtin_malloc(sizeof({local.type})*{count});"
-            )
-        return "".join(line + "\n" for line in lines)
-
-    def _freed(self) -> str:
-        names = (name for name, local in self.scop.locals.items() if local.iterators)
-        return "".join(f"__builtin_free({name});\n" for name in names)
-
-    def _extents(self, name: str) -> list[int]:
-        isl = load()
-        touched = self.model.writes.union(self.model.reads).range()
-        found: list[Any] = []
-        touched.foreach_set(lambda e: found.append(e) if e.get_tuple_name() == name else None)
-        elements = found[0]
-        dims = range(elements.dim(isl.dim_type.set))
-        return [int(elements.dim_max_val(i).to_python()) + 1 for i in dims]
 
     def compile(self, text: str, command: Sequence[str] = GCC) -> Path:
         """An executable of a text of the file.
@@ -108,7 +74,7 @@ class Program:
         """
         self._count += 1
         name = self.folder / f"{self.source.path.stem}-{self._count}"
-        name.with_suffix(".c").write_text(text)
+        name.with_suffix(".c").write_text(text, **TEXT)
         return compile_file(name.with_suffix(".c"), name, self.source, command)
 
 
@@ -137,7 +103,9 @@ def _patiently(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Runs a compiler; a machine without room for one more process may have some a little later."""
     for attempt in range(5):
         try:
-            return subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_SECONDS)
+            return subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=_COMPILE_SECONDS
+            )
         except BlockingIOError:
             time.sleep(2**attempt)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -167,43 +135,62 @@ def load_program(
     """
     source = read_source(path, flags)
     tree = parse_region(source.expanded, source.types)
-    parameters = parameters_of(tree)
-    draft = build(tree, dict.fromkeys(parameters, 0)) if parameters else build(tree, {})
-    text = source.with_region(source.region, begin=_probe(draft, parameters))
+    draft = sketch(tree)
     probe = folder / f"{path.stem}-probe"
-    probe.with_suffix(".c").write_text(text)
-    compile_file(probe.with_suffix(".c"), probe, source)
-    with Runner(Limits(seconds=seconds)) as runner:
+    probe.with_suffix(".c").write_text(_probed(source, draft), **TEXT)
+    try:
+        compile_file(probe.with_suffix(".c"), probe, source)
+    except LoopNestError:
+        probe.with_suffix(".c").write_text(source.with_region(source.region), **TEXT)
+        compile_file(probe.with_suffix(".c"), probe, source)
+        raise RegionError(
+            "what the region declares is used after it: declare it before", source.first_line
+        ) from None
+    with Runner(Limits(seconds=seconds), keep=OUTPUT_MAX) as runner:
         run = runner.run([str(probe), *arguments])
     if run.problem:
         raise LoopNestError(f"the program fails as it is: {run.problem}")
-    values, types = _seen(run, parameters)
-    scop = build(tree, values)
+    values, types = _seen(run, draft)
+    unsigned = [name for name, kind in types.items() if kind.startswith("unsigned")]
+    scop = build(tree, values, unsigned)
+    types |= {name: types.get(local.type, "") for name, local in scop.locals.items()}
     return Program(source, scop, model_of(scop), types, folder, tuple(arguments))
 
 
-def _probe(scop: Scop, parameters: Sequence[str]) -> str:
-    """Lines of C that print the parameters and the types of what the region touches."""
-    lines = [f'__builtin_printf("\\n{_PROBE} {n} %lld\\n", (long long)({n}));' for n in parameters]
-    typed = {n: n + "[0]" * count for n, count in scop.arrays.items() if n not in scop.locals}
-    typed |= {name: name for name in scop.constants}
+def _asked(scop: Scop) -> list[tuple[str, str]]:
+    """Whose types are asked for: a name or a type, and an expression of its type."""
+    kinds = {*scop.counters.values(), *(local.type for local in scop.locals.values())}
+    asked = [(kind, f"({kind})0") for kind in sorted(kinds)]
+    asked += [(name, name) for name in sorted({*scop.constants, *scop.parameters})]
+    arrays = sorted(scop.arrays.items())
+    return asked + [(n, n + "[0]" * dims) for n, dims in arrays if n not in scop.locals]
+
+
+def _probed(source: Source, scop: Scop) -> str:
+    """The file with lines that print the parameters, and the types of what the region touches."""
+    lines = [
+        f'__builtin_printf("\\n{_PROBE} {name} %lld\\n", (long long)({name}));'
+        for name in sorted(scop.parameters)
+    ]
     kinds = ", ".join(f"{kind}: {i}" for i, kind in enumerate(_TYPES))
-    for name, text in sorted(typed.items()):
+    for number, (_, text) in enumerate(_asked(scop)):
         kind = f"_Generic(({text}), {kinds}, default: -1)"
-        lines.append(f'__builtin_printf("\\n{_PROBE}-type {name} %d\\n", {kind});')
-    return "".join(line + "\n" for line in lines)
+        lines.append(f'__builtin_printf("\\n{_PROBE}-type {number} %d\\n", {kind});')
+    # Once: the region may run often.
+    text = "".join(line + "\n" for line in lines)
+    once = f"{{ static int acumen_seen; if (!acumen_seen++) {{\n{text}}} }}\n"
+    return source.with_region(f"{{\n{once}{source.region}}}")
 
 
-def _seen(run: Run, parameters: Sequence[str]) -> tuple[dict[str, int], dict[str, str]]:
+def _seen(run: Run, scop: Scop) -> tuple[dict[str, int], dict[str, str]]:
     text = run.output.text
-    values: dict[str, int] = {}
-    for name, value in re.findall(rf"^{_PROBE} (\w+) (-?\d+)$", text, re.MULTILINE):
-        # Of a region that runs several times the first values count; the guard sees to the rest.
-        values.setdefault(name, int(value))
-    if set(parameters) - set(values):
+    found = re.findall(rf"^{_PROBE} (\w+) (-?\d+)$", text, re.MULTILINE)
+    values = {name: int(value) for name, value in found}
+    kinds = re.findall(rf"^{_PROBE}-type (\d+) (-?\d+)$", text, re.MULTILINE)
+    asked = _asked(scop)
+    if len(kinds) < len(asked) or set(scop.parameters) - set(values):
         raise LoopNestError("the program does not come to the region")
-    found = re.findall(rf"^{_PROBE}-type (\w+) (-?\d+)$", text, re.MULTILINE)
-    return values, {name: _TYPES[int(kind)] for name, kind in found if kind != "-1"}
+    return values, {asked[int(i)][0]: _TYPES[int(kind)] for i, kind in kinds if kind != "-1"}
 
 
 def same_output(ours: str, reference: str, tolerance: float = 0.0) -> bool:

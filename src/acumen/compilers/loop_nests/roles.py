@@ -9,6 +9,7 @@ This is the rule of thumb that a search starts from; that the result is legal is
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +69,7 @@ def describe(node: Any, number: int, model: Model) -> Band:
         for other in range(size):
             if other != m:
                 others = others.intersect(maps[other].apply_range(maps[other].reverse()))
-        score, every = _lane_score(statements, moves, m)
+        score, every = _lane_score(statements, moves, m, model.scop.locals)
         scores.append((is_parallel(others, maps[m]), score, every))
     lanes = sorted((m for m in range(size) if scores[m][0]), key=lambda m: (-scores[m][1], -m))
     rows = [m for m in range(size) if _writes_move(statements, moves, m)]
@@ -165,15 +166,23 @@ def _strides(access: Access, move: dict[str, int]) -> list[int]:
 
 
 def _lane_score(
-    statements: list[Statement], moves: dict[str, list[dict[str, int] | None]], m: int
+    statements: list[Statement],
+    moves: dict[str, list[dict[str, int] | None]],
+    m: int,
+    locals_: Collection[str],
 ) -> tuple[float, bool]:
-    """How well a member's neighbours lie side by side; and whether they do so everywhere."""
+    """How well a member's neighbours lie side by side; and whether they do so everywhere.
+
+    The region's own scalars do not count: mostly they lie nowhere.
+    """
     score, every = 0.0, True
     for statement in statements:
         move = moves[statement.name][m]
         if move is None:
             continue
         for access in statement.accesses():
+            if access.array in locals_:
+                continue
             strides = _strides(access, move)
             weight = 3.0 if access is statement.written else 1.0
             if not any(strides):

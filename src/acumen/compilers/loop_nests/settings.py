@@ -13,6 +13,7 @@ from typing import Any
 from acumen.compilers.loop_nests.dependences import Model, respects
 from acumen.compilers.loop_nests.errors import LoopNestError
 from acumen.compilers.loop_nests.isl import load
+from acumen.compilers.loop_nests.privacy import housed
 from acumen.compilers.loop_nests.roles import Band, describe
 from acumen.compilers.loop_nests.transform import (
     Shape,
@@ -27,12 +28,14 @@ from acumen.compilers.loop_nests.transform import (
 from acumen.learners.search import Categorical, Flag, Space, When
 
 ORIGINAL = "original"
-SCHEDULES = ("split", "fused", "written")
+SCHEDULES = ("split", "fused", "deep", "written")
 TILES = (0, 16, 32, 64, 128, 256, 512)
 # Bands with fewer of all instances are left as they are.
 _HEAVY = 0.05
 # About ten seconds of isl's; nearly all trees need less than a hundredth.
 _OPERATIONS_MAX = 20_000_000
+# For deeper bands isl solves programs whose numbers grow with the dependences, uncounted.
+_DEEP_PARTS_MAX = 20
 
 
 class IllegalError(LoopNestError):
@@ -78,15 +81,32 @@ class Choices:
     model: Model
     types: Mapping[str, str]
     _bases: dict[str, tuple[Any, list[Band]]] = field(default_factory=dict)
+    _given_up: set[str] = field(default_factory=set)
 
     def base(self, schedule: str) -> tuple[Any, list[Band]]:
-        """A tree without tiles, and its bands."""
+        """A tree without tiles, and its bands.
+
+        Raises:
+            IllegalError: isl needs too long for it.
+        """
+        if schedule in self._given_up:
+            raise IllegalError("isl gave up before")
         if schedule not in self._bases:
+            self._given_up.add(schedule)
+            if schedule == "deep" and not self._may_be_deeper():
+                raise IllegalError("no deeper bands are looked for here")
             tree = _base(self.model, schedule)
             nodes = bands_of(tree)
             bands = [describe(node, i, self.model) for i, node in enumerate(nodes)]
             self._bases[schedule] = tree, bands
+            self._given_up.remove(schedule)
         return self._bases[schedule]
+
+    def _may_be_deeper(self) -> bool:
+        parts: list[int] = []
+        self.model.direct.foreach_map(lambda each: parts.append(each.n_basic_map()))
+        nested = not all(band.innermost for band in self.base("fused")[1])
+        return nested and sum(parts) <= _DEEP_PARTS_MAX
 
     def tree(self, setting: Mapping[str, Any]) -> Any:
         """The schedule tree of a setting (not of the original's), proved to be legal.
@@ -110,7 +130,10 @@ class Choices:
         total = sum(band.instances for band in bands if band.innermost)
         shapes = {}
         for band in bands:
-            if band.innermost:
+            if not band.innermost:
+                if setting["style"] == "loops" and band.contiguous and band.tileable:
+                    shapes[band.number] = Shape(_lanes_last(band, setting))
+            else:
                 heavy = band.instances >= _HEAVY * total
                 shapes[band.number] = self._shape(band, setting if heavy else _LIGHT)
         tree = shaped(base, shapes)
@@ -122,7 +145,7 @@ class Choices:
             tree = parallelised(tree, self.model)
         if setting["hints"]:
             tree = hinted(tree, self.model)
-        return isolated(tree)
+        return isolated(housed(tree, self.model))
 
     def _shape(self, band: Band, setting: Mapping[str, Any]) -> Shape:
         other = bool(setting.get("other_lanes")) and len(band.lanes) > 1
@@ -142,9 +165,8 @@ class Choices:
                 if m >= 0 and setting.get(key, 0) < band.extents[m]:
                     tiles[m] = setting.get(key, 0)
         if setting["style"] == "loops":
-            order = [m for m in range(band.members) if m != lanes] + [m for m in [lanes] if m >= 0]
             return Shape(
-                tuple(order),
+                _lanes_last(band, setting),
                 tuple(tiles),
                 sink=setting["sink"],
                 wavefront=setting["wavefront"],
@@ -174,6 +196,13 @@ class Choices:
         return self.types.get(self.model.scop.statement(band.statements[0]).written.array, "")
 
 
+def _lanes_last(band: Band, setting: Mapping[str, Any]) -> tuple[int, ...]:
+    """A band's members with the one in which neighbours lie side by side innermost."""
+    other = bool(setting.get("other_lanes")) and len(band.lanes) > 1
+    lanes = band.lanes[int(other) : int(other) + 1]
+    return (*(m for m in range(band.members) if m not in lanes), *lanes)
+
+
 _LIGHT = {"style": "loops", "sink": 1, "wavefront": False}
 
 
@@ -186,13 +215,16 @@ def _base(model: Model, schedule: str) -> Any:
     short = model.direct.gist_domain(model.domain).gist_range(model.domain)
     context = model.domain.get_ctx()
     context.set_schedule_serialize_sccs(int(schedule == "split"))
+    context.set_schedule_maximize_band_depth(int(schedule == "deep"))
     try:
         try:
-            return _scheduled(model, short)
+            tree = _scheduled(model, model.direct if schedule == "deep" else short)
         except isl.Error:
-            return _scheduled(model, model.direct)
+            tree = _scheduled(model, model.direct)
+        return tree if respects(model, tree) else _scheduled(model, model.every)
     finally:
         context.set_schedule_serialize_sccs(0)
+        context.set_schedule_maximize_band_depth(0)
 
 
 def _scheduled(model: Model, direct: Any) -> Any:

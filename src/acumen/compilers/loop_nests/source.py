@@ -14,8 +14,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from acumen.compilers.loop_nests.affine import affine
+from acumen.compilers.loop_nests.affine import Affine, affine
 from acumen.compilers.loop_nests.errors import LoopNestError, RegionError
 from acumen.compilers.loop_nests.syntax import parse_region
 
@@ -25,6 +26,9 @@ _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\]|\\.)*)"')
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TYPE = re.compile(r"\btypedef\b[^;{}]*?\b(\w+)\s*;")
 _PROBE = "acumen_macro_"
+_FILES = (".c", ".o", ".a", ".so", ".s", ".S")
+# Comments of old programs are in all kinds of encodings; nobody reads them here.
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,11 @@ def read_source(path: Path, flags: Sequence[str] = ()) -> Source:
         RegionError: there is none, or more than one.
         LoopNestError: the file cannot be read, or the preprocessor refuses it.
     """
+    if path.suffix in (".cc", ".cpp", ".cxx", ".C"):
+        raise LoopNestError("this is C++; only C is understood")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError) as error:
+        lines = re.findall(r"[^\n]*\n|[^\n]+$", path.read_text(**TEXT))
+    except OSError as error:
         raise LoopNestError(f"{path}: {error}") from error
     begins = [number for number, line in enumerate(lines) if _BEGIN.match(line)]
     ends = [number for number, line in enumerate(lines) if _END.match(line)]
@@ -78,10 +84,14 @@ def read_source(path: Path, flags: Sequence[str] = ()) -> Source:
         raise RegionError("#pragma endscop comes before #pragma scop", end + 1)
     region = "".join(lines[begin + 1 : end])
     names = sorted(set(_NAME.findall(region)))
+    if any(name.startswith("acumen_") for name in names):
+        raise RegionError("names that begin with acumen_ are those of the better loops", begin + 2)
     probes = "".join(f"{_PROBE}{name} = {name};\n" for name in names)
     text = "".join([*lines[: end + 1], probes, *lines[end + 1 :]])
     whole = _preprocess(text, path, flags)
-    expanded, values = _cut(whole, path)
+    expanded, values, above = _cut(whole, path)
+    if re.search(r"(\)|\b(else|do))\s*$", above):
+        raise RegionError("the region is a loop's or a condition's body: give it braces", begin + 1)
     macros = [name for name in names if values.get(name, name) != name]
     return Source(
         path=path,
@@ -99,32 +109,33 @@ def read_source(path: Path, flags: Sequence[str] = ()) -> Source:
 def _number(text: str) -> int | None:
     """The value of a constant expression of integers; None: it is something else."""
     try:
-        found = affine(parse_region(f"value = {text};").block_items[0].rvalue)
+        node = parse_region(f"value = {text};").block_items[0].rvalue
+        found = affine(node, lambda name: Affine({name: 1}))
     except RegionError:
         return None
     return None if found.terms else found.constant
 
 
 def _preprocess(text: str, path: Path, flags: Sequence[str]) -> str:
-    wanted = [flag for flag in flags if flag.startswith(("-D", "-U", "-I", "-std"))]
+    wanted = [flag for flag in flags if not flag.endswith(_FILES) and not flag.startswith("-l")]
     command = ["gcc", "-E", *wanted, f"-I{path.resolve().parent}", "-x", "c", "-"]
     text = f'# 1 "{path}"\n{text}'
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, input=text, capture_output=True, timeout=60, **TEXT)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LoopNestError(f"the preprocessor cannot be run: {error}") from error
     if done.returncode:
         complaint = next((x for x in done.stderr.splitlines() if "error" in x), done.stderr[:200])
         raise LoopNestError(f"the preprocessor refuses the file: {complaint}")
-    return done.stdout
+    return str(done.stdout)
 
 
-def _cut(text: str, path: Path) -> tuple[str, dict[str, str]]:
-    """The region of preprocessed text, and what the names in it stand for."""
+def _cut(text: str, path: Path) -> tuple[str, dict[str, str], str]:
+    """The region of preprocessed text, what its names stand for, and the line above it."""
     region: list[str] = []
     values: dict[str, str] = {}
-    inside, number, here = False, 0, ""
-    for line in text.splitlines():
+    inside, number, here, above, last = False, 0, "", "", ""
+    for line in text.split("\n"):
         marker = _MARKER.match(line)
         if marker:
             number, here = int(marker[1]) - 1, marker[2]
@@ -133,7 +144,7 @@ def _cut(text: str, path: Path) -> tuple[str, dict[str, str]]:
             continue
         number += 1
         if here == str(path) and _BEGIN.match(line):
-            inside = True
+            inside, above = True, last
             region.append(f'# {number + 1} "{path}"')
         elif here == str(path) and _END.match(line):
             inside = False
@@ -142,4 +153,6 @@ def _cut(text: str, path: Path) -> tuple[str, dict[str, str]]:
         elif line.startswith(_PROBE):
             name, _, value = line.removeprefix(_PROBE).partition(" = ")
             values[name] = value.rstrip("; ")
-    return "\n".join(region), values
+        elif line.strip() and not line.lstrip().startswith("#"):
+            last = line
+    return "\n".join(region), values, above

@@ -101,6 +101,7 @@ def elements_in(node: Any) -> Iterator[Any]:
         for argument in children_of(node.args) if node.args else ():
             yield from elements_in(argument)
     elif is_kind(node, "Cast"):
+        type_text(node.to_type)
         yield from elements_in(node.expr)
     elif is_kind(node, "Constant"):
         return
@@ -149,15 +150,17 @@ def name_node(name: str, coord: Any) -> Any:
 
 
 def type_text(declaration: Any) -> str:
-    """The type of a scalar's declaration.
+    """The type of a scalar's declaration, or of a cast.
 
     Raises:
-        RegionError: it declares a pointer, an array or a function.
+        RegionError: it is a pointer, an array or a function, or outlives the region.
     """
     if not is_kind(declaration.type, "TypeDecl") or not is_kind(
         declaration.type.type, "IdentifierType"
     ):
-        raise RegionError("only scalars can be declared in the region", line_of(declaration))
+        raise RegionError("only scalars can be declared or cast here", line_of(declaration))
+    if {"static", "extern"} & {*(getattr(declaration, "storage", None) or ())}:
+        raise RegionError("what outlives the region is declared in it", line_of(declaration))
     return " ".join(declaration.type.type.names)
 
 
@@ -176,8 +179,7 @@ def print_expression(node: Any, leaf: Callable[[Any], str], binding: int = 0) ->
     if kind == "UnaryOp":
         return f"{node.op}({print_expression(node.expr, leaf)})"
     if kind == "Cast":
-        name = " ".join(node.to_type.type.type.names)
-        return f"({name})({print_expression(node.expr, leaf)})"
+        return f"({type_text(node.to_type)})({print_expression(node.expr, leaf)})"
     if kind == "TernaryOp":
         parts = (print_expression(child, leaf, 1) for child in children_of(node))
         return "({} ? {} : {})".format(*parts)

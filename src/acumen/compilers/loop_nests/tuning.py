@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any
 from acumen.compilers.loop_nests.errors import LoopNestError
 from acumen.compilers.loop_nests.first_settings import first_settings, read_lessons
 from acumen.compilers.loop_nests.guided import Guided
-from acumen.compilers.loop_nests.program import GCC, Program, same_output
+from acumen.compilers.loop_nests.program import GCC, OUTPUT_MAX, Program, same_output
 from acumen.compilers.loop_nests.settings import ORIGINAL, Choices, IllegalError, space_of
 from acumen.core import minimize
 from acumen.evaluation.programs.run import Limits, Runner
@@ -31,6 +32,12 @@ NO_CONTRACTION = "-ffp-contract=off"
 # A candidate this much slower than the best is not worth a second look.
 _HOPELESS = 1.25
 _PAIRS_MAX = 3
+# A candidate is ended when it has taken so many times as long as the best, and at least so much.
+_SLOWEST, _PATIENCE_SECONDS = 3, 0.5
+# One that had less of the processor than this was held up by something else: it has one more try.
+_HELD_UP = 0.7
+# One that takes so many times as long as the best when it is first seen is not timed any further.
+_CLEARLY_SLOWER = 1.6
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,8 @@ class Tuned:
         text: the C file.
         executable: of it.
         command: the compiler and its flags.
-        confirmation: fresh pairs with the original; None where that is the best.
+        confirmation: fresh pairs with the original; None where that is the best, or there is
+            no need (see `Tuner.obvious`).
         ranking: settings and seconds, the best first.
         failures: candidates that were not legal, refused, wrong, or too slow to wait for.
         evaluations: candidates asked for.
@@ -66,6 +74,13 @@ class _Candidate:
     threads: int
 
 
+@dataclass(frozen=True)
+class _Ran:
+    seconds: float
+    cpu_seconds: float
+    output: str
+
+
 @dataclass
 class Tuner:
     """A search for one program.
@@ -76,6 +91,8 @@ class Tuner:
         budget: candidates.
         seed: of the search.
         without: the program whose own lesson is not used; see `first_settings`.
+        obvious: a winner that took less than this part of the original's time in the search is
+            not measured again with it: for those who do that themselves.
         tell: is told a line now and then.
     """
 
@@ -84,6 +101,7 @@ class Tuner:
     budget: int = 30
     seed: int = 0
     without: str = ""
+    obvious: float = 0.0
     tell: Callable[[str], None] = lambda _: None
     failures: dict[str, int] = field(default_factory=dict)
 
@@ -98,7 +116,7 @@ class Tuner:
         Raises:
             LoopNestError: the program cannot be compiled, or run as it is.
         """
-        with Runner(Limits(seconds=3600)) as self._runner:
+        with Runner(Limits(seconds=3600), keep=OUTPUT_MAX) as self._runner:
             self._begin()
             space = space_of(self.threads)
             first = first_settings(self.choices, space, self.threads, read_lessons(), self.without)
@@ -114,7 +132,7 @@ class Tuner:
                 try:
                     search.tell(trial, seconds=self._measure(trial.setting))
                 except LoopNestError as error:
-                    kind = "illegal" if isinstance(error, IllegalError) else str(error)[:60]
+                    kind = _kind_of(error)
                     self.failures[kind] = self.failures.get(kind, 0) + 1
                     search.fail(trial, str(error))
             return self._finish(search, repeats)
@@ -123,20 +141,27 @@ class Tuner:
         source = self.program.source
         text = source.with_region(source.region)
         self._original = _Candidate(text, self.program.compile(text), GCC, 1)
-        run = self._once(self._original, 3600)
-        self._output = run[1]
-        exact = self.program.compile(text, (*GCC, NO_CONTRACTION))
-        self._exact = self._once(_Candidate(text, exact, GCC, 1), 3600)[1]
+        first, again = (self._once(self._original, 3600) for _ in range(2))
+        self._output = first.output
+        if not self._output.strip():
+            raise LoopNestError("the program prints nothing: there is no result to compare")
+        if not same_output(again.output, self._output):
+            raise LoopNestError("the program prints something else each time it is run")
+        self._exact = ""
         self._best = self._original
-        self._best_seconds = min(run[0], self._once(self._original, 3600)[0])
+        self._best_seconds = min(first.seconds, again.seconds)
 
-    def _once(self, candidate: _Candidate, seconds: float) -> tuple[float, str]:
-        run = self._runner.run(
-            [str(candidate.executable), *self.program.arguments], seconds=seconds
-        )
+    def _once(self, candidate: _Candidate, seconds: float) -> _Ran:
+        command = [str(candidate.executable), *self.program.arguments]
+        run = self._runner.run(command, seconds=seconds)
+        if run.ended == "timeout" and run.cpu_seconds < _HELD_UP * seconds:
+            run = self._runner.run(command, seconds=10 * seconds)
         if run.problem:
             raise LoopNestError(run.problem)
-        return run.seconds, run.output.sha256 if run.output.size > 1 << 20 else run.output.text
+        # Where there is no other, what a program says on stderr is its output (PolyBench's do so).
+        output = run.output if run.output.size else run.errors
+        text = output.sha256 if output.size > OUTPUT_MAX else output.text
+        return _Ran(run.seconds, run.cpu_seconds, text)
 
     def _candidate(self, setting: Mapping[str, Any]) -> _Candidate:
         """Text and executable of a setting; equal texts are compiled once.
@@ -168,16 +193,18 @@ class Tuner:
         key = str(candidate.executable)
         if key in self._values:
             return self._values[key]
-        # Whatever else the machine does may hold a program up for a while.
-        limit = 3 * self._best_seconds + 5.0
-        _, output = self._once(candidate, limit)
-        if not same_output(output, self._output, TOLERANCE):
+        limit = max(_SLOWEST * self._best_seconds, self._best_seconds + _PATIENCE_SECONDS)
+        first = self._once(candidate, limit)
+        if not same_output(first.output, self._output, TOLERANCE):
             raise LoopNestError("its output differs")
+        if min(first.seconds, first.cpu_seconds / _HELD_UP) > _CLEARLY_SLOWER * self._best_seconds:
+            self._values[key] = first.seconds
+            return first.seconds
         logs: list[float] = []
         for number in range(_PAIRS_MAX):
             pair = [(candidate, 1.0), (self._best, -1.0)]
             for each, sign in pair if number % 2 else pair[::-1]:
-                logs.append(sign * math.log(self._once(each, 4 * limit)[0]))
+                logs.append(sign * math.log(self._once(each, 4 * limit).seconds))
             ratios = [logs[i] + logs[i + 1] for i in range(0, len(logs), 2)]
             if math.exp(min(ratios)) > _HOPELESS:
                 break
@@ -200,9 +227,16 @@ class Tuner:
         command = (*candidate.command, NO_CONTRACTION)
         executable = self.program.compile(candidate.text, command)
         exact = _Candidate(candidate.text, executable, command, candidate.threads)
-        if self._once(exact, 4 * seconds + 10)[1] != self._exact:
+        self._exact = self._exact or self._original_exactly()
+        if self._once(exact, 4 * seconds + 10).output != self._exact:
             self._values.pop(str(candidate.executable), None)
             raise LoopNestError("without contraction its output is not the same, bit for bit")
+
+    def _original_exactly(self) -> str:
+        """What the original prints without contraction."""
+        command = (*GCC, NO_CONTRACTION)
+        executable = self.program.compile(self._original.text, command)
+        return self._once(_Candidate(self._original.text, executable, command, 1), 3600).output
 
     def _finish(self, search: Search, repeats: int) -> Tuned:
         ended = [(t.setting, t.value) for t in search.trials if t.state == "done"]
@@ -210,9 +244,10 @@ class Tuner:
         setting, _ = ranking[0]
         confirmation = None
         best = self._candidate(setting)
-        if best is not self._original:
+        clear = self._best_seconds < self.obvious * self._values.get("original", 0.0)
+        if best is not self._original and not clear:
             confirmation = search.confirm(
-                lambda each: self._once(self._candidate(each), 3600)[0], repeats
+                lambda each: self._once(self._candidate(each), 3600).seconds, repeats
             )
             if not confirmation.better:
                 setting, best = dict(search.space.default), self._original
@@ -226,6 +261,13 @@ class Tuner:
             self.failures,
             len(search.trials),
         )
+
+
+def _kind_of(error: LoopNestError) -> str:
+    """A failure for counting: without the place in a file that nobody sees."""
+    if isinstance(error, IllegalError):
+        return "illegal"
+    return re.sub(r"\S+:\d+:\d+: ", "", str(error))[:80]
 
 
 def command_of(setting: Mapping[str, Any]) -> tuple[str, ...]:
