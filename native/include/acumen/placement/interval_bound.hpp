@@ -1,6 +1,7 @@
 // What no step can be shorter than when data have to be copied: bounds between pairs of operators.
 //
-// Idea       together(u, v) is a lower bound of start(v) - end(u), for v behind u, if both are on one
+// Idea       together(u, v) is a lower bound of start(v) - end(u), for v behind u, if both are on
+// one
 //            device, whatever else runs where; apart(u, v) is one if they are on different devices.
 //            Along edges p -> v, as p is where u is, or it is not,
 //
@@ -138,8 +139,10 @@ class IntervalBound {
       between_.push_back({s, before, behind});
       work += s;
       const double away = before.apart + behind.apart;
-      const double one_is = std::min(before.together + behind.apart, before.apart + behind.together);
-      best.together = std::max(best.together, s + std::min(before.together + behind.together, away));
+      const double one_is =
+          std::min(before.together + behind.apart, before.apart + behind.together);
+      best.together =
+          std::max(best.together, s + std::min(before.together + behind.together, away));
       best.apart = std::max(best.apart, s + std::min(one_is, away));
     }
     // One device suffices for a chain.

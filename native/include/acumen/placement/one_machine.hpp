@@ -31,8 +31,7 @@ class OneMachine {
       tail = std::min(tail, job.tail);
     }
     if (head + work + tail > t) return false;
-    std::sort(jobs.begin(), jobs.end(),
-              [](const Job& a, const Job& b) { return a.head < b.head; });
+    std::sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) { return a.head < b.head; });
     return interrupted(jobs, t);
   }
 
