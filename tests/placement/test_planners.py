@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from planner_cases import best_of_all, task_of, tasks
 
 from acumen.placement.graph import NO_GROUP
 from acumen.placement.plan import Deadline, Plan, PlanError, Planner, Task
+from acumen.placement.planners.anneal import plan as anneal
 from acumen.placement.planners.layers import plan as layers
 from acumen.placement.planners.lists import Lists
 from acumen.placement.planners.metis import plan as metis
@@ -30,7 +31,12 @@ def refined(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
     return refine(task, deadline, seed, start, Simulator(task).score, evaluations_max=60)
 
 
-PLANNERS: dict[str, Planner] = {**LATENCY_PLANNERS, "refine": refined}
+def annealed(task: Task, deadline: Deadline, seed: int) -> Iterator[Plan]:
+    start = next(layers(task, deadline, seed))
+    return anneal(task, deadline, seed, start, Simulator(task).score, evaluations_max=60)
+
+
+PLANNERS: dict[str, Planner] = {**LATENCY_PLANNERS, "refine": refined, "anneal": annealed}
 del PLANNERS["modules"]  # has nothing to say of operators without modules: test_modules.py
 
 
@@ -104,7 +110,11 @@ def test_memory_is_respected(name: str) -> None:
     task = task_of(np.ones(9), edges, 1, [36, 36, 36], resident=10)
     score = Simulator(task).score
     plans = list(PLANNERS[name](task, soon(), 0))
-    assert min(score(plan).excess_bytes for plan in plans) == 0 if plans else name == "refine"
+    assert (
+        min(score(plan).excess_bytes for plan in plans) == 0
+        if plans
+        else name in ("refine", "anneal")
+    )
 
 
 @pytest.mark.parametrize("name", list(PLANNERS))
@@ -200,19 +210,25 @@ def test_local_search_finds_the_optimum_of_small_tasks(seed: int) -> None:
     assert score.seconds <= best.seconds * (1 + 1e-12)  # priorities may even make it quicker
 
 
+@pytest.mark.parametrize("search", [refine, anneal])
 @pytest.mark.parametrize("seed", range(3))
-def test_local_search_only_ever_gets_better(seed: int) -> None:
+def test_local_search_only_ever_gets_better(
+    search: Callable[..., Iterator[Plan]], seed: int
+) -> None:
     edges = [(i, j) for i in range(12) for j in (i + 3, i + 5) if j < 12]
     task = task_of(np.arange(1, 13), edges, 2, [None] * 3, bytes_per_second=2.0)
     score = Simulator(task).score
     before = score(start := Plan(np.zeros(12, np.int32)))
-    for plan in refine(task, soon(), seed, start, score, evaluations_max=300):
+    for plan in search(task, soon(), seed, start, score, evaluations_max=300):
         after = score(plan)
         assert after.better_than(before)
         before = after
     assert before.seconds < 78
 
 
-def test_local_search_has_nothing_to_do_on_one_device() -> None:
+@pytest.mark.parametrize("search", [refine, anneal])
+def test_local_search_has_nothing_to_do_on_one_device(
+    search: Callable[..., Iterator[Plan]],
+) -> None:
     task = task_of([1.0, 2], [(0, 1)], 1, [None])
-    assert list(refine(task, soon(), 0, Plan(np.zeros(2, np.int32)), Simulator(task).score)) == []
+    assert list(search(task, soon(), 0, Plan(np.zeros(2, np.int32)), Simulator(task).score)) == []

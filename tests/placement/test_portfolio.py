@@ -137,5 +137,5 @@ def test_the_learned_placer_may_take_part() -> None:
     score = Simulator(task).score
     improvers = {"sequence": portfolio.LEARNED["sequence"], **portfolio.IMPROVERS}
     result = best_plan(task, 1.0, 0, score=score, planners={"single": single}, improvers=improvers)
-    assert [row.name for row in result.rows] == ["single", "sequence", "refine"]
+    assert [row.name for row in result.rows] == ["single", "sequence", "refine", "anneal"]
     assert result.score.seconds < 8.0

@@ -18,6 +18,7 @@ from acumen.placement.bounds import lower_bound
 from acumen.placement.load_bound import certified_bounds, throughput_bound
 from acumen.placement.plan import Deadline, Plan, PlanError, Planner, Score, Task
 from acumen.placement.planners import (
+    anneal,
     dp,
     heft,
     hierarchical,
@@ -52,7 +53,7 @@ LATENCY_PLANNERS: Mapping[str, Planner] = {
     "msct": msct.plan,
     "modules": modules.plan,
 }
-IMPROVERS: Mapping[str, Improver] = {"refine": refine.plan}
+IMPROVERS: Mapping[str, Improver] = {"refine": refine.plan, "anneal": anneal.plan}
 LEARNED: Mapping[str, Improver] = {
     "sequence": sequence.improve,
     "hierarchical": hierarchical.improve,
@@ -81,7 +82,7 @@ def improvers_for(operators: int, seconds: float) -> Mapping[str, Improver]:
     small = seconds < _LEARNING_SECONDS_MIN or operators < _LEARNING_OPERATORS_MIN
     if small or find_spec("torch") is None:
         return IMPROVERS
-    return {"hierarchical": LEARNED["hierarchical"], **IMPROVERS}
+    return {"hierarchical": LEARNED["hierarchical"], "refine": refine.plan}
 
 
 def place(
