@@ -128,4 +128,5 @@ class _Cooling:
             over = 1.0 - self._deadline.left / self._whole
             total = max(changes, int(changes / max(over, 1e-9)))
         hot = _HOT * min(1.0, total / (_CHANGES_A_UNIT * self._units))
-        return self._unit_seconds * hot * (min(_COLD, hot) / hot) ** min(1.0, changes / total)
+        factor: float = (min(_COLD, hot) / hot) ** min(1.0, changes / total)
+        return self._unit_seconds * hot * factor
